@@ -1,0 +1,32 @@
+import type { Express } from 'express';
+
+import type { AccessPolicy } from '../shared/auth/access.ts';
+import type { RegistryIndex } from '../shared/index/ports.ts';
+import type { Clock } from '../shared/lifecycle/clock.ts';
+import type { Log, Observer } from '../shared/observability/observer.ts';
+import type { BlobStore } from '../shared/storage/blob-store.ts';
+import type { RecordStore } from '../shared/storage/record-store.ts';
+
+/** What both roles stand on; made by the composition root from the configuration. */
+export interface Platform {
+  readonly records: RecordStore;
+  readonly blobs: BlobStore;
+  readonly index: RegistryIndex;
+  readonly access: AccessPolicy;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: Observer;
+  /** Aborts when the process ends: every background task hangs on it. */
+  readonly shutdown: AbortSignal;
+}
+
+/** A role ready to be served. */
+export interface RoleApp {
+  readonly app: Express;
+  /** Work before the first request: adoption checks, publishing the upstreams, the reaper. Throws to refuse start. */
+  start(): Promise<void>;
+  /** Named details for /readyz, for example upstreams that do not answer. */
+  degraded(): Promise<readonly string[]>;
+  /** Stops background work and releases what the role holds; requests are done by then. */
+  close(): Promise<void>;
+}

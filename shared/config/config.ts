@@ -1,0 +1,76 @@
+/** The parsed configuration: a value, made once by loadConfig and handed to constructors. Units are in the names. */
+export interface FilesystemStorageConfig {
+  readonly kind: 'filesystem';
+  readonly dataDir: string;
+}
+
+export interface S3StorageConfig {
+  readonly kind: 's3';
+  readonly endpoint: string | undefined;
+  readonly region: string;
+  readonly bucket: string;
+  /** Root prefix of every key, without slashes at its ends; empty = none. */
+  readonly prefix: string;
+  readonly forcePathStyle: boolean;
+  /** Undefined: the SDK's default credential chain. */
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
+  /** Size of a multipart part to begin with; parts grow so that no blob needs more than 10,000. */
+  readonly partBytes: number;
+  /** Copies above this many bytes use UploadPartCopy. */
+  readonly multipartCopyBytes: number;
+}
+
+export type StorageConfig = FilesystemStorageConfig | S3StorageConfig;
+
+export interface HttpConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined;
+  readonly metricsPort: number;
+}
+
+export interface CommonConfig {
+  readonly http: HttpConfig;
+  readonly storage: StorageConfig;
+  readonly redisUrl: string | undefined;
+  /** Replicas list the dirty journal at least this often. */
+  readonly indexTrustSeconds: number;
+  /** Where the push service is reached by clients, for messages and for names of our own; undefined = unknown. */
+  readonly pushPublicUrl: string | undefined;
+  /** Hosts (with port) that mean this registry in an `ns` parameter. */
+  readonly publicHosts: readonly string[];
+  readonly upstream: UpstreamConfig;
+  readonly shutdownGraceSeconds: number;
+  /** A connection without progress for this long is closed. */
+  readonly idleTimeoutSeconds: number;
+}
+
+/** The docker.io entry of the table of upstreams (project `mirror`). */
+export interface UpstreamConfig {
+  readonly project: string;
+  readonly url: string;
+  /** Prefixes and `ns` values that name it, its own host included. */
+  readonly hosts: readonly string[];
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+}
+
+export interface PushConfig extends CommonConfig {
+  readonly role: 'push';
+  readonly isDeleteEnabled: boolean;
+  readonly manifestReferences: 'require' | 'allow-missing';
+  /** Upload sessions older than this are removed. */
+  readonly uploadTtlSeconds: number;
+}
+
+export interface MirrorConfig extends CommonConfig {
+  readonly role: 'mirror';
+  readonly tagTtlSeconds: number;
+  /** Glob patterns of local projects that are approved for the root path; empty: all are. */
+  readonly localProjects: readonly string[];
+  /** Undefined: a locked folder of this process under the system's temporary folder. */
+  readonly spoolDir: string | undefined;
+  readonly spoolMaxBytes: number;
+}
+
+export type Config = PushConfig | MirrorConfig;

@@ -1,0 +1,54 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { RangeRequest } from '../oci/range.ts';
+import type { ManifestReference, RepositoryName, Tag } from '../oci/reference.ts';
+import type { BlobBody, BlobStat } from '../storage/blob-store.ts';
+
+/** A repository as a client named it: the path, and the `ns` parameter where one was sent (spec.md, proxying). */
+export interface RequestedRepository {
+  readonly name: RepositoryName;
+  readonly namespace: string | undefined;
+}
+
+/** A manifest by its identity. `size` in bytes. */
+export interface ManifestStat {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
+  /** Shown to the client in a `Warning` header, for example when the answer is stale. */
+  readonly warning?: string;
+}
+
+export interface ManifestContent extends ManifestStat {
+  /** Exactly the bytes that were pushed. */
+  readonly bytes: Buffer;
+}
+
+/**
+ * What a pull needs, and nothing more. `Name` is a local RepositoryName below the roles, and what the client asked for
+ * above them. Absence is undefined; a reason that the client should read is a RegistryError; faults are thrown.
+ */
+export interface ContentSource<Name = RequestedRepository> {
+  manifestStat(
+    repository: Name,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestStat | undefined>;
+  manifest(
+    repository: Name,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestContent | undefined>;
+  blobStat(repository: Name, digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>;
+  /** Throws RangeNotSatisfiableError. */
+  blob(
+    repository: Name,
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined>;
+  /** Sorted by bytes; undefined when the repository is unknown. */
+  tags(repository: Name, signal: AbortSignal): Promise<Tag[] | undefined>;
+  /** Empty when there are none, also for an unknown repository. */
+  referrers(repository: Name, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>;
+}

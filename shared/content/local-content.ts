@@ -1,0 +1,96 @@
+import type { RegistryIndex } from '../index/ports.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import { isIndexType } from '../oci/media-types.ts';
+import type { RangeRequest } from '../oci/range.ts';
+import { type ManifestReference, parseTag, type RepositoryName, type Tag } from '../oci/reference.ts';
+import type { BlobBody, BlobStat, BlobStore } from '../storage/blob-store.ts';
+import type { ContentSource, ManifestContent, ManifestStat } from './content-source.ts';
+import type { ManifestStore } from './manifest-store.ts';
+
+type ContentIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'catalog'>;
+
+/** What this store holds. A blob or manifest is readable through a repository only if it belongs to it (I6). */
+export class LocalContent implements ContentSource<RepositoryName> {
+  readonly #blobs: BlobStore;
+  readonly #manifests: ManifestStore;
+  readonly #index: ContentIndexes;
+
+  constructor(blobs: BlobStore, manifests: ManifestStore, index: ContentIndexes) {
+    this.#blobs = blobs;
+    this.#manifests = manifests;
+    this.#index = index;
+  }
+
+  async manifestStat(
+    repository: RepositoryName,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestStat | undefined> {
+    return this.manifest(repository, reference, signal);
+  }
+
+  async manifest(
+    repository: RepositoryName,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestContent | undefined> {
+    if (reference.kind === 'digest') {
+      return this.#manifests.get(repository, reference.digest, signal);
+    }
+    const digest = await this.#index.tags.get(repository, reference.tag, signal);
+    return digest && this.#manifests.getTagged(repository, digest, signal);
+  }
+
+  async blobStat(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobStat | undefined> {
+    const isMember = await this.#index.members.has(repository, 'blob', digest, signal);
+    return isMember ? this.#blobs.stat(digest, signal) : undefined;
+  }
+
+  async blob(
+    repository: RepositoryName,
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    const isMember = await this.#index.members.has(repository, 'blob', digest, signal);
+    return isMember ? this.#blobs.open(digest, range, signal) : undefined;
+  }
+
+  async tags(repository: RepositoryName, signal: AbortSignal): Promise<Tag[] | undefined> {
+    const tags = await this.#index.tags.list(repository, signal);
+    if (tags.length > 0) return tags;
+    return (await this.#index.catalog.has(repository, signal)) ? tags : undefined;
+  }
+
+  /** Those that were pushed with `subject`, and those that an older client listed under the subject's fallback tag. */
+  async referrers(
+    repository: RepositoryName,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<Descriptor[]> {
+    const referrers = await this.#index.referrers.list(repository, subject, signal);
+    const known = new Set(referrers.map((referrer) => referrer.digest));
+    for (const listed of await this.#fallbackReferrers(repository, subject, signal)) {
+      if (!known.has(listed.digest)) referrers.push(listed);
+    }
+    return referrers;
+  }
+
+  /** The index under the tag `<alg>-<hex>` (distribution-spec, spec.md#referrers-tag-schema). */
+  async #fallbackReferrers(
+    repository: RepositoryName,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<readonly Descriptor[]> {
+    const tag = parseTag(`${digestAlgorithm(subject).slice(0, 32)}-${digestHex(subject).slice(0, 64)}`);
+    const index = tag && (await this.manifest(repository, { kind: 'tag', tag }, signal));
+    if (!index || !isIndexType(index.mediaType)) return [];
+    return parseManifest(index.bytes, index.mediaType).manifests;
+  }
+}

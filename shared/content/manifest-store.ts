@@ -1,0 +1,177 @@
+import { LRUCache } from 'lru-cache';
+import pLimit from 'p-limit';
+
+import type { RegistryIndex } from '../index/ports.ts';
+import { crashPoint } from '../lifecycle/crash-point.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import { registryError } from '../oci/errors.ts';
+import {
+  detectManifestType,
+  type ParsedManifest,
+  parseManifest,
+  referrerDescriptor,
+} from '../oci/manifest.ts';
+import { MANIFEST_MAX_BYTES } from '../oci/media-types.ts';
+import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
+import { StorageError } from '../storage/errors.ts';
+import type { ManifestContent } from './content-source.ts';
+
+/** Manifests kept in memory by digest: they never change. */
+const CACHE_BYTES = 64 * 1024 * 1024;
+const TAG_READS_AT_ONCE = 16;
+/** How often a push begins again when a delete of the same manifest runs beside it. */
+const PUT_TRIES = 3;
+
+/** A manifest whose bytes were checked: `digest` is theirs, `parsed` is what they say. */
+export interface VerifiedManifest {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  readonly parsed: ParsedManifest;
+}
+
+type ManifestIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'manifestTypes'>;
+
+/** Manifests of local repositories, in the commit order of docs/architecture.md. */
+export class ManifestStore {
+  readonly #blobs: BlobStore;
+  readonly #index: ManifestIndexes;
+  readonly #bytes = new LRUCache<Digest, Buffer>({
+    maxSize: CACHE_BYTES,
+    sizeCalculation: (bytes) => bytes.length + 256,
+  });
+  readonly #limitTagReads = pLimit(TAG_READS_AT_ONCE);
+
+  constructor(blobs: BlobStore, index: ManifestIndexes) {
+    this.#blobs = blobs;
+    this.#index = index;
+  }
+
+  /**
+   * Stores the manifest and moves the tags to it: bytes, revision, referrer, tags. When it resolves all of it is
+   * durable. A delete of the same manifest that runs beside it comes either before or after, never in between.
+   */
+  async put(
+    repository: RepositoryName,
+    manifest: VerifiedManifest,
+    tags: readonly Tag[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { bytes, digest } = manifest;
+    for (let attempt = 0; attempt < PUT_TRIES; attempt += 1) {
+      await this.#blobs.put(digest, bytes, bytes.length, signal);
+      this.#bytes.set(digest, bytes);
+      crashPoint('manifest.stored');
+      await this.#putMembership(repository, manifest, signal);
+      for (const tag of tags) await this.#index.tags.set(repository, tag, digest, signal);
+      // A delete that listed the tags before ours was written has left it naming nothing.
+      if (tags.length === 0 || (await this.#index.members.has(repository, 'manifest', digest, signal))) {
+        return;
+      }
+    }
+    throw registryError('UNAVAILABLE', {
+      message: 'the manifest is being deleted at the same time, try again',
+      headers: { 'Retry-After': '1' },
+    });
+  }
+
+  /** The manifest if it belongs to the repository. Throws StorageError when its bytes are damaged. */
+  async get(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<ManifestContent | undefined> {
+    if (!(await this.#index.members.has(repository, 'manifest', digest, signal))) return undefined;
+    return this.getTagged(repository, digest, signal);
+  }
+
+  /** As `get`, for a digest that a tag of the repository names: the tag stands for the membership. */
+  async getTagged(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<ManifestContent | undefined> {
+    const bytes = await this.#read(digest, signal);
+    if (!bytes) return undefined;
+    const { mediaType, isCertain } = detectManifestType(bytes);
+    const recorded = isCertain
+      ? undefined
+      : await this.#index.manifestTypes.get(repository, digest, signal);
+    return { digest, mediaType: recorded ?? mediaType, size: bytes.length, bytes };
+  }
+
+  /** Removes the manifest and every tag that names it. False when it does not belong to the repository. */
+  async delete(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const manifest = await this.get(repository, digest, signal).catch((error: unknown) => {
+      // A damaged manifest can be deleted all the same.
+      if (error instanceof StorageError) return undefined;
+      throw error;
+    });
+    if (!(await this.#index.members.has(repository, 'manifest', digest, signal))) return false;
+    await this.#deleteTagsOf(repository, digest, signal);
+    crashPoint('manifest.tags-deleted');
+    const subject = manifest && parseManifest(manifest.bytes, manifest.mediaType).subject;
+    if (subject) {
+      await this.#index.referrers.remove(repository, subject.digest, digest, signal);
+      crashPoint('referrer.removed');
+    }
+    const isRemoved = await this.#index.members.remove(repository, 'manifest', digest, signal);
+    crashPoint('manifest.unlinked');
+    // A push that wrote its tag after the first look, and found the revision still there, has been answered 201.
+    await this.#deleteTagsOf(repository, digest, signal);
+    return isRemoved;
+  }
+
+  async #putMembership(
+    repository: RepositoryName,
+    { bytes, digest, parsed }: VerifiedManifest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { mediaType, isCertain } = detectManifestType(bytes);
+    if (!isCertain && mediaType !== parsed.mediaType) {
+      await this.#index.manifestTypes.put(repository, digest, parsed.mediaType, signal);
+    }
+    await this.#index.members.add(repository, 'manifest', digest, signal);
+    crashPoint('manifest.linked');
+    if (parsed.subject) {
+      const referrer = referrerDescriptor(parsed, digest, bytes.length);
+      await this.#index.referrers.add(repository, parsed.subject.digest, referrer, signal);
+      crashPoint('referrer.added');
+    }
+  }
+
+  async #deleteTagsOf(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const tags = await this.#index.tags.list(repository, signal);
+    await Promise.all(
+      tags.map((tag) =>
+        this.#limitTagReads(async () => {
+          const named = await this.#index.tags.get(repository, tag, signal);
+          if (named === digest) await this.#index.tags.delete(repository, tag, signal);
+        }),
+      ),
+    );
+  }
+
+  async #read(digest: Digest, signal: AbortSignal): Promise<Buffer | undefined> {
+    const cached = this.#bytes.get(digest);
+    if (cached) return cached;
+    const body = await this.#blobs.open(digest, undefined, signal);
+    if (!body) return undefined;
+    if (body.totalBytes > MANIFEST_MAX_BYTES) {
+      body.stream.destroy();
+      throw new StorageError('manifest.read', `${digest} has ${body.totalBytes} bytes, too many for a manifest`);
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of body.stream as AsyncIterable<Buffer>) chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+      throw new StorageError('manifest.read', `the stored bytes of ${digest} are damaged`);
+    }
+    this.#bytes.set(digest, bytes);
+    return bytes;
+  }
+}

@@ -1,0 +1,101 @@
+import type { OriginIndex } from '../index/ports.ts';
+import { firstSegment, type RepositoryName } from '../oci/reference.ts';
+import type { RequestedRepository } from './content-source.ts';
+import { isServableCache, meaningAtPush } from './local-name.ts';
+import type { Projects } from './projects.ts';
+import { LOCAL_PREFIX, OFFICIAL_PREFIX } from './reserved-names.ts';
+import { findUpstream, type UpstreamEntry, upstreamRepository } from './upstream-entry.ts';
+
+export type MirrorMeaning<Entry extends UpstreamEntry> =
+  | { readonly kind: 'local'; readonly repository: RepositoryName }
+  | {
+      readonly kind: 'upstream';
+      readonly upstream: Entry;
+      readonly upstreamRepository: RepositoryName;
+      readonly cached: RepositoryName;
+    }
+  /** An `ns` that is in no list, or a path that leaves no repository name. */
+  | { readonly kind: 'unknown' };
+
+export interface MirrorNamesOptions<Entry extends UpstreamEntry> {
+  readonly upstreams: readonly Entry[];
+  readonly defaultUpstream: Entry;
+  readonly projects: Projects;
+  readonly origins: OriginIndex;
+  /** Hosts that mean this registry. */
+  readonly publicHosts: readonly string[];
+  /** Globs of the local projects that the root path serves; empty: all. */
+  readonly rootProjects: readonly string[];
+}
+
+const UNKNOWN = { kind: 'unknown' } as const;
+
+/**
+ * What a name means at the mirror, decided by its first segment and `ns` alone and never by whether a repository or a
+ * tag exists: (1) `ns`, (2) an upstream's project or host, (3) `local/` or an approved local project, (4) the default
+ * upstream.
+ */
+export class MirrorNames<Entry extends UpstreamEntry> {
+  readonly #options: MirrorNamesOptions<Entry>;
+  readonly #rootProjects: readonly RegExp[];
+
+  constructor(options: MirrorNamesOptions<Entry>) {
+    this.#options = options;
+    this.#rootProjects = options.rootProjects.map(globPattern);
+  }
+
+  async resolve(
+    requested: RequestedRepository,
+    signal: AbortSignal,
+  ): Promise<MirrorMeaning<Entry>> {
+    const { name, namespace } = requested;
+    const { upstreams, publicHosts, defaultUpstream } = this.#options;
+    if (namespace !== undefined) {
+      if (publicHosts.includes(namespace)) return this.#local(name, signal);
+      const upstream = findUpstream(upstreams, namespace);
+      return upstream ? atUpstream(upstream, name) : UNKNOWN;
+    }
+    const first = firstSegment(name);
+    const named = findUpstream(upstreams, first);
+    if (named) return atUpstream(named, name);
+    if (first === LOCAL_PREFIX || (await this.#isRootProject(first, signal))) {
+      return this.#local(name, signal);
+    }
+    return atUpstream(defaultUpstream, name);
+  }
+
+  /** Content of this store alone; what is cached in it only as the push service would serve it. */
+  async #local(name: RepositoryName, signal: AbortSignal): Promise<MirrorMeaning<Entry>> {
+    const { upstreams, projects, origins } = this.#options;
+    const meaning = await meaningAtPush(name, upstreams, projects, signal);
+    if (!meaning) return UNKNOWN;
+    if (
+      meaning.kind === 'cached' &&
+      !(await isServableCache(meaning.repository, meaning.upstream, origins, signal))
+    ) {
+      return UNKNOWN;
+    }
+    return { kind: 'local', repository: meaning.repository };
+  }
+
+  async #isRootProject(project: string, signal: AbortSignal): Promise<boolean> {
+    if (project === OFFICIAL_PREFIX) return false;
+    const patterns = this.#rootProjects;
+    if (patterns.length > 0 && !patterns.some((pattern) => pattern.test(project))) return false;
+    return (await this.#options.projects.find(project, signal)) !== undefined;
+  }
+}
+
+function atUpstream<Entry extends UpstreamEntry>(
+  upstream: Entry,
+  path: RepositoryName,
+): MirrorMeaning<Entry> {
+  const found = upstreamRepository(upstream, path);
+  return found ? { kind: 'upstream', upstream, ...found } : UNKNOWN;
+}
+
+/** `*` stands for any characters; everything else for itself. */
+function globPattern(glob: string): RegExp {
+  const parts = glob.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`);
+}

@@ -1,0 +1,96 @@
+import { LRUCache } from 'lru-cache';
+
+import type { OriginIndex, ProjectIndex, ProjectRecord } from '../index/ports.ts';
+import type { Clock } from '../lifecycle/clock.ts';
+import { crashPoint } from '../lifecycle/crash-point.ts';
+import { parseRepositoryName } from '../oci/reference.ts';
+import { repositoriesFolder, repositoryFolder } from '../storage/object-keys.ts';
+import type { RecordStore } from '../storage/record-store.ts';
+
+/** How long a project that was found is believed without asking again; records go only by renaming a project. */
+const FOUND_MS = 30_000;
+/** How long a first segment without content is not searched again for another registry's repositories. */
+const SEARCHED_MS = 5_000;
+
+export interface ProjectsDependencies {
+  readonly projects: ProjectIndex;
+  readonly origins: OriginIndex;
+  readonly records: RecordStore;
+  readonly clock: Clock;
+}
+
+/**
+ * The local projects: first segments of names that were pushed here. A record is made before the first link of its
+ * first repository and outlives its content, so that a name never changes its meaning by a push or a delete elsewhere.
+ * A first segment that holds unmarked repositories without a record was written by another registry and is adopted.
+ */
+export class Projects {
+  readonly #index: ProjectIndex;
+  readonly #origins: OriginIndex;
+  readonly #records: RecordStore;
+  readonly #clock: Clock;
+  readonly #found = new LRUCache<string, ProjectRecord>({ max: 10_000, ttl: FOUND_MS });
+  readonly #searched = new LRUCache<string, true>({ max: 10_000, ttl: SEARCHED_MS });
+
+  constructor({ projects, origins, records, clock }: ProjectsDependencies) {
+    this.#index = projects;
+    this.#origins = origins;
+    this.#records = records;
+    this.#clock = clock;
+  }
+
+  /** The project, adopting it when another registry's repositories are found under the name. */
+  async find(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined> {
+    const known = this.#found.get(name) ?? (await this.#index.get(name, signal));
+    if (known) {
+      this.#found.set(name, known);
+      return known;
+    }
+    if (this.#searched.has(name)) return undefined;
+    if (await this.#holdsUnmarked(name, signal)) return this.#create(name, true, signal);
+    this.#searched.set(name, true);
+    return undefined;
+  }
+
+  /** The project, made if it does not exist. Idempotent; safe under concurrent callers. */
+  async ensure(name: string, signal: AbortSignal): Promise<ProjectRecord> {
+    return (await this.find(name, signal)) ?? this.#create(name, false, signal);
+  }
+
+  /** Adopts every first segment of the store that needs it, and returns all projects. */
+  async adoptAll(signal: AbortSignal): Promise<ProjectRecord[]> {
+    for (const child of await this.#records.list(repositoriesFolder, {}, signal)) {
+      if (child.isFolder && parseRepositoryName(child.name)) await this.find(child.name, signal);
+    }
+    return this.#index.list(signal);
+  }
+
+  async #create(name: string, isAdopted: boolean, signal: AbortSignal): Promise<ProjectRecord> {
+    const record: ProjectRecord = {
+      schemaVersion: 1,
+      name,
+      createdAt: this.#clock.now().toISOString(),
+      ...(isAdopted && { adopted: true }),
+    };
+    await this.#index.create(record, signal);
+    crashPoint('project.created');
+    this.#found.set(name, record);
+    return record;
+  }
+
+  /** Depth first, until the first repository that carries no origin marker. */
+  async #holdsUnmarked(path: string, signal: AbortSignal): Promise<boolean> {
+    const name = parseRepositoryName(path);
+    if (!name) return false;
+    const children = await this.#records.list(repositoryFolder(name), {}, signal);
+    const isRepository = children.some(
+      (child) => child.name === '_manifests' || child.name === '_layers',
+    );
+    if (isRepository && !(await this.#origins.get(name, signal))) return true;
+    for (const child of children) {
+      if (!child.isFolder || child.name.startsWith('_')) continue;
+      if (await this.#holdsUnmarked(`${path}/${child.name}`, signal)) return true;
+    }
+    return false;
+  }
+}

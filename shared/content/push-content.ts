@@ -1,0 +1,147 @@
+import type { RegistryIndex } from '../index/ports.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { registryError } from '../oci/errors.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import { isForeignLayerType } from '../oci/media-types.ts';
+import type { RangeRequest } from '../oci/range.ts';
+import type { ManifestReference, RepositoryName, Tag } from '../oci/reference.ts';
+import type { BlobBody, BlobStat } from '../storage/blob-store.ts';
+import type {
+  ContentSource,
+  ManifestContent,
+  ManifestStat,
+  RequestedRepository,
+} from './content-source.ts';
+import type { LocalContent } from './local-content.ts';
+import { isServableCache, type LocalMeaning, meaningAtPush } from './local-name.ts';
+import type { Projects } from './projects.ts';
+import { findUpstream, upstreamRepository } from './upstream-entry.ts';
+import type { UpstreamTable } from './upstream-table.ts';
+
+export interface PushContentOptions {
+  readonly local: LocalContent;
+  readonly index: Pick<RegistryIndex, 'members' | 'origins'>;
+  readonly projects: Projects;
+  readonly upstreams: UpstreamTable;
+  /** Hosts that mean this registry in an `ns` parameter. */
+  readonly publicHosts: readonly string[];
+}
+
+/**
+ * What the push service serves: pushed repositories, and read-only what a mirror over the same store holds. A cached
+ * manifest is served only with everything it needs, so that no pull begins that cannot end; else 404 names the mirror.
+ */
+export class PushContent implements ContentSource {
+  readonly #options: PushContentOptions;
+
+  constructor(options: PushContentOptions) {
+    this.#options = options;
+  }
+
+  async manifestStat(
+    requested: RequestedRepository,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestStat | undefined> {
+    return this.manifest(requested, reference, signal);
+  }
+
+  async manifest(
+    requested: RequestedRepository,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestContent | undefined> {
+    const meaning = await this.#meaning(requested, signal);
+    if (!meaning) return undefined;
+    const manifest = await this.#options.local.manifest(meaning.repository, reference, signal);
+    if (meaning.kind === 'pushed') return manifest;
+    if (manifest && (await this.#isHeld(meaning.repository, manifest, signal))) return manifest;
+    throw notHeld(requested.name);
+  }
+
+  async blobStat(
+    requested: RequestedRepository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobStat | undefined> {
+    const meaning = await this.#meaning(requested, signal);
+    return meaning && this.#options.local.blobStat(meaning.repository, digest, signal);
+  }
+
+  async blob(
+    requested: RequestedRepository,
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    const meaning = await this.#meaning(requested, signal);
+    return meaning && this.#options.local.blob(meaning.repository, digest, range, signal);
+  }
+
+  async tags(requested: RequestedRepository, signal: AbortSignal): Promise<Tag[] | undefined> {
+    const meaning = await this.#meaning(requested, signal);
+    return meaning && this.#options.local.tags(meaning.repository, signal);
+  }
+
+  async referrers(
+    requested: RequestedRepository,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<Descriptor[]> {
+    const meaning = await this.#meaning(requested, signal);
+    return meaning ? this.#options.local.referrers(meaning.repository, subject, signal) : [];
+  }
+
+  /** Undefined for a foreign `ns`, and for a cached repository that may not be served. */
+  async #meaning(
+    { name, namespace }: RequestedRepository,
+    signal: AbortSignal,
+  ): Promise<LocalMeaning | undefined> {
+    const { upstreams, projects, publicHosts, index } = this.#options;
+    const table = await upstreams.entries(signal);
+    let meaning: LocalMeaning | undefined;
+    if (namespace === undefined || publicHosts.includes(namespace)) {
+      meaning = await meaningAtPush(name, table, projects, signal);
+    } else {
+      const upstream = findUpstream(table, namespace);
+      const found = upstream && upstreamRepository(upstream, name);
+      meaning = found && { kind: 'cached', repository: found.cached, upstream };
+    }
+    if (meaning?.kind !== 'cached') return meaning;
+    const { repository, upstream } = meaning;
+    const isServable = await isServableCache(repository, upstream, index.origins, signal);
+    return isServable ? meaning : undefined;
+  }
+
+  /** Every descriptor is here; of an image index at least one child, since clients ask for their own platform alone. */
+  async #isHeld(
+    repository: RepositoryName,
+    manifest: ManifestContent,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { members } = this.#options.index;
+    const { kind, config, layers, manifests } = parseManifest(manifest.bytes, manifest.mediaType);
+    if (kind === 'index') {
+      if (manifests.length === 0) return true;
+      for (const child of manifests) {
+        if (await members.has(repository, 'manifest', child.digest, signal)) return true;
+      }
+      return false;
+    }
+    const needed = layers.filter((layer) => !isForeignLayerType(layer.mediaType));
+    const answers = await Promise.all(
+      [...(config ? [config] : []), ...needed].map((descriptor) =>
+        members.has(repository, 'blob', descriptor.digest, signal),
+      ),
+    );
+    return answers.every(Boolean);
+  }
+}
+
+function notHeld(name: RepositoryName): Error {
+  return registryError('MANIFEST_UNKNOWN', {
+    message: `${name} is an image of an upstream registry that is not completely cached here: pull it through the mirror`,
+    detail: { name },
+  });
+}

@@ -1,0 +1,31 @@
+import { registryError } from '../oci/errors.ts';
+import { firstSegment, type RepositoryName } from '../oci/reference.ts';
+import type { Projects } from './projects.ts';
+import { type ReservedNameRules, whyReserved } from './reserved-names.ts';
+import type { UpstreamTable } from './upstream-table.ts';
+
+/** Which names may be pushed to. */
+export class PushNames {
+  readonly #projects: Projects;
+  readonly #upstreams: UpstreamTable;
+  readonly #rules: ReservedNameRules;
+
+  constructor(projects: Projects, upstreams: UpstreamTable, rules: ReservedNameRules) {
+    this.#projects = projects;
+    this.#upstreams = upstreams;
+    this.#rules = rules;
+  }
+
+  /**
+   * Makes sure that the name belongs to a local project, making the project if the name is free. Called before the
+   * first link of a repository is written. Throws DENIED with the reason for a reserved name; a reserved name that
+   * another registry's store already holds stays usable.
+   */
+  async requirePushable(name: RepositoryName, signal: AbortSignal): Promise<void> {
+    const project = firstSegment(name);
+    if (await this.#projects.find(project, signal)) return;
+    const reason = whyReserved(project, await this.#upstreams.entries(signal), this.#rules);
+    if (reason) throw registryError('DENIED', { message: reason, detail: { name } });
+    await this.#projects.ensure(project, signal);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * What the registry knows beside bytes. Every port answers from the store (StoreIndex) or from Redis over the store
+ * (RedisIndex) with the same answers; absence is `undefined` or `false`, faults are StorageError. Mutations resolve
+ * when they are durable in the store, and any replica reads them from then on.
+ */
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName, Tag } from '../oci/reference.ts';
+
+export interface TagIndex {
+  get(repository: RepositoryName, tag: Tag, signal: AbortSignal): Promise<Digest | undefined>;
+  /** Writes the history link, then the current link. */
+  set(repository: RepositoryName, tag: Tag, digest: Digest, signal: AbortSignal): Promise<void>;
+  /** Removes the current link first, then the rest. False when there was no such tag. */
+  delete(repository: RepositoryName, tag: Tag, signal: AbortSignal): Promise<boolean>;
+  /** All tags that have a current link, sorted by bytes; ghosts (folders without one) are left out. */
+  list(repository: RepositoryName, signal: AbortSignal): Promise<Tag[]>;
+}
+
+/** `blob`: `_layers/…/link`; `manifest`: `_manifests/revisions/…/link`. */
+export type MemberKind = 'blob' | 'manifest';
+
+/** Which blobs and manifests belong to which repository. The only ground on which bytes are readable (I6). */
+export interface MembershipIndex {
+  has(
+    repository: RepositoryName,
+    kind: MemberKind,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<boolean>;
+  add(
+    repository: RepositoryName,
+    kind: MemberKind,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** False when it did not belong. */
+  remove(
+    repository: RepositoryName,
+    kind: MemberKind,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<boolean>;
+}
+
+export interface ReferrerIndex {
+  /** Descriptors of the manifests whose `subject` is the digest, sorted by digest. */
+  list(repository: RepositoryName, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>;
+  add(
+    repository: RepositoryName,
+    subject: Digest,
+    referrer: Descriptor,
+    signal: AbortSignal,
+  ): Promise<void>;
+  remove(
+    repository: RepositoryName,
+    subject: Digest,
+    referrer: Digest,
+    signal: AbortSignal,
+  ): Promise<void>;
+}
+
+export interface Catalog {
+  /** Every repository that has a manifest or a blob, sorted by bytes. */
+  repositories(signal: AbortSignal): Promise<RepositoryName[]>;
+  /** True when the repository has or had content here (any record below its folder). */
+  has(repository: RepositoryName, signal: AbortSignal): Promise<boolean>;
+}
+
+/** A local project: the first segment of the names that were pushed here. Never removed by deleting content. */
+export interface ProjectRecord {
+  readonly schemaVersion: 1;
+  readonly name: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** True for a project found in a store that another registry wrote. */
+  readonly adopted?: boolean;
+}
+
+export interface ProjectIndex {
+  get(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined>;
+  /** Idempotent: a record that exists is left as it is. */
+  create(record: ProjectRecord, signal: AbortSignal): Promise<void>;
+  list(signal: AbortSignal): Promise<ProjectRecord[]>;
+}
+
+/** Marks a repository as cache of an upstream repository, and keeps the last public-or-private verdict on it. */
+export interface OriginMarker {
+  readonly schemaVersion: 1;
+  readonly upstreamUrl: string;
+  readonly upstreamRepository: string;
+  readonly verdict: 'public' | 'private' | 'unknown';
+  /** When the verdict was last proved, RFC 3339; absent = never. */
+  readonly provedAt?: string;
+}
+
+export interface OriginIndex {
+  get(repository: RepositoryName, signal: AbortSignal): Promise<OriginMarker | undefined>;
+  put(repository: RepositoryName, marker: OriginMarker, signal: AbortSignal): Promise<void>;
+}
+
+/** The media type of a manifest whose bytes do not tell it. */
+export interface ManifestTypeIndex {
+  get(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  put(
+    repository: RepositoryName,
+    digest: Digest,
+    mediaType: string,
+    signal: AbortSignal,
+  ): Promise<void>;
+}
+
+/** A held lease: others that ask for the same name wait or go without until it is released or lapses. */
+export interface Lease {
+  /** Aborts when the lease was lost (not renewed in time). */
+  readonly lost: AbortSignal;
+  release(): Promise<void>;
+}
+
+/**
+ * Mutual exclusion by name among the processes that share the index (one process where there is none). A lease is an
+ * optimisation: everything it protects is correct, only dearer or refused, when two hold it at once.
+ */
+export interface Leases {
+  /** Waits at most `waitMs` for the lease; undefined when another still holds it then. */
+  acquire(name: string, waitMs: number, signal: AbortSignal): Promise<Lease | undefined>;
+}
+
+/** A small value with a life, shared by the processes where that is possible, else per process: hints, never truth. */
+export interface SharedHints {
+  get(name: string): Promise<string | undefined>;
+  put(name: string, value: string, ttlMs: number): Promise<void>;
+}
+
+/** All of it, as the composition root hands it out. */
+export interface RegistryIndex {
+  readonly tags: TagIndex;
+  readonly members: MembershipIndex;
+  readonly referrers: ReferrerIndex;
+  readonly catalog: Catalog;
+  readonly projects: ProjectIndex;
+  readonly origins: OriginIndex;
+  readonly manifestTypes: ManifestTypeIndex;
+  readonly leases: Leases;
+  readonly hints: SharedHints;
+}

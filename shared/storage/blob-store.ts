@@ -1,0 +1,47 @@
+import type { Readable } from 'node:stream';
+
+import type { Digest } from '../oci/digest.ts';
+import type { RangeRequest } from '../oci/range.ts';
+
+export interface BlobStat {
+  /** Size in bytes. */
+  readonly size: number;
+}
+
+/** An open blob. Whoever opened it destroys the stream or reads it to the end. */
+export interface BlobBody {
+  /** Size of the whole blob in bytes. */
+  readonly totalBytes: number;
+  /** Which bytes the stream carries. */
+  readonly offset: number;
+  readonly length: number;
+  readonly stream: Readable;
+}
+
+/**
+ * Content-addressed bytes, `blobs/<alg>/<2 hex>/<hex>/data`. A blob appears by one atomic act after its digest was
+ * verified (I3). It knows nothing of repositories: who may read a blob is decided before it is asked. Faults of the
+ * store are StorageError; a stream that fails midway is destroyed with an error, never ended short.
+ */
+export interface BlobStore {
+  stat(digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>;
+  /** Undefined when absent. Throws RangeNotSatisfiableError. */
+  open(
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined>;
+  /**
+   * Stores the bytes under their digest; resolves when they are durable. Throws DigestMismatchError or, when
+   * `size` was given and is not met, SizeMismatchError: then nothing is visible and nothing is left behind. Storing
+   * what is there already repairs it. Memory is bounded whatever the size.
+   */
+  put(
+    digest: Digest,
+    body: Buffer | Readable,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat>;
+  /** Idempotent. */
+  delete(digest: Digest, signal: AbortSignal): Promise<void>;
+}

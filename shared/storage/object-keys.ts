@@ -1,0 +1,86 @@
+/**
+ * Every key of the store, drawn once. Nothing else builds keys.
+ *
+ *   docker/registry/v2/
+ *     blobs/<alg>/<2 hex>/<hex>/data
+ *     repositories/<name>/
+ *       _layers/<alg>/<hex>/link                       the blob belongs to the repository
+ *       _manifests/revisions/<alg>/<hex>/link          the manifest belongs to the repository
+ *       _manifests/tags/<tag>/current/link             the tag exists and names this digest
+ *       _manifests/tags/<tag>/index/<alg>/<hex>/link   what the tag has named
+ *       _uploads/<uuid>/{startedat,owner.json,…}       an upload session
+ *       _twinport/origin                               the repository is a cache of an upstream
+ *       _twinport/types/<alg>-<hex>                    media type that the manifest's bytes do not tell
+ *       _twinport/referrers/<alg>-<hex>/<alg>-<hex>    descriptor of a referrer, under its subject
+ *   twinport/v1/
+ *     projects/<name>.json
+ *     upstreams/<project>.json
+ *     upstreams/<project>.mirrors/<instance>             sign of life of a mirror that published it
+ *     dirty/<journal id>.json
+ *     probe/<uuid>
+ *
+ * The first half is the layout of the CNCF distribution registry (registry/storage/paths.go), so that either program
+ * serves a store that the other wrote.
+ */
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
+import type { RepositoryName, Tag, UploadId } from '../oci/reference.ts';
+
+const REGISTRY = 'docker/registry/v2';
+const OWN = 'twinport/v1';
+
+const slashed = (digest: Digest): string => `${digestAlgorithm(digest)}/${digestHex(digest)}`;
+const dashed = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest)}`;
+
+export const repositoriesFolder = `${REGISTRY}/repositories`;
+export const projectsFolder = `${OWN}/projects`;
+export const upstreamsFolder = `${OWN}/upstreams`;
+export const dirtyFolder = `${OWN}/dirty`;
+export const ownFolder = OWN;
+/** Where the CNCF registry keeps the expiry list of its proxy cache, at the root of the store. */
+export const foreignProxyCacheKey = 'scheduler-state.json';
+
+export function blobKey(digest: Digest): string {
+  const hex = digestHex(digest);
+  return `${REGISTRY}/blobs/${digestAlgorithm(digest)}/${hex.slice(0, 2)}/${hex}/data`;
+}
+
+export const repositoryFolder = (name: string): string => `${repositoriesFolder}/${name}`;
+export const layersFolder = (name: RepositoryName): string => `${repositoryFolder(name)}/_layers`;
+export const layerLinkKey = (name: RepositoryName, digest: Digest): string =>
+  `${layersFolder(name)}/${slashed(digest)}/link`;
+
+export const manifestsFolder = (name: RepositoryName): string =>
+  `${repositoryFolder(name)}/_manifests`;
+export const revisionsFolder = (name: RepositoryName): string =>
+  `${manifestsFolder(name)}/revisions`;
+export const revisionLinkKey = (name: RepositoryName, digest: Digest): string =>
+  `${revisionsFolder(name)}/${slashed(digest)}/link`;
+
+export const tagsFolder = (name: RepositoryName): string => `${manifestsFolder(name)}/tags`;
+export const tagFolder = (name: RepositoryName, tag: Tag): string => `${tagsFolder(name)}/${tag}`;
+export const tagCurrentKey = (name: RepositoryName, tag: Tag): string =>
+  `${tagFolder(name, tag)}/current/link`;
+export const tagHistoryKey = (name: RepositoryName, tag: Tag, digest: Digest): string =>
+  `${tagFolder(name, tag)}/index/${slashed(digest)}/link`;
+
+export const uploadsFolder = (name: RepositoryName): string => `${repositoryFolder(name)}/_uploads`;
+export const uploadFolder = (name: RepositoryName, id: UploadId): string =>
+  `${uploadsFolder(name)}/${id}`;
+
+export const originKey = (name: RepositoryName): string =>
+  `${repositoryFolder(name)}/_twinport/origin`;
+export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
+  `${repositoryFolder(name)}/_twinport/types/${dashed(digest)}`;
+export const referrersFolder = (name: RepositoryName, subject: Digest): string =>
+  `${repositoryFolder(name)}/_twinport/referrers/${dashed(subject)}`;
+export const referrerKey = (name: RepositoryName, subject: Digest, referrer: Digest): string =>
+  `${referrersFolder(name, subject)}/${dashed(referrer)}`;
+
+export const projectKey = (project: string): string => `${projectsFolder}/${project}.json`;
+export const upstreamKey = (project: string): string => `${upstreamsFolder}/${project}.json`;
+export const upstreamInstancesFolder = (project: string): string =>
+  `${upstreamsFolder}/${project}.mirrors`;
+export const upstreamInstanceKey = (project: string, instance: string): string =>
+  `${upstreamInstancesFolder(project)}/${instance}`;
+export const dirtyKey = (id: string): string => `${dirtyFolder}/${id}.json`;
+export const probeKey = (id: string): string => `${OWN}/probe/${id}`;

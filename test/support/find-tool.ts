@@ -1,0 +1,54 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+
+import { TOOLS } from './tools.ts';
+import type { Tool, ToolName } from './tools.ts';
+
+/** Names the variable in which the test run tells its workers, as JSON, why a tool could not be had. */
+export const MISSING_TOOLS_VARIABLE = 'TWINPORT_MISSING_TOOLS';
+
+/** Where tools are kept between runs, outside the tree. */
+export function toolCache(): string {
+  return process.env['TWINPORT_TOOLS'] ?? path.join(homedir(), '.cache', 'twinport', 'tools');
+}
+
+/** The folder of one tool in the cache; its name carries the version. */
+export function toolFolder(tool: Tool): string {
+  return path.join(toolCache(), `${tool.name}@${tool.version}`);
+}
+
+/** The program's path, from its fixed place, PATH or the cache; undefined when it is in none of them. */
+export function findTool(name: ToolName): string | undefined {
+  const tool: Tool = TOOLS[name];
+  const fromPath = tool.exactPath === undefined ? pathFolders().map((folder) => path.join(folder, tool.name)) : [];
+  const candidates = [tool.exactPath, ...fromPath, path.join(toolFolder(tool), tool.name)];
+  return candidates.find((candidate) => candidate !== undefined && isProgram(candidate));
+}
+
+/** As findTool, for a test that runs only where the tool is: throws with the reason when it is missing. */
+export function requireTool(name: ToolName): string {
+  const found = findTool(name);
+  if (found === undefined) throw new Error(`${name}: ${whyMissing(name)}`);
+  return found;
+}
+
+/** Why a tool that was not found could not be had. */
+export function whyMissing(name: ToolName): string {
+  const known = JSON.parse(process.env[MISSING_TOOLS_VARIABLE] ?? '{}') as Partial<Record<ToolName, string>>;
+  return known[name] ?? 'not found; `npm test` installs it';
+}
+
+/** The folders of PATH and those of system programs, which the PATH of ordinary users lacks. */
+function pathFolders(): string[] {
+  return [...(process.env['PATH'] ?? '').split(path.delimiter).filter(Boolean), '/usr/sbin', '/sbin'];
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

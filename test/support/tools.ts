@@ -1,0 +1,59 @@
+/** A program that the tests need and the project does not bring. */
+export interface Tool {
+  /** The program's name on PATH. */
+  readonly name: string;
+  /** Part of the cache folder's name, so that another version is another folder. */
+  readonly version: string;
+  /** Debian's package, where it is good enough for the tests. */
+  readonly debianPackage?: string;
+  /** Where Debian puts it, for programs that another one of the same name may hide on PATH. */
+  readonly exactPath?: string;
+  /** What `go install` builds, without the version. */
+  readonly goPackage?: string;
+  /** The image that a docker engine runs instead when nothing else is to be had. */
+  readonly image?: string;
+}
+
+export type ToolName = keyof typeof TOOLS;
+
+/** Versions of what Go builds are pinned; Debian's are those of the release it runs on. */
+export const TOOLS = {
+  'redis-server': {
+    name: 'redis-server',
+    version: 'debian',
+    debianPackage: 'redis-server',
+    image: 'redis:7',
+  },
+  skopeo: {
+    name: 'skopeo',
+    version: 'debian',
+    debianPackage: 'skopeo',
+    image: 'quay.io/skopeo/stable:latest',
+  },
+  dockerd: { name: 'dockerd', version: 'debian', debianPackage: 'docker.io', exactPath: '/usr/sbin/dockerd' },
+  docker: { name: 'docker', version: 'debian', debianPackage: 'docker.io', exactPath: '/usr/bin/docker' },
+  minio: {
+    name: 'minio',
+    version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
+    goPackage: 'github.com/minio/minio',
+    image: 'minio/minio:latest',
+  },
+  versitygw: {
+    name: 'versitygw',
+    version: 'v1.7.0',
+    goPackage: 'github.com/versity/versitygw/cmd/versitygw',
+    image: 'versity/versitygw:v1.7.0',
+  },
+  registry: {
+    name: 'registry',
+    version: 'v3.1.1',
+    goPackage: 'github.com/distribution/distribution/v3/cmd/registry',
+    image: 'registry:3.1.1',
+  },
+  crane: {
+    name: 'crane',
+    version: 'v0.22.1',
+    goPackage: 'github.com/google/go-containerregistry/cmd/crane',
+    image: 'gcr.io/go-containerregistry/crane:v0.22.1',
+  },
+} as const satisfies Record<string, Tool>;
