@@ -1,7 +1,6 @@
 /** Who asks. Until an identity source is configured everyone is anonymous. */
 export type Principal =
-  | { readonly kind: 'anonymous' }
-  | { readonly kind: 'user'; readonly name: string };
+  { readonly kind: 'anonymous' } | { readonly kind: 'user'; readonly name: string };
 
 export const ANONYMOUS: Principal = { kind: 'anonymous' };
 

@@ -13,7 +13,8 @@ export interface S3StorageConfig {
   readonly prefix: string;
   readonly forcePathStyle: boolean;
   /** Undefined: the SDK's default credential chain. */
-  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
+  readonly credentials:
+    { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
   /** Size of a multipart part to begin with; parts grow so that no blob needs more than 10,000. */
   readonly partBytes: number;
   /** Copies above this many bytes use UploadPartCopy. */
@@ -29,6 +30,8 @@ export interface HttpConfig {
   readonly metricsPort: number;
 }
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
 export interface CommonConfig {
   readonly http: HttpConfig;
   readonly storage: StorageConfig;
@@ -40,9 +43,13 @@ export interface CommonConfig {
   /** Hosts (with port) that mean this registry in an `ns` parameter. */
   readonly publicHosts: readonly string[];
   readonly upstream: UpstreamConfig;
+  readonly logLevel: LogLevel;
+  /** How long running requests may take to finish after the first signal to stop. */
   readonly shutdownGraceSeconds: number;
   /** A connection without progress for this long is closed. */
   readonly idleTimeoutSeconds: number;
+  /** Tests only: where the process kills itself (shared/lifecycle/crash-point.ts). */
+  readonly crashPoint: string | undefined;
 }
 
 /** The docker.io entry of the table of upstreams (project `mirror`). */

@@ -4,7 +4,12 @@ import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { isIndexType } from '../oci/media-types.ts';
 import type { RangeRequest } from '../oci/range.ts';
-import { type ManifestReference, parseTag, type RepositoryName, type Tag } from '../oci/reference.ts';
+import {
+  type ManifestReference,
+  parseTag,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../storage/blob-store.ts';
 import type { ContentSource, ManifestContent, ManifestStat } from './content-source.ts';
 import type { ManifestStore } from './manifest-store.ts';
@@ -88,7 +93,9 @@ export class LocalContent implements ContentSource<RepositoryName> {
     subject: Digest,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[]> {
-    const tag = parseTag(`${digestAlgorithm(subject).slice(0, 32)}-${digestHex(subject).slice(0, 64)}`);
+    const tag = parseTag(
+      `${digestAlgorithm(subject).slice(0, 32)}-${digestHex(subject).slice(0, 64)}`,
+    );
     const index = tag && (await this.manifest(repository, { kind: 'tag', tag }, signal));
     if (!index || !isIndexType(index.mediaType)) return [];
     return parseManifest(index.bytes, index.mediaType).manifests;

@@ -6,6 +6,7 @@ import { crashPoint } from '../lifecycle/crash-point.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { registryError } from '../oci/errors.ts';
 import {
+  type DetectedManifestType,
   detectManifestType,
   type ParsedManifest,
   parseManifest,
@@ -30,15 +31,19 @@ export interface VerifiedManifest {
   readonly parsed: ParsedManifest;
 }
 
+interface CachedManifest extends DetectedManifestType {
+  readonly bytes: Buffer;
+}
+
 type ManifestIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'manifestTypes'>;
 
 /** Manifests of local repositories, in the commit order of docs/architecture.md. */
 export class ManifestStore {
   readonly #blobs: BlobStore;
   readonly #index: ManifestIndexes;
-  readonly #bytes = new LRUCache<Digest, Buffer>({
+  readonly #cache = new LRUCache<Digest, CachedManifest>({
     maxSize: CACHE_BYTES,
-    sizeCalculation: (bytes) => bytes.length + 256,
+    sizeCalculation: ({ bytes }) => bytes.length + 256,
   });
   readonly #limitTagReads = pLimit(TAG_READS_AT_ONCE);
 
@@ -60,12 +65,14 @@ export class ManifestStore {
     const { bytes, digest } = manifest;
     for (let attempt = 0; attempt < PUT_TRIES; attempt += 1) {
       await this.#blobs.put(digest, bytes, bytes.length, signal);
-      this.#bytes.set(digest, bytes);
       crashPoint('manifest.stored');
       await this.#putMembership(repository, manifest, signal);
       for (const tag of tags) await this.#index.tags.set(repository, tag, digest, signal);
       // A delete that listed the tags before ours was written has left it naming nothing.
-      if (tags.length === 0 || (await this.#index.members.has(repository, 'manifest', digest, signal))) {
+      if (
+        tags.length === 0 ||
+        (await this.#index.members.has(repository, 'manifest', digest, signal))
+      ) {
         return;
       }
     }
@@ -91,9 +98,9 @@ export class ManifestStore {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<ManifestContent | undefined> {
-    const bytes = await this.#read(digest, signal);
-    if (!bytes) return undefined;
-    const { mediaType, isCertain } = detectManifestType(bytes);
+    const manifest = await this.#read(digest, signal);
+    if (!manifest) return undefined;
+    const { bytes, mediaType, isCertain } = manifest;
     const recorded = isCertain
       ? undefined
       : await this.#index.manifestTypes.get(repository, digest, signal);
@@ -156,14 +163,17 @@ export class ManifestStore {
     );
   }
 
-  async #read(digest: Digest, signal: AbortSignal): Promise<Buffer | undefined> {
-    const cached = this.#bytes.get(digest);
+  async #read(digest: Digest, signal: AbortSignal): Promise<CachedManifest | undefined> {
+    const cached = this.#cache.get(digest);
     if (cached) return cached;
     const body = await this.#blobs.open(digest, undefined, signal);
     if (!body) return undefined;
     if (body.totalBytes > MANIFEST_MAX_BYTES) {
       body.stream.destroy();
-      throw new StorageError('manifest.read', `${digest} has ${body.totalBytes} bytes, too many for a manifest`);
+      throw new StorageError(
+        'manifest.read',
+        `${digest} has ${body.totalBytes} bytes, too many for a manifest`,
+      );
     }
     const chunks: Buffer[] = [];
     for await (const chunk of body.stream as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -171,7 +181,8 @@ export class ManifestStore {
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
       throw new StorageError('manifest.read', `the stored bytes of ${digest} are damaged`);
     }
-    this.#bytes.set(digest, bytes);
-    return bytes;
+    const manifest = { bytes, ...detectManifestType(bytes) };
+    this.#cache.set(digest, manifest);
+    return manifest;
   }
 }

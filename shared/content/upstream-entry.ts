@@ -40,7 +40,8 @@ export function upstreamRepository(
   const first = firstSegment(path);
   const rest = isNamedBy(entry, first) ? path.slice(first.length + 1) : path;
   if (rest === '') return undefined;
-  const full = entry.project === DOCKER_HUB_PROJECT && !rest.includes('/') ? `library/${rest}` : rest;
+  const full =
+    entry.project === DOCKER_HUB_PROJECT && !rest.includes('/') ? `library/${rest}` : rest;
   const name = parseRepositoryName(full);
   const cached = parseRepositoryName(`${entry.project}/${full}`);
   return name && cached && { upstreamRepository: name, cached };

@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 
 import type { Clock } from '../lifecycle/clock.ts';
-import { upstreamInstanceKey, upstreamInstancesFolder, upstreamKey, upstreamsFolder } from '../storage/object-keys.ts';
+import {
+  upstreamInstanceKey,
+  upstreamInstancesFolder,
+  upstreamKey,
+  upstreamsFolder,
+} from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
 import { parseRecord } from './record-json.ts';
 import type { UpstreamEntry } from './upstream-entry.ts';
@@ -78,7 +83,11 @@ export async function publishUpstream(
 ): Promise<() => Promise<void>> {
   await refuseOtherUrl(records, entry, clock, shutdown);
   const { project, url, hosts } = entry;
-  await records.put(upstreamKey(project), toBytes({ schemaVersion: 1, project, url, hosts }), shutdown);
+  await records.put(
+    upstreamKey(project),
+    toBytes({ schemaVersion: 1, project, url, hosts }),
+    shutdown,
+  );
 
   const instance = upstreamInstanceKey(project, randomUUID());
   const showLife = (): Promise<void> =>
@@ -90,10 +99,14 @@ export async function publishUpstream(
   await showLife();
 
   const heart = (async () => {
-    while (!shutdown.aborted) {
-      await clock.sleep(HEARTBEAT_MS, shutdown).catch(() => undefined);
+    for (;;) {
+      try {
+        await clock.sleep(HEARTBEAT_MS, shutdown);
+      } catch {
+        return;
+      }
       // A missed beat only makes this mirror look gone to one that starts just then.
-      if (!shutdown.aborted) await showLife().catch(() => undefined);
+      await showLife().catch(() => undefined);
     }
   })();
   return async () => {

@@ -12,7 +12,6 @@ export type CrashPoint =
   | 'manifest.linked'
   | 'referrer.added'
   | 'referrer.removed'
-  | 'tag.marked-dirty'
   | 'tag.history-written'
   | 'tag.current-written'
   | 'tag.current-deleted'

@@ -17,7 +17,8 @@ const FOREIGN_LAYER_TYPES: ReadonlySet<string> = new Set([
 ]);
 
 export const isIndexType = (mediaType: string): boolean => INDEX_TYPES.has(mediaType);
-export const isForeignLayerType = (mediaType: string): boolean => FOREIGN_LAYER_TYPES.has(mediaType);
+export const isForeignLayerType = (mediaType: string): boolean =>
+  FOREIGN_LAYER_TYPES.has(mediaType);
 
 /** What a mirror accepts from upstreams: all four types named, since some refuse what is not. */
 export const MANIFEST_ACCEPT = [

@@ -41,3 +41,11 @@ export class UploadOffsetError extends Error {
     this.offset = offset;
   }
 }
+
+/**
+ * The upload session is finished, cancelled or was never there. Callers look with `find` first; this is the answer to
+ * those who lost a race. (A StorageError, so that whoever does not know it answers 503 and the client asks again.)
+ */
+export class UploadUnknownError extends StorageError {
+  override readonly name = 'UploadUnknownError';
+}

@@ -13,6 +13,7 @@
  *       _twinport/types/<alg>-<hex>                    media type that the manifest's bytes do not tell
  *       _twinport/referrers/<alg>-<hex>/<alg>-<hex>    descriptor of a referrer, under its subject
  *   twinport/v1/
+ *     store-id.json                                    names the store to those who share a Redis
  *     projects/<name>.json
  *     upstreams/<project>.json
  *     upstreams/<project>.mirrors/<instance>             sign of life of a mirror that published it
@@ -67,6 +68,9 @@ export const uploadsFolder = (name: RepositoryName): string => `${repositoryFold
 export const uploadFolder = (name: RepositoryName, id: UploadId): string =>
   `${uploadsFolder(name)}/${id}`;
 
+/** Holds what the layout of the CNCF registry has no place for. */
+export const ownRepositoryFolder = (name: RepositoryName): string =>
+  `${repositoryFolder(name)}/_twinport`;
 export const originKey = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/origin`;
 export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
@@ -76,6 +80,7 @@ export const referrersFolder = (name: RepositoryName, subject: Digest): string =
 export const referrerKey = (name: RepositoryName, subject: Digest, referrer: Digest): string =>
   `${referrersFolder(name, subject)}/${dashed(referrer)}`;
 
+export const storeIdKey = `${OWN}/store-id.json`;
 export const projectKey = (project: string): string => `${projectsFolder}/${project}.json`;
 export const upstreamKey = (project: string): string => `${upstreamsFolder}/${project}.json`;
 export const upstreamInstancesFolder = (project: string): string =>
@@ -84,3 +89,19 @@ export const upstreamInstanceKey = (project: string, instance: string): string =
   `${upstreamInstancesFolder(project)}/${instance}`;
 export const dirtyKey = (id: string): string => `${dirtyFolder}/${id}.json`;
 export const probeKey = (id: string): string => `${OWN}/probe/${id}`;
+
+/** When an upload session began, RFC 3339; the session exists as long as this does. */
+export const uploadStartedAtKey = (name: RepositoryName, id: UploadId): string =>
+  `${uploadFolder(name, id)}/startedat`;
+/** Where an upload session of the S3 store stands, or which blob it became. */
+export const uploadStateKey = (name: RepositoryName, id: UploadId): string =>
+  `${uploadFolder(name, id)}/state.json`;
+/** The object that the multipart upload of a session makes. */
+export const uploadDataKey = (name: RepositoryName, id: UploadId): string =>
+  `${uploadFolder(name, id)}/data`;
+/** Bytes of a session that are too few for a part. */
+export const uploadTailKey = (name: RepositoryName, id: UploadId, tail: string): string =>
+  `${uploadFolder(name, id)}/tail-${tail}`;
+/** Who is writing a blob by a multipart upload without a session. */
+export const multipartFolder = `${OWN}/multipart`;
+export const multipartOwnerKey = (id: string): string => `${multipartFolder}/${id}.json`;

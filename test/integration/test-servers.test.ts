@@ -20,7 +20,12 @@ describe('startProcess', () => {
   });
 
   test('a command that does not exist fails the start', async () => {
-    const start = startProcess({ name: 'nothing', command: '/nonexistent', args: [], isReady: () => true });
+    const start = startProcess({
+      name: 'nothing',
+      command: '/nonexistent',
+      args: [],
+      isReady: () => true,
+    });
     await expect(start).rejects.toThrow('did not start');
   });
 
@@ -28,7 +33,10 @@ describe('startProcess', () => {
     const stubborn = await startProcess({
       name: 'stubborn',
       command: process.execPath,
-      args: ['-e', 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); console.log("up")'],
+      args: [
+        '-e',
+        'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); console.log("up")',
+      ],
       isReady: (logs) => logs.includes('up'),
       stopTimeoutMs: 200,
     });

@@ -21,9 +21,15 @@ export function toolFolder(tool: Tool): string {
 /** The program's path, from its fixed place, PATH or the cache; undefined when it is in none of them. */
 export function findTool(name: ToolName): string | undefined {
   const tool: Tool = TOOLS[name];
-  const fromPath = tool.exactPath === undefined ? pathFolders().map((folder) => path.join(folder, tool.name)) : [];
-  const candidates = [tool.exactPath, ...fromPath, path.join(toolFolder(tool), tool.name)];
-  return candidates.find((candidate) => candidate !== undefined && isProgram(candidate));
+  const fixed = tool.exactPath === undefined ? findOnPath(tool.name) : onlyProgram(tool.exactPath);
+  return fixed ?? onlyProgram(path.join(toolFolder(tool), tool.name));
+}
+
+/** A program of any name on PATH or in the folders of system programs. */
+export function findOnPath(name: string): string | undefined {
+  return pathFolders()
+    .map((folder) => path.join(folder, name))
+    .find((candidate) => onlyProgram(candidate) !== undefined);
 }
 
 /** As findTool, for a test that runs only where the tool is: throws with the reason when it is missing. */
@@ -35,20 +41,26 @@ export function requireTool(name: ToolName): string {
 
 /** Why a tool that was not found could not be had. */
 export function whyMissing(name: ToolName): string {
-  const known = JSON.parse(process.env[MISSING_TOOLS_VARIABLE] ?? '{}') as Partial<Record<ToolName, string>>;
+  const known = JSON.parse(process.env[MISSING_TOOLS_VARIABLE] ?? '{}') as Partial<
+    Record<ToolName, string>
+  >;
   return known[name] ?? 'not found; `npm test` installs it';
 }
 
 /** The folders of PATH and those of system programs, which the PATH of ordinary users lacks. */
 function pathFolders(): string[] {
-  return [...(process.env['PATH'] ?? '').split(path.delimiter).filter(Boolean), '/usr/sbin', '/sbin'];
+  return [
+    ...(process.env['PATH'] ?? '').split(path.delimiter).filter(Boolean),
+    '/usr/sbin',
+    '/sbin',
+  ];
 }
 
-function isProgram(file: string): boolean {
+function onlyProgram(file: string): string | undefined {
   try {
     accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
+    return statSync(file).isFile() ? file : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -24,7 +32,10 @@ export function runFolder(): string {
   if (known !== undefined && existsSync(known)) return known;
   const folder = mkdtempSync(path.join(tmpdir(), PREFIX));
   for (const part of ['processes', 'ports', 'logs', 'folders']) mkdirSync(path.join(folder, part));
-  writeFileSync(path.join(folder, 'owner.json'), JSON.stringify(describeProcess(process.pid, 'the test run')));
+  writeFileSync(
+    path.join(folder, 'owner.json'),
+    JSON.stringify(describeProcess(process.pid, 'the test run')),
+  );
   process.env[VARIABLE] = folder;
   return folder;
 }
@@ -91,7 +102,10 @@ function startTime(pid: number): string | undefined {
       const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
       return fields[0] === 'Z' ? undefined : fields[19];
     }
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || undefined;
+    return (
+      execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() ||
+      undefined
+    );
   } catch {
     return undefined;
   }

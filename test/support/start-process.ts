@@ -57,7 +57,9 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     if (outcome === 'ended') throw new Error(`${name} ended before it was ready`);
   } catch (error) {
     await running.stop();
-    throw new Error(`${name} did not start; its log ends:\n${running.logs(4_000)}`, { cause: error });
+    throw new Error(`${name} did not start; its log ends:\n${running.logs(4_000)}`, {
+      cause: error,
+    });
   }
   return running;
 }
@@ -87,7 +89,8 @@ function launch(options: ProcessOptions): RunningProcess {
   // Whoever awaits `ended` learns of a failed start; a start that nobody awaits must not end the test run.
   ended.catch(() => undefined);
   if (pid !== undefined) noteProcess(pid, options.name);
-  const isRunning = (): boolean => pid !== undefined && child.exitCode === null && child.signalCode === null;
+  const isRunning = (): boolean =>
+    pid !== undefined && child.exitCode === null && child.signalCode === null;
   return {
     pid: pid ?? -1,
     ended,
@@ -102,7 +105,9 @@ function launch(options: ProcessOptions): RunningProcess {
       child.kill('SIGCONT');
       child.kill('SIGTERM');
       const patience = new AbortController();
-      const killed = delay(options.stopTimeoutMs ?? 10_000, undefined, { signal: patience.signal }).then(
+      const killed = delay(options.stopTimeoutMs ?? 10_000, undefined, {
+        signal: patience.signal,
+      }).then(
         () => void child.kill('SIGKILL'),
         () => undefined,
       );

@@ -34,7 +34,8 @@ export interface RedisServer {
 /** An empty Redis: a process of its own on loopback without persistence, or the one that TEST_REDIS_URL names. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const shared = process.env['TEST_REDIS_URL'];
-  if (shared !== undefined && options.own !== true && options.args === undefined) return await useSharedRedis(shared);
+  if (shared !== undefined && options.own !== true && options.args === undefined)
+    return await useSharedRedis(shared);
   const port = await freePort();
   const folder = makeTempFolder('redis');
   const url = `redis://127.0.0.1:${port}`;
@@ -99,6 +100,17 @@ async function withClient(url: string, use: (client: Redis) => Promise<unknown>)
 }
 
 function redisArguments(port: number, folder: string, more: readonly string[]): string[] {
-  const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'];
+  const fixed = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    folder,
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+  ];
   return [...fixed, '--maxmemory-policy', 'noeviction', '--daemonize', 'no', ...more];
 }

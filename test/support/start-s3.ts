@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
-import { CreateBucketCommand, DeleteBucketCommand, DeleteObjectsCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { paginateListObjectsV2 } from '@aws-sdk/client-s3';
 
 import { requireTool } from './find-tool.ts';
@@ -56,7 +61,9 @@ export function createTestS3Client(server: Omit<S3Bucket, 'bucket'>): S3Client {
   });
 }
 
-async function startOwn(launch: (port: number, folder: string) => Promise<RunningProcess>): Promise<S3Server> {
+async function startOwn(
+  launch: (port: number, folder: string) => Promise<RunningProcess>,
+): Promise<S3Server> {
   const port = await freePort();
   const folder = makeTempFolder('s3');
   const server = await launch(port, folder);
@@ -94,7 +101,8 @@ function launchMinio(port: number, folder: string): Promise<RunningProcess> {
       MINIO_UPDATE: 'off',
       CI: 'true',
     },
-    isReady: () => answers(`http://127.0.0.1:${port}/minio/health/ready`, (status) => status === 200),
+    isReady: () =>
+      answers(`http://127.0.0.1:${port}/minio/health/ready`, (status) => status === 200),
   });
 }
 
@@ -136,7 +144,9 @@ async function useSharedServer(options: S3Options): Promise<S3Server | undefined
     secretAccessKey: process.env['TEST_S3_SECRET_ACCESS_KEY'] ?? '',
   };
   const refuse = (): never => {
-    throw new Error('a server that TEST_S3_ENDPOINT names is not ours to stop; ask for { own: true }');
+    throw new Error(
+      'a server that TEST_S3_ENDPOINT names is not ours to stop; ask for { own: true }',
+    );
   };
   const bucket = await makeBucket(access);
   const stop = (): Promise<void> => removeBucket({ ...access, bucket });
@@ -149,7 +159,12 @@ async function removeBucket(bucket: S3Bucket): Promise<void> {
     for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket.bucket })) {
       const objects = (page.Contents ?? []).map(({ Key }) => ({ Key }));
       if (objects.length === 0) continue;
-      await client.send(new DeleteObjectsCommand({ Bucket: bucket.bucket, Delete: { Objects: objects, Quiet: true } }));
+      await client.send(
+        new DeleteObjectsCommand({
+          Bucket: bucket.bucket,
+          Delete: { Objects: objects, Quiet: true },
+        }),
+      );
     }
     await client.send(new DeleteBucketCommand({ Bucket: bucket.bucket }));
   } finally {

@@ -30,8 +30,18 @@ export const TOOLS = {
     debianPackage: 'skopeo',
     image: 'quay.io/skopeo/stable:latest',
   },
-  dockerd: { name: 'dockerd', version: 'debian', debianPackage: 'docker.io', exactPath: '/usr/sbin/dockerd' },
-  docker: { name: 'docker', version: 'debian', debianPackage: 'docker.io', exactPath: '/usr/bin/docker' },
+  dockerd: {
+    name: 'dockerd',
+    version: 'debian',
+    debianPackage: 'docker.io',
+    exactPath: '/usr/sbin/dockerd',
+  },
+  docker: {
+    name: 'docker',
+    version: 'debian',
+    debianPackage: 'docker.io',
+    exactPath: '/usr/bin/docker',
+  },
   minio: {
     name: 'minio',
     version: 'v0.0.0-20260212201848-7aac2a2c5b7c',

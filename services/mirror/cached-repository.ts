@@ -1,0 +1,9 @@
+import type { UpstreamConfig } from '../../shared/config/config.ts';
+import type { RepositoryName } from '../../shared/oci/reference.ts';
+
+/** A repository of an upstream and the repository of this store that is its one cached copy. */
+export interface CachedRepository {
+  readonly upstream: UpstreamConfig;
+  readonly upstreamRepository: RepositoryName;
+  readonly cached: RepositoryName;
+}

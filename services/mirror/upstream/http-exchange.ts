@@ -1,0 +1,190 @@
+import type { Readable } from 'node:stream';
+
+import { Agent, type Dispatcher, errors } from 'undici';
+
+import type { Observer } from '../../../shared/observability/observer.ts';
+import { UpstreamFault } from './outcome.ts';
+
+/** Deadlines in milliseconds. */
+export interface ExchangeDeadlines {
+  readonly connectMs: number;
+  /** From a sent request to its response headers. */
+  readonly headersMs: number;
+  /** Between two pieces of a body. */
+  readonly idleMs: number;
+}
+
+export const DEFAULT_DEADLINES: ExchangeDeadlines = {
+  connectMs: 5_000,
+  headersMs: 30_000,
+  idleMs: 60_000,
+};
+
+export interface ExchangeRequest {
+  readonly method: 'GET' | 'HEAD';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Without it a 3xx is given back as it is. */
+  readonly followsRedirects: boolean;
+}
+
+/** The body must be read to its end or destroyed by whoever asked. */
+export interface ExchangeResponse {
+  readonly status: number;
+  /** Where the answer came from, after redirects. */
+  readonly url: URL;
+  readonly body: Readable;
+  /** Values of repeated headers are joined by commas. */
+  header(name: string): string | undefined;
+  /** Instead of reading the body: keeps the connection when little is left of it. */
+  discard(): void;
+}
+
+const MAX_REDIRECTS = 5;
+/** Bodies up to this are read away so that the connection is used again. */
+const DISCARD_BYTES = 16 * 1024;
+const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * HTTP towards upstreams: one pool of connections, deadlines for each stage, redirects by our own rules. Throws
+ * UpstreamFault, or the reason of `signal`; an answer of whatever status is a value.
+ */
+export class HttpExchange {
+  readonly #agent: Agent;
+  readonly #observer: Observer;
+
+  constructor(observer: Observer, deadlines: ExchangeDeadlines = DEFAULT_DEADLINES) {
+    this.#observer = observer;
+    this.#agent = new Agent({
+      // Blobs of many megabytes go faster over connections of their own than through the windows of one h2 session.
+      allowH2: false,
+      connect: { timeout: deadlines.connectMs },
+      headersTimeout: deadlines.headersMs,
+      bodyTimeout: deadlines.idleMs,
+    });
+  }
+
+  /** Ends every connection, also those in use. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async send(request: ExchangeRequest, signal: AbortSignal): Promise<ExchangeResponse> {
+    let { url } = request;
+    let headers = request.headers;
+    for (let hop = 0; ; hop += 1) {
+      const response = await this.#sendOnce(request.method, url, headers, signal);
+      const location = response.header('location');
+      const isRedirect = REDIRECT_STATUSES.has(response.status) && location !== undefined;
+      if (!isRedirect || !request.followsRedirects) return response;
+      response.discard();
+      if (hop === MAX_REDIRECTS)
+        throw new UpstreamFault('redirect', `more than ${MAX_REDIRECTS} redirects`);
+      const next = redirectTarget(location, url);
+      if (next.origin !== url.origin) headers = withoutAuthorization(headers);
+      url = next;
+    }
+  }
+
+  async #sendOnce(
+    method: 'GET' | 'HEAD',
+    url: URL,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<ExchangeResponse> {
+    const startedAt = performance.now();
+    const observe = (statusClass: string): void => {
+      this.#observer.upstreamRequest(method, statusClass, (performance.now() - startedAt) / 1000);
+    };
+    let data: Dispatcher.ResponseData;
+    try {
+      data = await this.#agent.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method,
+        // What was compressed on the way would have another length and another digest (wire: quay, Red Hat).
+        headers: { ...headers, 'accept-encoding': 'identity' },
+        signal,
+      });
+    } catch (error) {
+      observe('error');
+      signal.throwIfAborted();
+      throw asFault(error, url);
+    }
+    observe(`${Math.floor(data.statusCode / 100)}xx`);
+    return {
+      status: data.statusCode,
+      url,
+      body: data.body,
+      header: (name) => {
+        const value = data.headers[name];
+        return Array.isArray(value) ? value.join(', ') : value;
+      },
+      discard: () => {
+        data.body.on('error', () => undefined);
+        data.body.dump({ limit: DISCARD_BYTES }).catch(() => undefined);
+      },
+    };
+  }
+}
+
+/** Where a redirect leads. Relative locations are resolved; what would leave https or http is refused. */
+function redirectTarget(location: string, from: URL): URL {
+  const next = URL.parse(location, from.href);
+  if (!next || (next.protocol !== 'https:' && next.protocol !== 'http:')) {
+    throw new UpstreamFault('redirect', `${from.host} redirects to something that is not http(s)`);
+  }
+  if (from.protocol === 'https:' && next.protocol === 'http:') {
+    throw new UpstreamFault('redirect', `${from.host} redirects from https to http`);
+  }
+  if (next.username !== '' || next.password !== '') {
+    throw new UpstreamFault('redirect', `${from.host} redirects to a URL with user information`);
+  }
+  return next;
+}
+
+/** Once stripped it never comes back, also when a later hop returns to the first host. */
+function withoutAuthorization(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
+  );
+}
+
+const TIMEOUTS: ReadonlySet<string> = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'ETIMEDOUT',
+]);
+
+/** Names the host alone: query strings of redirects are credentials. */
+export function asFault(error: unknown, url: URL): UpstreamFault {
+  if (error instanceof UpstreamFault) return error;
+  const code =
+    error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const isTimeout = TIMEOUTS.has(code);
+  const isNotHttp = error instanceof errors.HTTPParserError;
+  const reason = isTimeout ? 'timeout' : isNotHttp ? 'garbage' : 'connection';
+  const what = isTimeout ? 'did not answer in time' : 'cannot be reached or broke off';
+  return new UpstreamFault(reason, `${url.host} ${what}${code === '' ? '' : ` (${code})`}`, error);
+}
+
+/** The whole body, or undefined when it is longer than `maxBytes`. */
+export async function readBody(
+  body: Readable,
+  maxBytes: number,
+  url: URL,
+): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBytes) return undefined;
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw asFault(error, url);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,39 @@
+/** Why an upstream could not be asked, or why what it said is of no use. */
+export type UnavailableReason =
+  'timeout' | 'connection' | 'server-error' | 'garbage' | 'redirect' | 'realm' | 'digest-mismatch';
+
+/**
+ * What came of asking an upstream. Never thrown: every caller must say what each of them means to it. Only `found`,
+ * `not-found` and `denied` are statements about content; the others say nothing of it.
+ */
+export type Outcome<Value> =
+  | { readonly kind: 'found'; readonly value: Value }
+  | { readonly kind: 'not-found' }
+  | {
+      readonly kind: 'denied';
+      /** The refusal reads like a registry's own (an error body in the spec's form), not like a proxy's in between. */
+      readonly isRegistryAnswer: boolean;
+    }
+  | { readonly kind: 'limited'; readonly retryAfterSeconds: number }
+  | { readonly kind: 'unavailable'; readonly reason: UnavailableReason; readonly detail: string };
+
+export type Failure = Exclude<Outcome<never>, { kind: 'found' }>;
+
+export const found = <Value>(value: Value): Outcome<Value> => ({ kind: 'found', value });
+export const NOT_FOUND = { kind: 'not-found' } as const;
+export const unavailable = (reason: UnavailableReason, detail: string): Failure => ({
+  kind: 'unavailable',
+  reason,
+  detail,
+});
+
+/** The exchange with an upstream broke; caught inside the client, where it becomes `unavailable`. */
+export class UpstreamFault extends Error {
+  override readonly name = 'UpstreamFault';
+  readonly reason: UnavailableReason;
+
+  constructor(reason: UnavailableReason, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+
+import type { Challenge } from './challenge.ts';
+import { isRegistryErrorBody, parseJson } from './answer.ts';
+import { type HttpExchange, readBody } from './http-exchange.ts';
+import { found, type Outcome, unavailable } from './outcome.ts';
+import { decideRealm } from './realm-policy.ts';
+import { parseRetryAfter } from './retry-after.ts';
+import type { IssuedToken } from './token-cache.ts';
+
+/** Who asks an upstream. The configured account and nobody are two identities whose tokens never mix. */
+export type Identity =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'configured'; readonly username: string; readonly password: string };
+
+export const basicAuthorization = (username: string, password: string): string =>
+  `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+
+/** Tokens with many grants reach some 10 KB; twelve times that is a mistake or an attack. */
+const TOKEN_BODY_MAX_BYTES = 128 * 1024;
+/** The life of a token whose answer names none (distribution, docs/spec/auth/token.md). */
+const DEFAULT_LIFE_SECONDS = 60;
+const MAX_LIFE_SECONDS = 24 * 60 * 60;
+/** What may stand in an Authorization header. */
+const PRINTABLE = /^[\x21-\x7e]+$/;
+
+const tokenAnswer = z.object({
+  token: z.string().optional(),
+  access_token: z.string().optional(),
+  expires_in: z.number().positive().optional().catch(undefined),
+});
+
+export interface TokenRequest {
+  readonly upstream: URL;
+  readonly challenge: Challenge;
+  readonly scope: string;
+  readonly identity: Identity;
+}
+
+/** Asks the realm of a Bearer challenge for a token (distribution, docs/spec/auth/token.md). */
+export async function fetchToken(
+  exchange: HttpExchange,
+  request: TokenRequest,
+  now: () => Date,
+  signal: AbortSignal,
+): Promise<Outcome<IssuedToken>> {
+  const { challenge, identity, scope, upstream } = request;
+  const realm = challenge.parameters.get('realm') ?? '';
+  const decision = decideRealm(realm, upstream, identity.kind === 'configured');
+  if (decision.kind === 'refused') return unavailable('realm', decision.reason);
+
+  const { url } = decision;
+  const service = challenge.parameters.get('service');
+  if (service !== undefined) url.searchParams.set('service', service);
+  url.searchParams.set('scope', scope);
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (identity.kind === 'configured') {
+    url.searchParams.set('account', identity.username);
+    headers['authorization'] = basicAuthorization(identity.username, identity.password);
+  }
+  const response = await exchange.send(
+    { method: 'GET', url, headers, followsRedirects: true },
+    signal,
+  );
+  if (response.status === 429) {
+    response.discard();
+    const retryAfterSeconds = parseRetryAfter(response.header('retry-after'), now());
+    return { kind: 'limited', retryAfterSeconds };
+  }
+  const body = await readBody(response.body, TOKEN_BODY_MAX_BYTES, response.url);
+  return readTokenAnswer(response.status, parseJson(body), url);
+}
+
+function readTokenAnswer(status: number, json: unknown, realm: URL): Outcome<IssuedToken> {
+  if (status === 401 || status === 403) {
+    return { kind: 'denied', isRegistryAnswer: isTokenRefusal(json) };
+  }
+  if (status !== 200) {
+    return unavailable('server-error', `the token service ${realm.host} answered ${status}`);
+  }
+  const answer = tokenAnswer.safeParse(json).data;
+  const value = answer?.token ?? answer?.access_token;
+  if (value === undefined || !PRINTABLE.test(value)) {
+    return unavailable('garbage', `the token service ${realm.host} gave no token`);
+  }
+  const lifeSeconds = Math.min(answer?.expires_in ?? DEFAULT_LIFE_SECONDS, MAX_LIFE_SECONDS);
+  return found({ value, lifeSeconds });
+}
+
+/** Registries' error body, Docker Hub's `details`, OAuth2's `error`; a web page of a proxy is none of them. */
+function isTokenRefusal(json: unknown): boolean {
+  if (isRegistryErrorBody(json)) return true;
+  if (typeof json !== 'object' || json === null) return false;
+  return 'details' in json || 'error' in json;
+}

@@ -1,0 +1,287 @@
+import type { Readable } from 'node:stream';
+
+import type { VerifiedManifest } from '../../../shared/content/manifest-store.ts';
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import { type Digest, digestAlgorithm, digestOf, parseDigest } from '../../../shared/oci/digest.ts';
+import { type ParsedManifest, parseManifest } from '../../../shared/oci/manifest.ts';
+import { MANIFEST_ACCEPT, MANIFEST_MAX_BYTES } from '../../../shared/oci/media-types.ts';
+import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
+import { isHtml, readFailure } from './answer.ts';
+import { AuthorizedExchange, type AuthorizedExchangeOptions } from './authorized-exchange.ts';
+import { type ExchangeResponse, readBody } from './http-exchange.ts';
+import { found, type Outcome, unavailable, UpstreamFault } from './outcome.ts';
+import { readTagPage } from './tag-page.ts';
+
+/** What a HEAD tells of a manifest, as far as the upstream says it. */
+export interface UpstreamManifestStat {
+  readonly digest: Digest | undefined;
+}
+
+/** An open blob. Whoever asked reads the body to its end or destroys it. */
+export interface UpstreamBlob {
+  readonly totalBytes: number;
+  /** First byte of the body: what was asked for, or 0 where the upstream does not know ranges. */
+  readonly offset: number;
+  readonly body: Readable;
+}
+
+/** Clients give up on headers after 30 s (containerd): everything before a body must fit below that. */
+const ANSWER_DEADLINE_MS = 25_000;
+/** The same for whole small bodies. */
+const SMALL_BODY_DEADLINE_MS = 60_000;
+const MAX_TAG_PAGES = 100;
+
+/** Types that say nothing of a manifest: the bytes then decide. */
+const VAGUE_TYPES: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/octet-stream',
+  'binary/octet-stream',
+  'text/plain',
+]);
+
+interface Ask {
+  readonly method: 'GET' | 'HEAD';
+  readonly repository: RepositoryName;
+  /** Below `/v2/<repository>/`. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly followsRedirects?: boolean;
+}
+
+/**
+ * Reads one upstream as one identity. Answers are outcomes, never exceptions: a promise rejects only with the reason of
+ * the caller's `signal`. The host that is spoken to is the configured one; redirects and realms are held to the rules
+ * of http-exchange.ts and realm-policy.ts.
+ */
+export class UpstreamClient {
+  readonly #exchange: AuthorizedExchange;
+  readonly #upstream: URL;
+  readonly #clock: Clock;
+
+  constructor(options: AuthorizedExchangeOptions) {
+    this.#exchange = new AuthorizedExchange(options);
+    this.#upstream = options.upstream;
+    this.#clock = options.clock;
+  }
+
+  /** Costs nothing of Docker Hub's pull budget. Falls back to a GET where HEAD is not known (GitHub Packages: 405). */
+  async headManifest(
+    repository: RepositoryName,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<Outcome<UpstreamManifestStat>> {
+    const ask: Ask = {
+      method: 'HEAD',
+      repository,
+      path: manifestPath(reference),
+      headers: { accept: MANIFEST_ACCEPT },
+    };
+    const outcome = await this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
+      const answer = await this.#ask(ask, bounded);
+      if (answer.kind !== 'found') return answer;
+      const { value: response } = answer;
+      if (response.status === 405 || response.status === 501) return 'unsupported' as const;
+      if (response.status !== 200) return this.#failure(response);
+      response.discard();
+      if (isHtml(response)) return this.#garbage('a web page instead of a manifest');
+      return found({ digest: parseDigest(response.header('docker-content-digest') ?? '') });
+    });
+    if (outcome !== 'unsupported') return outcome;
+    const got = await this.getManifest(repository, reference, signal);
+    return got.kind === 'found' ? found({ digest: got.value.digest }) : got;
+  }
+
+  /** The manifest with the digest of the very bytes; asked by digest it has that digest. */
+  getManifest(
+    repository: RepositoryName,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<Outcome<VerifiedManifest>> {
+    const ask: Ask = {
+      method: 'GET',
+      repository,
+      path: manifestPath(reference),
+      headers: { accept: MANIFEST_ACCEPT },
+    };
+    return this.#bounded(SMALL_BODY_DEADLINE_MS, signal, async (bounded) => {
+      const answer = await this.#ask(ask, bounded);
+      if (answer.kind !== 'found') return answer;
+      const { value: response } = answer;
+      if (response.status !== 200) return this.#failure(response);
+      if (isHtml(response)) {
+        response.discard();
+        return this.#garbage('a web page instead of a manifest');
+      }
+      const bytes = await readBody(response.body, MANIFEST_MAX_BYTES, response.url);
+      if (!bytes) return this.#garbage('a manifest of more than 4 MiB');
+      return this.#verifyManifest(bytes, response.header('content-type'), reference);
+    });
+  }
+
+  /** Size in bytes of the blob. A HEAD that is redirected is asked as a GET of one byte: signed URLs are for GET alone. */
+  headBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Outcome<{ readonly size: number }>> {
+    const path = `blobs/${digest}`;
+    return this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
+      const head: Ask = { method: 'HEAD', repository, path, followsRedirects: false };
+      const answer = await this.#ask(head, bounded);
+      if (answer.kind !== 'found') return answer;
+      const { value: response } = answer;
+      const { status } = response;
+      const size = contentLength(response);
+      if (status === 200 && size !== undefined) {
+        response.discard();
+        return isHtml(response) ? this.#garbage('a web page instead of a blob') : found({ size });
+      }
+      const isUnclear = status === 200 || status === 405 || (status >= 300 && status < 400);
+      if (!isUnclear) return this.#failure(response);
+      response.discard();
+      const opened = await this.#openBlob({ repository, path, range: 'bytes=0-0' }, bounded);
+      if (opened.kind !== 'found') return opened;
+      opened.value.body.on('error', () => undefined).destroy();
+      return found({ size: opened.value.totalBytes });
+    });
+  }
+
+  /** The blob from a byte on. A body that breaks off is for the caller to continue, by asking again from there. */
+  openBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    fromByte: number,
+    signal: AbortSignal,
+  ): Promise<Outcome<UpstreamBlob>> {
+    const path = `blobs/${digest}`;
+    const range = fromByte > 0 ? `bytes=${fromByte}-` : undefined;
+    return this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
+      const opened = await this.#openBlob({ repository, path, range }, bounded);
+      if (opened.kind !== 'found') return opened;
+      const { offset, body } = opened.value;
+      if (offset === 0 || offset === fromByte) return opened;
+      body.on('error', () => undefined).destroy();
+      return this.#garbage('another range than was asked for');
+    });
+  }
+
+  /** All tags, in the upstream's order. */
+  tagList(repository: RepositoryName, signal: AbortSignal): Promise<Outcome<Tag[]>> {
+    return this.#bounded(SMALL_BODY_DEADLINE_MS, signal, async (bounded) => {
+      const tags: Tag[] = [];
+      let path: string | undefined = 'tags/list?n=1000';
+      for (let page = 0; path !== undefined; page += 1) {
+        if (page === MAX_TAG_PAGES)
+          return this.#garbage(`more than ${MAX_TAG_PAGES} pages of tags`);
+        const answer: Outcome<ExchangeResponse> = await this.#ask(
+          { method: 'GET', repository, path },
+          bounded,
+        );
+        if (answer.kind !== 'found') return answer;
+        if (answer.value.status !== 200) return this.#failure(answer.value);
+        const next = await readTagPage(answer.value);
+        if (!next) return this.#garbage('a list of tags that cannot be read');
+        tags.push(...next.tags);
+        path = next.query === undefined ? undefined : `tags/list?${next.query}`;
+      }
+      return found(tags);
+    });
+  }
+
+  async #openBlob(
+    request: { repository: RepositoryName; path: string; range: string | undefined },
+    signal: AbortSignal,
+  ): Promise<Outcome<UpstreamBlob>> {
+    const { repository, path, range } = request;
+    const headers = range === undefined ? {} : { range };
+    const answer = await this.#ask({ method: 'GET', repository, path, headers }, signal);
+    if (answer.kind !== 'found') return answer;
+    const { value: response } = answer;
+    const { status, body } = response;
+    if (status !== 200 && status !== 206) return this.#failure(response);
+    const length = contentLength(response);
+    const part = status === 206 ? contentRange(response) : { offset: 0, totalBytes: length };
+    if (part?.totalBytes !== undefined && !isHtml(response)) {
+      return found({ totalBytes: part.totalBytes, offset: part.offset, body });
+    }
+    response.discard();
+    return this.#garbage('something that is no blob, or has no length');
+  }
+
+  #verifyManifest(
+    bytes: Buffer,
+    contentType: string | undefined,
+    reference: ManifestReference,
+  ): Outcome<VerifiedManifest> {
+    const algorithm = reference.kind === 'digest' ? digestAlgorithm(reference.digest) : 'sha256';
+    const digest = digestOf(bytes, algorithm);
+    if (reference.kind === 'digest' && reference.digest !== digest) {
+      return unavailable(
+        'digest-mismatch',
+        `${this.#upstream.host} gave other bytes than were asked for`,
+      );
+    }
+    const type = contentType?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+    let parsed: ParsedManifest;
+    try {
+      parsed = parseManifest(bytes, VAGUE_TYPES.has(type) ? undefined : contentType);
+    } catch (error) {
+      return this.#garbage(error instanceof Error ? error.message : 'no manifest');
+    }
+    return found({ bytes, digest, parsed });
+  }
+
+  #ask(ask: Ask, signal: AbortSignal): Promise<Outcome<ExchangeResponse>> {
+    const { method, repository, path, headers = {}, followsRedirects = true } = ask;
+    const url = new URL(`v2/${repository}/${path}`, this.#upstream);
+    return this.#exchange.send({ method, url, headers, followsRedirects }, repository, signal);
+  }
+
+  #failure(response: ExchangeResponse): ReturnType<typeof readFailure> {
+    return readFailure(response, this.#upstream, this.#clock.now());
+  }
+
+  #garbage(what: string): ReturnType<typeof unavailable> {
+    return unavailable('garbage', `${this.#upstream.host} gave ${what}`);
+  }
+
+  /** Runs the work with a deadline that ends with it; an open body stays under the caller's signal. */
+  async #bounded<Value>(
+    deadlineMs: number,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<Value>,
+  ): Promise<Value | ReturnType<typeof unavailable>> {
+    signal.throwIfAborted();
+    const deadline = new AbortController();
+    const timer = setTimeout(() => {
+      deadline.abort(new UpstreamFault('timeout', `${this.#upstream.host} did not answer in time`));
+    }, deadlineMs);
+    try {
+      return await work(AbortSignal.any([signal, deadline.signal]));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof UpstreamFault) return unavailable(error.reason, error.message);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const manifestPath = (reference: ManifestReference): string =>
+  `manifests/${reference.kind === 'tag' ? reference.tag : reference.digest}`;
+
+function contentLength(response: ExchangeResponse): number | undefined {
+  const value = response.header('content-length') ?? '';
+  return /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+}
+
+/** `bytes a-b/total` (RFC 9110, 14.4). */
+function contentRange(
+  response: ExchangeResponse,
+): { offset: number; totalBytes: number } | undefined {
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(
+    response.header('content-range')?.trim() ?? '',
+  );
+  return match ? { offset: Number(match[1]), totalBytes: Number(match[3]) } : undefined;
+}

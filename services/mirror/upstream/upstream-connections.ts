@@ -1,0 +1,61 @@
+import type { UpstreamConfig } from '../../../shared/config/config.ts';
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import type { Observer } from '../../../shared/observability/observer.ts';
+import { type ExchangeDeadlines, HttpExchange } from './http-exchange.ts';
+import { TokenCache } from './token-cache.ts';
+import type { Identity } from './token-service.ts';
+import { UpstreamClient } from './upstream-client.ts';
+
+/** The two ways to ask an upstream. */
+export interface UpstreamConnection {
+  /** As anybody: what this one is given may be given to anybody. */
+  readonly anonymous: UpstreamClient;
+  /** With the configured account. Undefined where none is configured. */
+  readonly configured: UpstreamClient | undefined;
+}
+
+export interface UpstreamConnectionsOptions {
+  readonly upstreams: readonly UpstreamConfig[];
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** Ends what is shared among requests. */
+  readonly lifetime: AbortSignal;
+  readonly deadlines?: ExchangeDeadlines;
+}
+
+/** The configured upstreams, by project. Nothing is dialled before the first request. */
+export class UpstreamConnections {
+  readonly #exchange: HttpExchange;
+  readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
+
+  constructor(options: UpstreamConnectionsOptions) {
+    const { upstreams, clock, observer, lifetime, deadlines } = options;
+    const exchange = new HttpExchange(observer, deadlines);
+    const connect = (config: UpstreamConfig): UpstreamConnection => {
+      const upstream = new URL(config.url.endsWith('/') ? config.url : `${config.url}/`);
+      const tokens = new TokenCache(clock);
+      const as = (identity: Identity): UpstreamClient =>
+        new UpstreamClient({ exchange, upstream, identity, tokens, clock, lifetime });
+      const { username, password } = config;
+      return {
+        anonymous: as({ kind: 'anonymous' }),
+        configured:
+          username === undefined || password === undefined
+            ? undefined
+            : as({ kind: 'configured', username, password }),
+      };
+    };
+    this.#exchange = exchange;
+    this.#byProject = new Map(upstreams.map((config) => [config.project, connect(config)]));
+  }
+
+  to(upstream: UpstreamConfig): UpstreamConnection {
+    const connection = this.#byProject.get(upstream.project);
+    if (!connection) throw new Error(`no connection to the upstream ${upstream.project}`);
+    return connection;
+  }
+
+  async close(): Promise<void> {
+    await this.#exchange.close();
+  }
+}

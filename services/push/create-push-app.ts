@@ -1,0 +1,83 @@
+import type { PushConfig } from '../../shared/config/config.ts';
+import { LocalContent } from '../../shared/content/local-content.ts';
+import { ManifestStore } from '../../shared/content/manifest-store.ts';
+import { Projects } from '../../shared/content/projects.ts';
+import { PushContent } from '../../shared/content/push-content.ts';
+import { PushNames } from '../../shared/content/push-names.ts';
+import { checkStore } from '../../shared/content/store-check.ts';
+import { UpstreamTable } from '../../shared/content/upstream-table.ts';
+import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
+import { createV2App } from '../../shared/http/create-v2-app.ts';
+import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
+import type { Platform, RoleApp } from '../platform.ts';
+import { createDeleteHandlers } from './delete-handlers.ts';
+import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
+import { ManifestPushService } from './manifest/manifest-push-service.ts';
+import { createUploadHandlers } from './upload/upload-handlers.ts';
+import { runUploadReaper } from './upload/upload-reaper.ts';
+import { UploadService } from './upload/upload-service.ts';
+
+/** The push service: everything that is pushed, and read-only what a mirror over the same store holds. */
+export function createPushApp(
+  platform: Platform,
+  uploads: UploadStore & UploadReaper,
+  config: PushConfig,
+): RoleApp {
+  const { records, blobs, index, clock } = platform;
+  const upstreams = new UpstreamTable(records, config.upstream, clock);
+  const projects = new Projects({
+    projects: index.projects,
+    origins: index.origins,
+    records,
+    clock,
+  });
+  const names = new PushNames(projects, upstreams, { isDottedReserved: true });
+  const manifests = new ManifestStore(blobs, index);
+  const local = new LocalContent(blobs, manifests, index);
+  const { publicHosts } = config;
+  const content = new PushContent({ local, index, projects, upstreams, publicHosts });
+
+  const uploadService = new UploadService({
+    uploads,
+    blobs,
+    index,
+    names,
+    findBlob: (name, digest, signal) =>
+      content.blobStat({ name, namespace: undefined }, digest, signal),
+  });
+  const manifestPush = new ManifestPushService({
+    manifests,
+    members: index.members,
+    names,
+    manifestReferences: config.manifestReferences,
+  });
+  const app = createV2App({
+    ...platform,
+    handlers: {
+      ...createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
+      ...createUploadHandlers(uploadService),
+      manifestPut: createManifestPutHandler(manifestPush),
+      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index })),
+    },
+  });
+
+  const stop = new AbortController();
+  let reaper: Promise<void> = Promise.resolve();
+  return {
+    app,
+    start: async () => {
+      await checkStore(records, platform.shutdown);
+      await projects.adoptAll(platform.shutdown);
+      const { uploadTtlSeconds } = config;
+      reaper = runUploadReaper(
+        { ...platform, uploads, leases: index.leases, uploadTtlSeconds },
+        AbortSignal.any([platform.shutdown, stop.signal]),
+      );
+    },
+    degraded: () => Promise.resolve([]),
+    close: async () => {
+      stop.abort();
+      await reaper;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import type { ManifestStore } from '../../shared/content/manifest-store.ts';
+import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
+import type { RegistryIndex } from '../../shared/index/ports.ts';
+import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
+import { registryError } from '../../shared/oci/errors.ts';
+import type { RepositoryName } from '../../shared/oci/reference.ts';
+
+export interface DeleteDependencies {
+  readonly manifests: ManifestStore;
+  readonly index: Pick<RegistryIndex, 'members' | 'tags' | 'origins'>;
+}
+
+/**
+ * Deletes of manifests, tags and blobs (spec.md#content-management). They take content out of one repository; its
+ * bytes stay for others that hold them. Cached copies are not deleted here: they would come back with the next pull.
+ */
+export function createDeleteHandlers({
+  manifests,
+  index,
+}: DeleteDependencies): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
+  return {
+    manifestDelete: async (exchange) => {
+      const { request, signal } = exchange;
+      const { name, reference } = request;
+      await requirePushed(index, name, signal);
+      const isDeleted =
+        reference.kind === 'tag'
+          ? await index.tags.delete(name, reference.tag, signal)
+          : await manifests.delete(name, reference.digest, signal);
+      if (!isDeleted) {
+        const word = reference.kind === 'tag' ? reference.tag : reference.digest;
+        throw registryError('MANIFEST_UNKNOWN', { detail: { name, reference: word } });
+      }
+      await exchange.send({ status: 202 });
+    },
+    blobDelete: async (exchange) => {
+      const { request, signal } = exchange;
+      const { name, digest } = request;
+      await requirePushed(index, name, signal);
+      if (!(await index.members.remove(name, 'blob', digest, signal))) {
+        throw registryError('BLOB_UNKNOWN', { detail: { name, digest } });
+      }
+      crashPoint('blob.unlinked');
+      await exchange.send({ status: 202 });
+    },
+  };
+}
+
+async function requirePushed(
+  { origins }: Pick<RegistryIndex, 'origins'>,
+  name: RepositoryName,
+  signal: AbortSignal,
+): Promise<void> {
+  const origin = await origins.get(name, signal);
+  if (!origin) return;
+  throw registryError('DENIED', {
+    message: `${name} is a cached copy of ${origin.upstreamRepository} at ${origin.upstreamUrl}: it is not deleted here`,
+    detail: { name },
+  });
+}

@@ -1,0 +1,101 @@
+import pLimit from 'p-limit';
+
+import type { ManifestStore, VerifiedManifest } from '../../../shared/content/manifest-store.ts';
+import type { PushNames } from '../../../shared/content/push-names.ts';
+import type { MembershipIndex, MemberKind } from '../../../shared/index/ports.ts';
+import type { Descriptor } from '../../../shared/oci/descriptor.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../../../shared/oci/digest.ts';
+import { registryError } from '../../../shared/oci/errors.ts';
+import { type ParsedManifest, parseManifest } from '../../../shared/oci/manifest.ts';
+import { isForeignLayerType } from '../../../shared/oci/media-types.ts';
+import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
+
+const CHECKS_AT_ONCE = 16;
+/** Missing digests that an error lists; one is enough to act on. */
+const MAX_LISTED = 50;
+
+export interface PushedManifest {
+  readonly bytes: Buffer;
+  readonly contentType: string | undefined;
+  readonly reference: ManifestReference;
+  /** Tags to be set beside the reference. */
+  readonly tags: readonly Tag[];
+}
+
+export interface ManifestPushDependencies {
+  readonly manifests: ManifestStore;
+  readonly members: MembershipIndex;
+  readonly names: PushNames;
+  readonly manifestReferences: 'require' | 'allow-missing';
+}
+
+/** Takes manifests in: nothing of one is written before all of it was checked. */
+export class ManifestPushService {
+  readonly #deps: ManifestPushDependencies;
+
+  constructor(deps: ManifestPushDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Stores the manifest under its digest and moves the tags. Throws DIGEST_INVALID, MANIFEST_INVALID, DENIED for names
+   * that may not be pushed to, and MANIFEST_BLOB_UNKNOWN when content that it names is not in the repository (I2).
+   */
+  async put(
+    repository: RepositoryName,
+    { bytes, contentType, reference, tags }: PushedManifest,
+    signal: AbortSignal,
+  ): Promise<VerifiedManifest> {
+    const digest = requireDigest(bytes, reference);
+    const parsed = parseManifest(bytes, contentType);
+    await this.#deps.names.requirePushable(repository, signal);
+    if (this.#deps.manifestReferences === 'require') {
+      await this.#requireReferences(repository, parsed, signal);
+    }
+    const manifest = { bytes, parsed, digest };
+    const all = reference.kind === 'tag' ? [reference.tag] : [...new Set(tags)];
+    await this.#deps.manifests.put(repository, manifest, all, signal);
+    return manifest;
+  }
+
+  async #requireReferences(
+    repository: RepositoryName,
+    parsed: ParsedManifest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const has = (kind: MemberKind, digest: Digest): Promise<boolean> =>
+      this.#deps.members.has(repository, kind, digest, signal);
+    const limit = pLimit(CHECKS_AT_ONCE);
+    const blobs = distinctDigests([
+      ...(parsed.config ? [parsed.config] : []),
+      ...parsed.layers.filter((layer) => !isForeignLayerType(layer.mediaType)),
+    ]);
+    const children = distinctDigests(parsed.manifests);
+    const answers = await Promise.all([
+      ...blobs.map((digest) => limit(async () => ({ digest, isHere: await has('blob', digest) }))),
+      // An index may also list blobs: its children are of any media type.
+      ...children.map((digest) =>
+        limit(async () => ({
+          digest,
+          isHere: (await has('manifest', digest)) || (await has('blob', digest)),
+        })),
+      ),
+    ]);
+    const missing = answers.filter(({ isHere }) => !isHere).map(({ digest }) => digest);
+    if (missing.length === 0) return;
+    throw registryError('MANIFEST_BLOB_UNKNOWN', {
+      detail: { digests: missing.slice(0, MAX_LISTED), count: missing.length },
+    });
+  }
+}
+
+function requireDigest(bytes: Buffer, reference: ManifestReference): Digest {
+  if (reference.kind === 'tag') return digestOf(bytes);
+  const digest = digestOf(bytes, digestAlgorithm(reference.digest));
+  if (digest === reference.digest) return digest;
+  throw registryError('DIGEST_INVALID', { detail: { expected: reference.digest, actual: digest } });
+}
+
+const distinctDigests = (descriptors: readonly Descriptor[]): Digest[] => [
+  ...new Set(descriptors.map(({ digest }) => digest)),
+];

@@ -1,0 +1,192 @@
+import type { Readable } from 'node:stream';
+
+import type { PushNames } from '../../../shared/content/push-names.ts';
+import type { RegistryIndex } from '../../../shared/index/ports.ts';
+import { crashPoint } from '../../../shared/lifecycle/crash-point.ts';
+import type { Digest, DigestAlgorithm } from '../../../shared/oci/digest.ts';
+import { registryError } from '../../../shared/oci/errors.ts';
+import type { RepositoryName, UploadId } from '../../../shared/oci/reference.ts';
+import type { BlobStat, BlobStore } from '../../../shared/storage/blob-store.ts';
+import { UploadOffsetError } from '../../../shared/storage/errors.ts';
+import type { UploadSession, UploadStore } from '../../../shared/storage/upload-store.ts';
+
+/** How long a request waits for another one on the same session: a broken connection is noticed later than retried. */
+const SESSION_WAIT_MS = 10_000;
+
+/** Bytes that a client sent for a session. */
+export interface Chunk {
+  readonly body: Readable;
+  /** Where the client says that they begin; undefined: where the session stands. */
+  readonly offset: number | undefined;
+}
+
+/** Whether a blob may be read where a mount wants to take it from. */
+export type FindBlob = (
+  repository: RepositoryName,
+  digest: Digest,
+  signal: AbortSignal,
+) => Promise<BlobStat | undefined>;
+
+export interface UploadServiceDependencies {
+  readonly uploads: UploadStore;
+  readonly blobs: BlobStore;
+  readonly index: Pick<RegistryIndex, 'members' | 'leases'>;
+  readonly names: PushNames;
+  readonly findBlob: FindBlob;
+}
+
+/**
+ * Brings blobs into repositories: bytes first, then the membership, so that a crash in between leaves bytes nobody
+ * refers to and never a link to nothing. Requests on one session are serialised by a lease, whichever replica they
+ * land on.
+ */
+export class UploadService {
+  readonly #deps: UploadServiceDependencies;
+
+  constructor(deps: UploadServiceDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Opens a session. Throws DENIED for names that may not be pushed to. */
+  async start(
+    repository: RepositoryName,
+    algorithm: DigestAlgorithm | undefined,
+    signal: AbortSignal,
+  ): Promise<UploadSession> {
+    await this.#deps.names.requirePushable(repository, signal);
+    const session = await this.#deps.uploads.create(repository, algorithm, signal);
+    crashPoint('upload.created');
+    return session;
+  }
+
+  /** Stores a blob that came whole under the digest announced for it. Throws DigestMismatchError, SizeMismatchError. */
+  async putWhole(
+    repository: RepositoryName,
+    digest: Digest,
+    body: { readonly stream: Readable; readonly size: number | undefined },
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#deps.names.requirePushable(repository, signal);
+    await this.#deps.blobs.put(digest, body.stream, body.size, signal);
+    await this.#link(repository, digest, signal);
+  }
+
+  /** Makes a blob of another repository belong to this one; false when it is not readable there. */
+  async mount(
+    repository: RepositoryName,
+    from: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    await this.#deps.names.requirePushable(repository, signal);
+    if (!(await this.#deps.findBlob(from, digest, signal))) return false;
+    await this.#deps.index.members.add(repository, 'blob', digest, signal);
+    crashPoint('blob.linked');
+    return true;
+  }
+
+  /** Throws BLOB_UPLOAD_UNKNOWN. */
+  async status(
+    repository: RepositoryName,
+    id: UploadId,
+    signal: AbortSignal,
+  ): Promise<UploadSession> {
+    return (await this.#deps.uploads.find(repository, id, signal)) ?? unknownUpload(id);
+  }
+
+  /** Adds a chunk. Throws UploadOffsetError for one out of order; the session then stays as it is. */
+  append(
+    repository: RepositoryName,
+    id: UploadId,
+    chunk: Chunk,
+    signal: AbortSignal,
+  ): Promise<UploadSession> {
+    return this.#exclusively(repository, id, signal, async (held) => {
+      const session = await this.status(repository, id, held);
+      return this.#append(session, chunk, held);
+    });
+  }
+
+  /**
+   * Ends a session with its last chunk, if there is one: verifies, publishes, links. A repetition after success is
+   * answered like the first, as long as the blob belongs to the repository. Throws DigestMismatchError; the session is
+   * then gone.
+   */
+  commit(
+    repository: RepositoryName,
+    id: UploadId,
+    digest: Digest,
+    lastChunk: Chunk | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#exclusively(repository, id, signal, async (held) => {
+      const found = await this.#deps.uploads.find(repository, id, held);
+      if (!found) {
+        if (await this.#isHeld(repository, digest, held)) return;
+        unknownUpload(id);
+      }
+      const session = lastChunk ? await this.#append(found, lastChunk, held) : found;
+      await this.#deps.uploads.commit(session, digest, held);
+      await this.#link(repository, digest, held);
+    });
+  }
+
+  /** Drops the session. Throws BLOB_UPLOAD_UNKNOWN. */
+  cancel(repository: RepositoryName, id: UploadId, signal: AbortSignal): Promise<void> {
+    return this.#exclusively(repository, id, signal, async (held) => {
+      await this.#deps.uploads.cancel(await this.status(repository, id, held), held);
+    });
+  }
+
+  async #append(
+    session: UploadSession,
+    { body, offset }: Chunk,
+    signal: AbortSignal,
+  ): Promise<UploadSession> {
+    if (offset !== undefined && offset !== session.offset) {
+      throw new UploadOffsetError(session.offset);
+    }
+    const appended = await this.#deps.uploads.append(session, session.offset, body, signal);
+    crashPoint('upload.appended');
+    return appended;
+  }
+
+  async #link(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<void> {
+    crashPoint('upload.published');
+    await this.#deps.index.members.add(repository, 'blob', digest, signal);
+    crashPoint('blob.linked');
+  }
+
+  async #isHeld(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { index, blobs } = this.#deps;
+    if (!(await index.members.has(repository, 'blob', digest, signal))) return false;
+    return (await blobs.stat(digest, signal)) !== undefined;
+  }
+
+  /** Runs the work while nobody else works on the session. Its signal also aborts when the lease is lost. */
+  async #exclusively<Result>(
+    repository: RepositoryName,
+    id: UploadId,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const { leases } = this.#deps.index;
+    const lease = await leases.acquire(`upload:${id}`, SESSION_WAIT_MS, signal);
+    if (!lease) {
+      const session = await this.status(repository, id, signal);
+      throw new UploadOffsetError(session.offset);
+    }
+    try {
+      return await work(AbortSignal.any([signal, lease.lost]));
+    } catch (error) {
+      if (!lease.lost.aborted) throw error;
+      throw registryError('UNAVAILABLE', { headers: { 'Retry-After': '1' }, cause: error });
+    } finally {
+      await lease.release();
+    }
+  }
+}
+
+function unknownUpload(id: UploadId): never {
+  throw registryError('BLOB_UPLOAD_UNKNOWN', { detail: { uuid: id } });
+}

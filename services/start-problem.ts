@@ -1,0 +1,50 @@
+import type { ConfigProblem } from '../shared/config/environment.ts';
+import { withoutSecrets } from '../shared/observability/logger.ts';
+
+/** A reason not to start that a person can act on: told as it is, in one line, without a stack. */
+export class StartProblem extends Error {
+  override readonly name = 'StartProblem';
+}
+
+/** Everything that is wrong with the configuration, one line each. */
+export function describeConfigProblems(problems: readonly ConfigProblem[]): string {
+  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
+  const lines = problems.map(({ variable, message }) => `  ${variable} ${message}`);
+  return [`Twinport does not start: there is ${count} in its configuration.`, ...lines].join('\n');
+}
+
+/** Why the start failed: the message and its causes, one line. */
+export function describeStartFailure(error: unknown): string {
+  const messages: string[] = [];
+  for (let cause = error; cause instanceof Error && messages.length < 5; cause = cause.cause) {
+    if (cause.message !== '' && !messages.includes(cause.message)) messages.push(cause.message);
+  }
+  const reason = messages.length === 0 ? String(error) : messages.join(': ');
+  return `Twinport does not start: ${withoutSecrets(reason)}`;
+}
+
+/** The system's word for a port that cannot be had. */
+const LISTEN_REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is already taken by another program',
+  EACCES: 'needs rights that this process does not have',
+};
+
+const HOST_REASONS: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'is not an address of this machine',
+  ENOTFOUND: 'is not a known host name',
+  EAI_AGAIN: 'is not a known host name',
+};
+
+/** The system's error, when it means that somebody else has the port. */
+export const isPortTaken = (error: unknown): boolean =>
+  (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+
+/** Puts the name of the variable to the system's refusal to listen; any other error stays as it is. */
+export function listenProblem(error: unknown, host: string, port: number, variable: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  const hostReason = HOST_REASONS[code];
+  if (hostReason !== undefined) return new StartProblem(`HTTP_HOST ${host} ${hostReason}`);
+  const reason = LISTEN_REASONS[code];
+  if (reason === undefined) return error;
+  return new StartProblem(`port ${port} on ${host} ${reason}; set ${variable} to another port`);
+}

@@ -1,0 +1,21 @@
+/** `npm start`: both roles in one process, or the one that RUN_AS_MIRROR names. */
+import { nodeVersionProblem } from './node-version.ts';
+
+const problem = nodeVersionProblem(process.versions.node);
+if (problem !== undefined) {
+  console.error(problem);
+  process.exit(1);
+}
+
+// Loaded only now: an older Node could not even read it.
+const { runProcess } = await import('./run-process.ts');
+await runProcess(
+  {
+    env: process.env,
+    signals: process,
+    print: (text) => console.log(text),
+    printError: (text) => console.error(text),
+    exit: (code) => process.exit(code),
+  },
+  'embedded',
+);

@@ -1,0 +1,164 @@
+import { clientHost } from './client-host.ts';
+import type {
+  CommonConfig,
+  Config,
+  MirrorConfig,
+  PushConfig,
+  StorageConfig,
+  UpstreamConfig,
+} from './config.ts';
+import type { Values } from './variables.ts';
+
+/** `serve`: one role. `embedded`: both in one process, as `npm start` does while RUN_AS_MIRROR is not set. */
+export type Mode = 'serve' | 'embedded';
+
+const DOCKER_HUB_HOSTS = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
+/** The project of the docker.io entry: what is cached from it lives under this first segment. */
+const DOCKER_HUB_PROJECT = 'mirror';
+const PUSH_PORT = 5000;
+const MIRROR_PORT = 5001;
+const PUSH_METRICS_PORT = 9090;
+const MIRROR_METRICS_PORT = 9091;
+
+/** The configuration of every role that is to run: one, or push and then mirror. */
+export function createRoles(values: Values, mode: Mode): readonly Config[] {
+  if (mode === 'embedded') {
+    const ports = {
+      push: values.PUSH_PORT ?? values.HTTP_PORT ?? PUSH_PORT,
+      mirror: values.MIRROR_PORT,
+    };
+    const metrics = values.METRICS_PORT ?? PUSH_METRICS_PORT;
+    const host = values.HTTP_HOST ?? '127.0.0.1';
+    const common = {
+      ...createCommon(values, host),
+      pushPublicUrl: values.PUSH_PUBLIC_URL ?? localUrl(values, host, ports.push),
+      publicHosts: unique([
+        ...createPublicHosts(values),
+        ...[ports.push, ports.mirror]
+          .filter((port) => port !== 0)
+          .flatMap((port) => [`localhost:${port}`, `127.0.0.1:${port}`]),
+      ]),
+    };
+    return [
+      createPush(values, common, { port: ports.push, metricsPort: metrics }),
+      createMirror(values, common, {
+        port: ports.mirror,
+        metricsPort: metrics === 0 ? 0 : metrics + 1,
+      }),
+    ];
+  }
+  const common = createCommon(values, values.HTTP_HOST ?? '0.0.0.0');
+  return values.RUN_AS_MIRROR === true
+    ? [
+        createMirror(values, common, {
+          port: values.HTTP_PORT ?? MIRROR_PORT,
+          metricsPort: values.METRICS_PORT ?? MIRROR_METRICS_PORT,
+        }),
+      ]
+    : [
+        createPush(values, common, {
+          port: values.HTTP_PORT ?? PUSH_PORT,
+          metricsPort: values.METRICS_PORT ?? PUSH_METRICS_PORT,
+        }),
+      ];
+}
+
+interface Ports {
+  readonly port: number;
+  readonly metricsPort: number;
+}
+
+function createCommon(values: Values, host: string): CommonConfig {
+  const { HTTP_TLS_CERTIFICATE: certificateFile, HTTP_TLS_KEY: keyFile } = values;
+  return {
+    http: {
+      host,
+      port: 0,
+      tls:
+        certificateFile === undefined || keyFile === undefined
+          ? undefined
+          : { certificateFile, keyFile },
+      metricsPort: 0,
+    },
+    storage: createStorage(values),
+    redisUrl: values.REDIS_URL,
+    indexTrustSeconds: values.INDEX_TRUST_SECONDS,
+    pushPublicUrl: values.PUSH_PUBLIC_URL,
+    publicHosts: createPublicHosts(values),
+    upstream: createUpstream(values),
+    logLevel: values.LOG_LEVEL,
+    shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
+    idleTimeoutSeconds: values.HTTP_IDLE_TIMEOUT_SECONDS,
+    crashPoint: values.TWINPORT_CRASH_POINT,
+  };
+}
+
+function createPush(values: Values, common: CommonConfig, ports: Ports): PushConfig {
+  return {
+    ...common,
+    role: 'push',
+    http: { ...common.http, ...ports },
+    isDeleteEnabled: values.DELETE_ENABLED,
+    manifestReferences: values.MANIFEST_REFERENCES,
+    uploadTtlSeconds: values.UPLOAD_TTL_SECONDS,
+  };
+}
+
+function createMirror(values: Values, common: CommonConfig, ports: Ports): MirrorConfig {
+  return {
+    ...common,
+    role: 'mirror',
+    http: { ...common.http, ...ports },
+    tagTtlSeconds: values.MIRROR_TAG_TTL_SECONDS,
+    localProjects: values.MIRROR_LOCAL_PROJECTS ?? [],
+    spoolDir: values.SPOOL_DIR,
+    spoolMaxBytes: values.SPOOL_MAX_BYTES,
+  };
+}
+
+/** The kind of store that the values ask for. */
+export const storageKind = (values: Values): 'filesystem' | 's3' =>
+  values.STORAGE ?? (values.S3_BUCKET === undefined ? 'filesystem' : 's3');
+
+function createStorage(values: Values): StorageConfig {
+  if (storageKind(values) === 'filesystem') return { kind: 'filesystem', dataDir: values.DATA_DIR };
+  const { S3_ACCESS_KEY_ID: accessKeyId, S3_SECRET_ACCESS_KEY: secretAccessKey } = values;
+  return {
+    kind: 's3',
+    endpoint: values.S3_ENDPOINT,
+    region: values.S3_REGION,
+    bucket: values.S3_BUCKET ?? '',
+    prefix: values.S3_PREFIX,
+    forcePathStyle: values.S3_FORCE_PATH_STYLE ?? values.S3_ENDPOINT !== undefined,
+    credentials:
+      accessKeyId === undefined || secretAccessKey === undefined
+        ? undefined
+        : { accessKeyId, secretAccessKey },
+    partBytes: values.S3_PART_BYTES,
+    multipartCopyBytes: values.S3_MULTIPART_COPY_BYTES,
+  };
+}
+
+const createUpstream = (values: Values): UpstreamConfig => ({
+  project: DOCKER_HUB_PROJECT,
+  url: values.UPSTREAM_URL,
+  hosts: unique([...DOCKER_HUB_HOSTS, new URL(values.UPSTREAM_URL).host]),
+  username: values.UPSTREAM_USERNAME,
+  password: values.UPSTREAM_PASSWORD,
+});
+
+/** The hosts that mean this registry, wherever it runs. */
+export const createPublicHosts = (values: Values): string[] =>
+  unique([
+    ...(values.PUBLIC_HOSTS ?? []).map((host) => host.toLowerCase()),
+    ...(values.PUSH_PUBLIC_URL === undefined ? [] : [new URL(values.PUSH_PUBLIC_URL).host]),
+  ]);
+
+/** Where a client on this machine finds a port of this process. */
+function localUrl(values: Values, host: string, port: number): string | undefined {
+  if (port === 0) return undefined;
+  const scheme = values.HTTP_TLS_KEY === undefined ? 'http' : 'https';
+  return `${scheme}://${clientHost(host)}:${port}`;
+}
+
+const unique = (values: readonly string[]): string[] => [...new Set(values)];

@@ -1,0 +1,26 @@
+import { describe, expect, test } from '@jest/globals';
+
+import { describeConfig } from './describe-config.ts';
+import { loadConfig } from './load-config.ts';
+import { variable, VARIABLE_NAMES } from './variables.ts';
+
+describe('describeConfig', () => {
+  test('tells everything but the value of any secret', () => {
+    const env: Record<string, string> = { S3_BUCKET: 'images' };
+    for (const name of VARIABLE_NAMES) {
+      if (variable(name).isSecret) env[name] = 'hunter2';
+    }
+    env['REDIS_URL'] = 'redis://user:hunter2@redis:6379/3?x=hunter2';
+    const result = loadConfig(env, { mode: 'embedded', readFile: () => '' });
+    if (!result.isValid) throw new Error(JSON.stringify(result.problems));
+    for (const role of result.config.roles) {
+      const described = describeConfig(role);
+      expect(JSON.stringify(described)).not.toContain('hunter2');
+      expect(described).toMatchObject({
+        redis: 'redis://redis:6379/3',
+        storage: { kind: 's3', bucket: 'images', credentials: 'configured' },
+        upstream: { hasCredentials: true },
+      });
+    }
+  });
+});

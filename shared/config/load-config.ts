@@ -1,0 +1,148 @@
+import type { Config } from './config.ts';
+import { createPublicHosts, createRoles, type Mode, storageKind } from './create-roles.ts';
+import {
+  type ConfigProblem,
+  type Environment,
+  ownEnvironment,
+  type ReadFile,
+} from './environment.ts';
+import { misspeltNames } from './misspelt-names.ts';
+import { readRegistry2Settings, type Registry2Settings } from './registry2-settings.ts';
+import { readVariables, type ReadVariables } from './read-variables.ts';
+import type { VariableName } from './variables.ts';
+
+export interface LoadedConfig {
+  readonly mode: Mode;
+  /** One role, or push and then mirror. */
+  readonly roles: readonly Config[];
+}
+
+export type ConfigResult =
+  | { readonly isValid: true; readonly config: LoadedConfig; readonly warnings: readonly string[] }
+  | {
+      readonly isValid: false;
+      readonly problems: readonly ConfigProblem[];
+      readonly warnings: readonly string[];
+    };
+
+export interface LoadConfigOptions {
+  readonly mode: Mode;
+  readonly readFile: ReadFile;
+}
+
+/**
+ * Turns the environment into a configuration, or into the list of everything that is wrong with it. Pure: files are
+ * read by `readFile` alone. The result is frozen to its depths.
+ */
+export function loadConfig(environment: Environment, options: LoadConfigOptions): ConfigResult {
+  const env = ownEnvironment(environment);
+  const mode = env.has('RUN_AS_MIRROR') ? 'serve' : options.mode;
+  const registry2 = readRegistry2Settings(env, options.readFile);
+  const read = readVariables(env, registry2, options.readFile);
+  const problems = [
+    ...registry2.problems,
+    ...read.problems,
+    ...combinationProblems(read, registry2, env),
+    ...fileProblems(read, options.readFile),
+  ];
+  const warnings = [
+    ...read.warnings,
+    ...ignoredWarnings(registry2),
+    ...misspeltNames(env.keys()),
+    ...uselessWarnings(read, mode),
+  ];
+  if (problems.length > 0) return { isValid: false, problems, warnings };
+  return {
+    isValid: true,
+    config: deepFreeze({ mode, roles: createRoles(read.values, mode) }),
+    warnings,
+  };
+}
+
+/** What is right by itself and wrong together. */
+function combinationProblems(
+  { values, sources }: ReadVariables,
+  registry2: Registry2Settings,
+  env: ReadonlyMap<string, string>,
+): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const pairs: [VariableName, VariableName][] = [
+    ['HTTP_TLS_CERTIFICATE', 'HTTP_TLS_KEY'],
+    ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'],
+    ['UPSTREAM_USERNAME', 'UPSTREAM_PASSWORD'],
+  ];
+  for (const [first, second] of pairs) {
+    if (sources.has(first) === sources.has(second)) continue;
+    const [present, missing] = sources.has(first) ? [first, second] : [second, first];
+    const source = sources.get(present) ?? present;
+    problems.push({ variable: missing, message: `must be set as well, because ${source} is` });
+  }
+  if (values.STORAGE === 's3' && !sources.has('S3_BUCKET')) {
+    const source = sources.get('STORAGE') ?? 'STORAGE';
+    problems.push({ variable: 'S3_BUCKET', message: `must be set, because ${source} is s3` });
+  }
+  if (registry2.proxySource !== undefined && !env.has('RUN_AS_MIRROR')) {
+    problems.push({
+      variable: registry2.proxySource,
+      message:
+        'makes registry:2 a pull-through cache; set RUN_AS_MIRROR=true to run the mirror, or RUN_AS_MIRROR=false to run the push service',
+    });
+  }
+  if (createPublicHosts(values).includes(new URL(values.UPSTREAM_URL).host)) {
+    problems.push({
+      variable: 'UPSTREAM_URL',
+      message: 'names this registry itself (PUBLIC_HOSTS, PUSH_PUBLIC_URL)',
+    });
+  }
+  return problems;
+}
+
+/** Certificate and key are read again while running; that they can be read at all is known at once. */
+function fileProblems({ values, sources }: ReadVariables, readFile: ReadFile): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const name of ['HTTP_TLS_CERTIFICATE', 'HTTP_TLS_KEY'] as const) {
+    const path = values[name];
+    if (path === undefined) continue;
+    try {
+      readFile(path);
+    } catch {
+      const source = sources.get(name) ?? name;
+      problems.push({ variable: source, message: `names a file that cannot be read: ${path}` });
+    }
+  }
+  return problems;
+}
+
+function ignoredWarnings({ ignored }: Registry2Settings): string[] {
+  if (ignored.length === 0) return [];
+  return [
+    `These settings of registry:2 have no counterpart and are ignored: ${ignored.join(', ')}.`,
+  ];
+}
+
+/** What is right and has no effect, where somebody surely expects one. */
+function uselessWarnings({ values, sources }: ReadVariables, mode: Mode): string[] {
+  const warnings: string[] = [];
+  if (mode === 'serve') {
+    for (const name of ['PUSH_PORT', 'MIRROR_PORT'] as const) {
+      if (!sources.has(name)) continue;
+      warnings.push(`${name} counts only while \`npm start\` runs both roles; set HTTP_PORT.`);
+    }
+  }
+  if (storageKind(values) === 'filesystem') {
+    const names = [...sources.keys()].filter((name) => name.startsWith('S3_'));
+    if (names.length > 0) {
+      const source = names.map((name) => sources.get(name) ?? name).join(', ');
+      const reason = names.includes('S3_BUCKET') ? 'STORAGE is filesystem' : 'S3_BUCKET is not set';
+      warnings.push(`${reason}, so ${source} has no effect; the store is ${values.DATA_DIR}.`);
+    }
+  }
+  return warnings;
+}
+
+function deepFreeze<Value extends object>(value: Value): Value {
+  for (const child of Object.values(value) as unknown[]) {
+    if (typeof child === 'object' && child !== null) deepFreeze(child);
+  }
+  return Object.freeze(value);
+}

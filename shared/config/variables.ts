@@ -1,0 +1,292 @@
+/**
+ * Every variable of the environment that this program reads, in one table: the parser, the warnings about misspelt
+ * names and the table in docs/configuration.md are made from it.
+ */
+import type { z } from 'zod';
+
+import {
+  hostList,
+  keyPrefix,
+  list,
+  listenHost,
+  port,
+  redisUrl,
+  serverUrl,
+  strictBoolean,
+  text,
+  wholeNumber,
+  word,
+} from './value-schemas.ts';
+
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+const YEAR_SECONDS = 366 * 24 * 3600;
+
+/** Who reads it: both roles, one of them, or `npm start` while it runs both. */
+export type Reader = 'both' | 'push' | 'mirror' | 'npm start';
+
+export interface Variable {
+  readonly reader: Reader;
+  /** Markdown, for the table in the documentation. */
+  readonly description: string;
+  readonly schema: z.ZodType<unknown, string>;
+  /** The default as one would set it, read by the same schema. */
+  readonly fallback?: string;
+  /** What the documentation says about the default where it depends on something. */
+  readonly fallbackNote?: string;
+  /** May also come as NAME_FILE, and appears in no log. */
+  readonly isSecret?: true;
+}
+
+export const VARIABLES = {
+  RUN_AS_MIRROR: {
+    reader: 'both',
+    description:
+      'The role: `true` is the mirror, `false` the push service. Only `true`, `false`, `1` and `0` are understood.',
+    schema: strictBoolean,
+    fallbackNote: '`false`; under `npm start` both roles',
+  },
+  PUSH_PORT: {
+    reader: 'npm start',
+    description: 'Port of the push service while `npm start` runs both roles.',
+    schema: port,
+    fallbackNote: '`HTTP_PORT`, else `5000`',
+  },
+  MIRROR_PORT: {
+    reader: 'npm start',
+    description: 'Port of the mirror while `npm start` runs both roles.',
+    schema: port,
+    fallback: '5001',
+  },
+  HTTP_HOST: {
+    reader: 'both',
+    description: 'Address to listen on, for the registry and for metrics.',
+    schema: listenHost,
+    fallbackNote: '`0.0.0.0`; under `npm start` `127.0.0.1`',
+  },
+  HTTP_PORT: {
+    reader: 'both',
+    description: 'Port of the registry API.',
+    schema: port,
+    fallbackNote: '`5000`, mirror `5001`',
+  },
+  HTTP_TLS_CERTIFICATE: {
+    reader: 'both',
+    description:
+      'PEM file with the certificate and its chain. With `HTTP_TLS_KEY`; both are read again when they change.',
+    schema: text,
+  },
+  HTTP_TLS_KEY: {
+    reader: 'both',
+    description: 'PEM file with the private key of the certificate.',
+    schema: text,
+  },
+  HTTP_IDLE_TIMEOUT_SECONDS: {
+    reader: 'both',
+    description:
+      'A connection on which nothing moves for this long is closed. A long upload that moves is never cut off.',
+    schema: wholeNumber(1, 24 * 3600),
+    fallback: '300',
+  },
+  METRICS_PORT: {
+    reader: 'both',
+    description:
+      'Port of `/metrics`, `/livez` and `/readyz`. While `npm start` runs both roles, the mirror takes the next one.',
+    schema: port,
+    fallbackNote: '`9090`, mirror `9091`',
+  },
+  STORAGE: {
+    reader: 'both',
+    description: 'Where everything is kept: `filesystem` or `s3`.',
+    schema: word('filesystem', 's3'),
+    fallbackNote: '`s3` when `S3_BUCKET` is set, else `filesystem`',
+  },
+  DATA_DIR: {
+    reader: 'both',
+    description: 'Root folder of the store with `STORAGE=filesystem`.',
+    schema: text,
+    fallback: './data',
+  },
+  S3_ENDPOINT: {
+    reader: 'both',
+    description: 'URL of the S3 server.',
+    schema: serverUrl('http', 'https'),
+    fallbackNote: 'AWS',
+  },
+  S3_REGION: {
+    reader: 'both',
+    description: 'Region of the bucket.',
+    schema: text,
+    fallback: 'us-east-1',
+  },
+  S3_BUCKET: { reader: 'both', description: 'Name of the bucket.', schema: text },
+  S3_PREFIX: {
+    reader: 'both',
+    description: 'Folder in the bucket under which every key is kept.',
+    schema: keyPrefix,
+    fallback: '',
+  },
+  S3_FORCE_PATH_STYLE: {
+    reader: 'both',
+    description: 'The bucket in the path of requests (`true`) or in the host name (`false`).',
+    schema: strictBoolean,
+    fallbackNote: '`true` when `S3_ENDPOINT` is set, else `false`',
+  },
+  S3_ACCESS_KEY_ID: {
+    reader: 'both',
+    description: 'Access key of the bucket, with `S3_SECRET_ACCESS_KEY`.',
+    schema: text,
+    fallbackNote: "the AWS SDK's default chain (environment, profile, web identity, instance)",
+    isSecret: true,
+  },
+  S3_SECRET_ACCESS_KEY: {
+    reader: 'both',
+    description: 'Secret key of the bucket.',
+    schema: text,
+    isSecret: true,
+  },
+  S3_PART_BYTES: {
+    reader: 'both',
+    description:
+      'Size of the parts of a multipart upload; they grow where a blob would need more than 10,000. Each running upload holds a few in memory.',
+    schema: wholeNumber(5 * MIB, 5 * GIB),
+    fallback: String(8 * MIB),
+  },
+  S3_MULTIPART_COPY_BYTES: {
+    reader: 'both',
+    description: 'Objects larger than this are copied in parts.',
+    schema: wholeNumber(5 * MIB, 5 * GIB),
+    fallback: String(5 * GIB),
+  },
+  REDIS_URL: {
+    reader: 'both',
+    description:
+      'Redis that all replicas share: `redis://[user:password@]host:port[/database]`, or `rediss://`.',
+    schema: redisUrl,
+    fallbackNote: 'no Redis',
+    isSecret: true,
+  },
+  INDEX_TRUST_SECONDS: {
+    reader: 'both',
+    description:
+      'After at most this long a replica learns of changes that a writer made while it could not reach Redis.',
+    schema: wholeNumber(1, 3600),
+    fallback: '5',
+  },
+  UPSTREAM_URL: {
+    reader: 'both',
+    description:
+      'The registry behind the mirror, in place of Docker Hub. The push service reserves its name.',
+    schema: serverUrl('http', 'https'),
+    fallback: 'https://registry-1.docker.io',
+  },
+  UPSTREAM_USERNAME: {
+    reader: 'mirror',
+    description: 'User name at the upstream, with `UPSTREAM_PASSWORD`.',
+    schema: text,
+    fallbackNote: 'anonymous',
+    isSecret: true,
+  },
+  UPSTREAM_PASSWORD: {
+    reader: 'mirror',
+    description: 'Password or access token at the upstream.',
+    schema: text,
+    isSecret: true,
+  },
+  MIRROR_TAG_TTL_SECONDS: {
+    reader: 'mirror',
+    description: 'A cached tag is compared with the upstream again after this long.',
+    schema: wholeNumber(0, YEAR_SECONDS),
+    fallback: '60',
+  },
+  MIRROR_LOCAL_PROJECTS: {
+    reader: 'mirror',
+    description:
+      'Patterns (`*` matches anything) of the pushed projects that the mirror serves under their plain name. Any other is reached as `local/<name>`.',
+    schema: list(
+      /^[a-z0-9._*-]+$/,
+      'must be a list of project names, with * for any part, separated by commas',
+    ),
+    fallbackNote: 'all',
+  },
+  SPOOL_DIR: {
+    reader: 'mirror',
+    description: 'Folder for what is on its way from the upstream into the store.',
+    schema: text,
+    fallbackNote: "a folder per process under the system's temporary folder",
+  },
+  SPOOL_MAX_BYTES: {
+    reader: 'mirror',
+    description: 'The spool never grows beyond this.',
+    schema: wholeNumber(0),
+    fallback: String(10 * GIB),
+  },
+  PUSH_PUBLIC_URL: {
+    reader: 'both',
+    description:
+      'URL under which clients reach the push service; the mirror names it when it refuses a push.',
+    schema: serverUrl('http', 'https'),
+    fallbackNote: 'under `npm start` the push port on this machine',
+  },
+  PUBLIC_HOSTS: {
+    reader: 'both',
+    description:
+      'Every `host` or `host:port` under which clients know this registry, separated by commas: they mean local content in the `ns` parameter of a mirror request. The host of `PUSH_PUBLIC_URL` is always among them, and under `npm start` localhost and 127.0.0.1 with both ports.',
+    schema: hostList,
+  },
+  DELETE_ENABLED: {
+    reader: 'push',
+    description: 'Whether tags, manifests and blobs can be deleted through the API.',
+    schema: strictBoolean,
+    fallback: 'true',
+  },
+  MANIFEST_REFERENCES: {
+    reader: 'push',
+    description:
+      '`require`: a manifest is accepted when everything that it names is there. `allow-missing`: in any case.',
+    schema: word('require', 'allow-missing'),
+    fallback: 'require',
+  },
+  UPLOAD_TTL_SECONDS: {
+    reader: 'push',
+    description: 'Uploads that were begun and not finished are removed after this long.',
+    schema: wholeNumber(1, YEAR_SECONDS),
+    fallback: String(7 * 24 * 3600),
+  },
+  SHUTDOWN_GRACE_SECONDS: {
+    reader: 'both',
+    description: 'How long running requests may take to finish after SIGTERM or SIGINT.',
+    schema: wholeNumber(0, 3600),
+    fallback: '25',
+  },
+  LOG_LEVEL: {
+    reader: 'both',
+    description: '`debug`, `info`, `warn` or `error`.',
+    schema: word('debug', 'info', 'warn', 'error'),
+    fallback: 'info',
+  },
+  TWINPORT_CRASH_POINT: {
+    reader: 'both',
+    description: 'Tests only: the process kills itself at this named point.',
+    schema: text,
+  },
+} as const satisfies Record<string, Variable>;
+
+export type VariableName = keyof typeof VARIABLES;
+
+export const VARIABLE_NAMES = Object.keys(VARIABLES) as VariableName[];
+
+/** The table's rows without their exact types, for code that walks over all of them. */
+export const variable = (name: VariableName): Variable => VARIABLES[name];
+
+export const isVariableName = (name: string): name is VariableName =>
+  Object.hasOwn(VARIABLES, name);
+
+type Parsed<Row extends Variable> = z.output<Row['schema']>;
+
+/** What was read: a value where there is a default, else a value or undefined. */
+export type Values = {
+  readonly [Name in VariableName]: (typeof VARIABLES)[Name] extends { readonly fallback: string }
+    ? Parsed<(typeof VARIABLES)[Name]>
+    : Parsed<(typeof VARIABLES)[Name]> | undefined;
+};

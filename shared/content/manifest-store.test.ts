@@ -1,0 +1,190 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import type { RegistryIndex } from '../index/ports.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { digestOf } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import { MEDIA_TYPES } from '../oci/media-types.ts';
+import { parseRepositoryName, parseTag, type Tag } from '../oci/reference.ts';
+import { LocalContent } from './local-content.ts';
+import { ManifestStore, type VerifiedManifest } from './manifest-store.ts';
+import { createTempStore, type TempStore } from './testing/temp-store.ts';
+
+const signal = new AbortController().signal;
+const team = parseRepositoryName('team/app')!;
+const other = parseRepositoryName('team/other')!;
+const tag = (name: string): Tag => parseTag(name)!;
+const config: Descriptor = {
+  mediaType: 'application/vnd.oci.image.config.v1+json',
+  digest: digestOf(Buffer.from('{}')),
+  size: 2,
+};
+
+function manifest(fields: Record<string, unknown> = {}, contentType?: string): VerifiedManifest {
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers: [], ...fields }));
+  return {
+    bytes,
+    digest: digestOf(bytes),
+    parsed: parseManifest(bytes, contentType ?? MEDIA_TYPES.ociManifest),
+  };
+}
+
+let store: TempStore;
+beforeEach(async () => {
+  store = await createTempStore();
+});
+afterEach(() => store.remove());
+
+/** A manifest store and the content over it, on an index that may be tampered with. */
+function open(index: RegistryIndex = store.index): {
+  manifests: ManifestStore;
+  content: LocalContent;
+} {
+  const manifests = new ManifestStore(store.blobs, index);
+  return { manifests, content: new LocalContent(store.blobs, manifests, index) };
+}
+
+describe('ManifestStore', () => {
+  test('gives back the bytes, the digest and the media type of what was pushed, from disk too', async () => {
+    const pushed = manifest();
+    await open().manifests.put(team, pushed, [tag('v1')], signal);
+    for (const reference of [
+      { kind: 'tag', tag: tag('v1') },
+      { kind: 'digest', digest: pushed.digest },
+    ] as const) {
+      expect(await open().content.manifest(team, reference, signal)).toEqual({
+        digest: pushed.digest,
+        mediaType: MEDIA_TYPES.ociManifest,
+        size: pushed.bytes.length,
+        bytes: pushed.bytes,
+      });
+    }
+  });
+
+  test('remembers a media type that the bytes do not tell', async () => {
+    const pushed = manifest({}, 'application/vnd.docker.distribution.manifest.v2+json');
+    await open().manifests.put(team, pushed, [], signal);
+    const found = await open().content.manifest(
+      team,
+      { kind: 'digest', digest: pushed.digest },
+      signal,
+    );
+    expect(found?.mediaType).toBe('application/vnd.docker.distribution.manifest.v2+json');
+  });
+
+  test('does not give a manifest through a repository that it does not belong to', async () => {
+    const pushed = manifest();
+    const { manifests, content } = open();
+    await manifests.put(team, pushed, [tag('v1')], signal);
+    expect(
+      await content.manifest(other, { kind: 'digest', digest: pushed.digest }, signal),
+    ).toBeUndefined();
+    expect(await content.manifest(other, { kind: 'tag', tag: tag('v1') }, signal)).toBeUndefined();
+  });
+
+  test('removes every tag of a deleted manifest and keeps the others', async () => {
+    const [first, second] = [manifest(), manifest({ annotations: { n: '2' } })];
+    const { manifests, content } = open();
+    await manifests.put(team, first, [tag('a'), tag('b')], signal);
+    await manifests.put(team, second, [tag('c')], signal);
+    expect(await manifests.delete(team, first.digest, signal)).toBe(true);
+    expect(await content.tags(team, signal)).toEqual(['c']);
+    expect(
+      await content.manifest(team, { kind: 'digest', digest: first.digest }, signal),
+    ).toBeUndefined();
+    expect(await manifests.delete(team, first.digest, signal)).toBe(false);
+  });
+
+  test('lists a referrer under its subject until the referrer is deleted', async () => {
+    const subject = manifest();
+    const referrer = manifest({
+      artifactType: 'application/example',
+      annotations: { kind: 'signature' },
+      subject: { mediaType: MEDIA_TYPES.ociManifest, digest: subject.digest, size: 7 },
+    });
+    const { manifests, content } = open();
+    await manifests.put(team, referrer, [], signal);
+    expect(await content.referrers(team, subject.digest, signal)).toEqual([
+      {
+        mediaType: MEDIA_TYPES.ociManifest,
+        digest: referrer.digest,
+        size: referrer.bytes.length,
+        artifactType: 'application/example',
+        annotations: { kind: 'signature' },
+      },
+    ]);
+    await manifests.delete(team, referrer.digest, signal);
+    expect(await content.referrers(team, subject.digest, signal)).toEqual([]);
+  });
+
+  test('shows the referrers that an older client listed under the fallback tag', async () => {
+    const subject = digestOf(Buffer.from('subject'));
+    const listed = {
+      mediaType: MEDIA_TYPES.ociManifest,
+      digest: digestOf(Buffer.from('r')),
+      size: 1,
+    };
+    const bytes = Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [listed] }),
+    );
+    const index = {
+      bytes,
+      digest: digestOf(bytes),
+      parsed: parseManifest(bytes, MEDIA_TYPES.ociIndex),
+    };
+    const { manifests, content } = open();
+    await manifests.put(team, index, [tag(subject.replace(':', '-'))], signal);
+    expect(await content.referrers(team, subject, signal)).toMatchObject([listed]);
+  });
+
+  test('never leaves a tag without its manifest when a delete overtakes the push of the same manifest', async () => {
+    const pushed = manifest();
+    const { manifests: deleter } = open();
+    await deleter.put(team, pushed, [], signal);
+    let isDeleted = false;
+    const tags: RegistryIndex['tags'] = {
+      get: (...call) => store.index.tags.get(...call),
+      delete: (...call) => store.index.tags.delete(...call),
+      list: (...call) => store.index.tags.list(...call),
+      set: async (...call) => {
+        // The delete runs between the revision and the tag of the push.
+        if (!isDeleted) {
+          isDeleted = true;
+          await deleter.delete(team, pushed.digest, signal);
+        }
+        await store.index.tags.set(...call);
+      },
+    };
+    const { manifests, content } = open({ ...store.index, tags });
+    await manifests.put(team, pushed, [tag('v1')], signal);
+    expect(
+      await content.manifest(team, { kind: 'digest', digest: pushed.digest }, signal),
+    ).toBeDefined();
+    expect(await content.manifest(team, { kind: 'tag', tag: tag('v1') }, signal)).toBeDefined();
+  });
+
+  test('removes a tag that a push wrote while the delete was under way', async () => {
+    const pushed = manifest();
+    const { manifests: pusher } = open();
+    await pusher.put(team, pushed, [tag('old')], signal);
+    let isPushed = false;
+    const tags: RegistryIndex['tags'] = {
+      get: (...call) => store.index.tags.get(...call),
+      set: (...call) => store.index.tags.set(...call),
+      list: (...call) => store.index.tags.list(...call),
+      delete: async (...call) => {
+        const isThere = await store.index.tags.delete(...call);
+        // The push runs between the first look for tags and the removal of the revision.
+        if (!isPushed) {
+          isPushed = true;
+          await pusher.put(team, pushed, [tag('new')], signal);
+        }
+        return isThere;
+      },
+    };
+    await open({ ...store.index, tags }).manifests.delete(team, pushed.digest, signal);
+    const { content } = open();
+    expect((await content.tags(team, signal)) ?? []).not.toContain('new');
+    expect(await content.manifest(team, { kind: 'tag', tag: tag('new') }, signal)).toBeUndefined();
+  });
+});

@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { systemClock } from '../lifecycle/clock.ts';
+import { digestOf } from '../oci/digest.ts';
+import { parseRepositoryName } from '../oci/reference.ts';
+import { Projects } from './projects.ts';
+import { PushNames } from './push-names.ts';
+import { createTempStore, type TempStore } from './testing/temp-store.ts';
+import { publishUpstream, UpstreamConflictError, UpstreamTable } from './upstream-table.ts';
+
+const hub = { project: 'mirror', url: 'https://registry-1.docker.io', hosts: ['docker.io'] };
+const signal = new AbortController().signal;
+
+let store: TempStore;
+let ending: AbortController;
+
+beforeEach(async () => {
+  store = await createTempStore();
+  ending = new AbortController();
+});
+afterEach(async () => {
+  ending.abort();
+  await store.remove();
+});
+
+function pushNames(isDottedReserved = true): PushNames {
+  const projects = new Projects({ ...store.index, records: store.records, clock: systemClock });
+  const upstreams = new UpstreamTable(store.records, hub, systemClock);
+  return new PushNames(projects, upstreams, { isDottedReserved });
+}
+
+const push = (name: string, names = pushNames()): Promise<void> =>
+  names.requirePushable(parseRepositoryName(name)!, signal);
+
+describe('PushNames', () => {
+  test.each([
+    'library/hello',
+    'library',
+    'local/app',
+    'mirror/app',
+    'docker.io/app',
+    'my.host/app',
+  ])('refuses %s with a reason', async (name) => {
+    await expect(push(name)).rejects.toMatchObject({
+      code: 'DENIED',
+      status: 403,
+      message: expect.stringContaining(name.split('/')[0]!) as unknown,
+    });
+    expect(await store.index.projects.list(signal)).toEqual([]);
+  });
+
+  test('makes the project of a free name, once', async () => {
+    await Promise.all([push('team/app'), push('team/other'), push('team')]);
+    expect((await store.index.projects.list(signal)).map((project) => project.name)).toEqual([
+      'team',
+    ]);
+  });
+
+  test('accepts a dotted name when those are not reserved', async () => {
+    await push('my.host/app', pushNames(false));
+    expect(await store.index.projects.get('my.host', signal)).toBeDefined();
+  });
+
+  test('refuses the names of an upstream that a mirror has published', async () => {
+    const quay = { project: 'quay', url: 'https://quay.io', hosts: ['quay.io'] };
+    await publishUpstream(store.records, quay, systemClock, ending.signal);
+    await expect(push('quay/app')).rejects.toMatchObject({ code: 'DENIED' });
+  });
+
+  test.each(['library/old', 'mirror/old', 'docker.io/old'])(
+    'keeps %s pushable when another registry already holds it',
+    async (name) => {
+      const digest = digestOf(Buffer.from('x'));
+      await store.index.members.add(parseRepositoryName(name)!, 'manifest', digest, signal);
+      await expect(push(name)).resolves.toBeUndefined();
+    },
+  );
+});
+
+describe('publishUpstream', () => {
+  test('refuses another URL for the project of a running mirror, until that one ends', async () => {
+    const withdraw = await publishUpstream(store.records, hub, systemClock, ending.signal);
+    const other = { ...hub, url: 'https://hub.example' };
+    const next = new AbortController();
+    await expect(
+      publishUpstream(store.records, other, systemClock, next.signal),
+    ).rejects.toBeInstanceOf(UpstreamConflictError);
+    ending.abort();
+    await withdraw();
+    const withdrawOther = await publishUpstream(store.records, other, systemClock, next.signal);
+    const table = new UpstreamTable(store.records, hub, systemClock);
+    expect(await table.entries(signal)).toEqual([other]);
+    next.abort();
+    await withdrawOther();
+  });
+});

@@ -1,0 +1,78 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { type HeaderFields, HEADERS } from './headers.ts';
+
+/** What a client may still send after it got its answer, until the connection is cut. */
+const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
+const DRAIN_MAX_MS = 10_000;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers?: HeaderFields;
+  readonly body?: Buffer | string;
+}
+
+/**
+ * Sends a small answer whole, with its exact length. When the request's body was not read to its end the connection
+ * is closed afterwards, but not before the client had the time to notice the answer: a connection closed with unread
+ * bytes is reset, and the reset may overtake the answer. Resolves when nothing is left to do.
+ */
+export async function sendAnswer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: Answer,
+): Promise<void> {
+  if (response.destroyed) return;
+  const body = Buffer.from(answer.body ?? '');
+  const headers: Record<string, string | number | readonly string[]> = { ...answer.headers };
+  if (hasLength(answer.status) && !(HEADERS.contentLength in headers)) {
+    headers[HEADERS.contentLength] = body.length;
+  }
+  const isUnread = !isReceived(request);
+  if (isUnread) headers[HEADERS.connection] = 'close';
+  response.writeHead(answer.status, headers as Record<string, string | number | string[]>);
+  const isBodyless = request.method === 'HEAD' || !hasLength(answer.status);
+  if (!isUnread) {
+    response.end(isBodyless ? undefined : body);
+    return;
+  }
+  if (isBodyless || body.length === 0) response.flushHeaders();
+  else response.write(body);
+  await drain(request);
+  response.end();
+}
+
+/** 1xx, 204 and 304 carry no length of their own (RFC 9110, 8.6). */
+const hasLength = (status: number): boolean => status >= 200 && status !== 204 && status !== 304;
+
+/** True when the whole request has arrived; Node itself discards what of it nobody read. */
+function isReceived(request: IncomingMessage): boolean {
+  if (request.complete) return true;
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  return encoding === undefined && (length === undefined || length === '0');
+}
+
+/** Discards what the client sends until it ends, leaves, or has sent or taken too much. */
+function drain(request: IncomingMessage): Promise<void> {
+  if (request.destroyed || request.readableEnded) return Promise.resolve();
+  return new Promise((resolve) => {
+    let bytes = 0;
+    const timer = setTimeout(finish, DRAIN_MAX_MS);
+    request.on('data', count);
+    request.once('end', finish);
+    request.once('close', finish);
+    request.resume();
+
+    function count(chunk: Buffer): void {
+      bytes += chunk.length;
+      if (bytes > DRAIN_MAX_BYTES) finish();
+    }
+    function finish(): void {
+      clearTimeout(timer);
+      request.off('data', count);
+      request.off('end', finish);
+      request.off('close', finish);
+      resolve();
+    }
+  });
+}

@@ -1,0 +1,191 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import express, { type Express } from 'express';
+
+import { type Access, type AccessPolicy, ANONYMOUS } from '../auth/access.ts';
+import type { RegistryError } from '../oci/errors.ts';
+import { registryError } from '../oci/errors.ts';
+import {
+  allowedMethods,
+  parseV2Request,
+  type V2Operation,
+  type V2Request,
+} from '../oci/v2-path.ts';
+import { sendAnswer } from './answer.ts';
+import { renderError, sendError } from './error-renderer.ts';
+import { HEADERS } from './headers.ts';
+import { RequestLog, type RequestFacts, type RequestLogOptions } from './request-log.ts';
+import { requiredAccess } from './required-access.ts';
+import { V2Exchange, type V2Handlers } from './v2-exchange.ts';
+
+export interface V2AppOptions extends RequestLogOptions {
+  readonly handlers: V2Handlers;
+  readonly access: AccessPolicy;
+  /** Refuses whole kinds of requests, before anybody is asked who they are and before the body is read. */
+  readonly refuse?: (request: V2Request) => RegistryError | undefined;
+}
+
+/**
+ * The HTTP edge of a role: express as a frame, one entry that parses the raw request target once, checks rights and
+ * hands typed requests to handlers. Every request ends in exactly one answer (or a cut connection), one log line and
+ * one observation.
+ */
+export function createV2App(options: V2AppOptions): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.set('query parser', false);
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
+  const edge = new V2Edge(options);
+  app.use((request, response) => edge.serve(request, response));
+  return app;
+}
+
+class V2Edge {
+  readonly #options: V2AppOptions;
+  readonly #requestLog: RequestLog;
+
+  constructor(options: V2AppOptions) {
+    this.#options = options;
+    this.#requestLog = new RequestLog(options);
+  }
+
+  async serve(http: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader(HEADERS.apiVersion, 'registry/2.0');
+    response.setHeader(HEADERS.contentTypeOptions, 'nosniff');
+    if (http.url === '/' && (http.method === 'GET' || http.method === 'HEAD')) {
+      await sendAnswer(http, response, { status: 200 });
+      return;
+    }
+    const facts: RequestFacts = { operation: 'unknown', method: http.method ?? '', bytesIn: 0 };
+    const client = watchClient(http, response, this.#requestLog.begin(facts));
+    try {
+      await this.#handle(http, response, facts, client.signal);
+    } catch (error) {
+      await this.#fail(http, response, error, { facts, client });
+    }
+  }
+
+  async #handle(
+    http: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+    signal: AbortSignal,
+  ): Promise<void> {
+    requireOneHost(http);
+    const request = parseV2Request(facts.method, http.url ?? '');
+    note(facts, request);
+    const refusal = this.#options.refuse?.(request);
+    if (refusal) throw refusal;
+    requireIdentityEncoding(http);
+    const { access, handlers } = this.#options;
+    const operation = request.operation;
+    if (operation === 'unknown' || !handlers[operation]) throw this.#notAllowed(request);
+
+    const principal = ANONYMOUS;
+    const allows = (asked: Access): Promise<boolean> => access.allows(principal, asked, signal);
+    for (const required of requiredAccess(request, operation)) {
+      if (!(await allows(required))) throw registryError('DENIED', { detail: required });
+    }
+    // The handler of an operation takes the request of that operation: both were looked up by the same word.
+    const handler = handlers[operation] as (exchange: V2Exchange) => Promise<void>;
+    const exchange = new V2Exchange(request, { http, response, principal, allows, signal });
+    try {
+      await handler(exchange);
+    } finally {
+      facts.bytesIn = exchange.closeBody();
+    }
+  }
+
+  #notAllowed(request: V2Request): RegistryError {
+    const { handlers } = this.#options;
+    const methods = allowedMethods(request.resource, (operation: V2Operation) =>
+      Object.hasOwn(handlers, operation),
+    );
+    return registryError('UNSUPPORTED', { headers: { [HEADERS.allow]: methods.join(', ') } });
+  }
+
+  async #fail(
+    http: IncomingMessage,
+    response: ServerResponse,
+    error: unknown,
+    { facts, client }: { facts: RequestFacts; client: WatchedClient },
+  ): Promise<void> {
+    if (client.signal.aborted) return;
+    const isAnswerBegun = response.headersSent;
+    const rendered = renderError(error);
+    if (rendered.isFault || isAnswerBegun) {
+      const { operation, repository, reference } = facts;
+      this.#options.log.error(
+        { err: error, operation, repository, reference },
+        isAnswerBegun ? 'the answer was broken off' : 'the request failed',
+      );
+    }
+    if (isAnswerBegun) client.blameServer();
+    await sendError(http, response, rendered);
+  }
+}
+
+interface WatchedClient {
+  /** Aborts when the client closes the connection before its answer is complete. */
+  readonly signal: AbortSignal;
+  /** From here on a closed connection is our doing. */
+  blameServer(): void;
+}
+
+function watchClient(
+  http: IncomingMessage,
+  response: ServerResponse,
+  end: ReturnType<RequestLog['begin']>,
+): WatchedClient {
+  const { socket } = http;
+  const bytesBefore = socket.bytesWritten;
+  const gone = new AbortController();
+  let isOurDoing = false;
+  // A write that comes after the client has left is reported here; that it has left is told by the signal.
+  response.on('error', () => undefined);
+  response.once('close', () => {
+    const isClientGone = !response.writableFinished && !response.errored && !isOurDoing;
+    end({
+      status: response.statusCode,
+      bytesOut: socket.bytesWritten - bytesBefore,
+      isClientGone,
+    });
+    if (isClientGone) gone.abort(new Error('the client closed the connection'));
+  });
+  return {
+    signal: gone.signal,
+    blameServer: () => {
+      isOurDoing = true;
+    },
+  };
+}
+
+function note(facts: RequestFacts, request: V2Request): void {
+  facts.operation = request.operation;
+  if ('name' in request) facts.repository = request.name;
+  if ('digest' in request) facts.reference = request.digest;
+  if ('reference' in request) {
+    const { reference } = request;
+    facts.reference = reference.kind === 'tag' ? reference.tag : reference.digest;
+  }
+}
+
+/** Node's parser lets two Host lines pass and takes the first; a proxy in front may have taken the other. */
+function requireOneHost(http: IncomingMessage): void {
+  const hosts = http.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host');
+  if (hosts.length > 1 || /[/?#@\\]/.test(http.headers.host ?? '')) {
+    throw registryError('UNSUPPORTED', { status: 400, message: 'the Host header is invalid' });
+  }
+}
+
+function requireIdentityEncoding(http: IncomingMessage): void {
+  const encoding = http.headers['content-encoding'];
+  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
+    throw registryError('UNSUPPORTED', {
+      status: 415,
+      message: 'request bodies must not have a Content-Encoding',
+    });
+  }
+}

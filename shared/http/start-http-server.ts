@@ -1,0 +1,133 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+
+import type { Log } from '../observability/observer.ts';
+import { readTlsFiles, type TlsFiles, type TlsWatch, watchTlsFiles } from './tls-files.ts';
+
+/** Longer than the idle time of common load balancers (60 s), which would else reuse a connection as we close it. */
+const KEEP_ALIVE_MS = 65_000;
+const HEADERS_MS = 60_000;
+/** Holds the longest name and a hundred tags; more is answered 431. */
+const MAX_HEADER_BYTES = 32 * 1024;
+const TLS_RELOAD_MS = 10_000;
+const CLOSE_IDLE_MS = 50;
+
+export interface HttpServerOptions {
+  /** An express app, or any listener. */
+  readonly app: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly tls?: TlsFiles | undefined;
+  readonly idleTimeoutSeconds: number;
+  readonly log: Log;
+  readonly tlsReloadMs?: number;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Takes no new connections, lets running requests end for at most `graceMs`, then cuts the rest. */
+  close(graceMs: number): Promise<void>;
+}
+
+/**
+ * Listens for HTTP, or HTTPS when there are TLS files, which are read again when they change. No limit ends a request
+ * that makes progress, however long it takes; a connection whose client owes bytes, or takes none, for
+ * `idleTimeoutSeconds` is closed. Rejects when the port is taken or the TLS files are unusable.
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { server, watch } = await createListener(options);
+  const active = new Map<Socket, Exchange>();
+  let isClosing = false;
+
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    active.set(request.socket, { request, response });
+    response.once('close', () => active.delete(request.socket));
+    if (isClosing) response.setHeader('Connection', 'close');
+    options.app(request, response);
+  };
+  server.on('request', serve);
+  // Without this listener Node would tell the client to send a body that may be refused.
+  server.on('checkContinue', serve);
+  server.setTimeout(options.idleTimeoutSeconds * 1000, (socket: Socket) => {
+    const exchange = active.get(socket);
+    if (!exchange || isClientsTurn(socket, exchange)) socket.destroy();
+    else socket.setTimeout(options.idleTimeoutSeconds * 1000);
+  });
+
+  try {
+    await listen(server, options);
+  } catch (error) {
+    watch?.close();
+    throw error;
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async (graceMs) => {
+      isClosing = true;
+      watch?.close();
+      await closeServer(server, graceMs);
+    },
+  };
+}
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** Silence is the client's fault when we wait for its bytes or it does not take ours, not while we work. */
+function isClientsTurn(socket: Socket, { request }: Exchange): boolean {
+  return socket.writableLength > 0 || (!request.complete && request.readableFlowing === true);
+}
+
+async function createListener(
+  options: HttpServerOptions,
+): Promise<{ server: Server | TlsServer; watch: TlsWatch | undefined }> {
+  const limits = {
+    requestTimeout: 0,
+    headersTimeout: HEADERS_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  };
+  if (!options.tls) return { server: createServer(limits), watch: undefined };
+  const current = await readTlsFiles(options.tls);
+  const server = createTlsServer({ ...limits, ...current });
+  const watch = watchTlsFiles({
+    files: options.tls,
+    current,
+    intervalMs: options.tlsReloadMs ?? TLS_RELOAD_MS,
+    apply: (context) => {
+      server.setSecureContext(context);
+      options.log.info({}, 'the TLS certificate was reloaded');
+    },
+    onProblem: (error) => {
+      options.log.warn({ err: error }, 'the TLS files cannot be used, the last ones stay in use');
+    },
+  });
+  return { server, watch };
+}
+
+function listen(server: Server, { host, port }: HttpServerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** Connections that become idle only now would else stay for their keep-alive time. */
+async function closeServer(server: Server, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const idle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_MS);
+  const grace = setTimeout(() => server.closeAllConnections(), graceMs);
+  try {
+    await closed;
+  } finally {
+    clearInterval(idle);
+    clearTimeout(grace);
+  }
+}

@@ -1,0 +1,29 @@
+/** The times of the protocol of coherent-cache.ts, in milliseconds. What must hold between them stands beside each. */
+export interface IndexTiming {
+  /** Redis is trusted while the journal folder was last listed less than this ago: the bound on stale answers. */
+  readonly trustMs: number;
+  /** A mutation gives up its store write this long after it began. */
+  readonly writeDeadlineMs: number;
+  /** Nothing is cached in an epoch younger than this. Above `writeDeadlineMs` and `trustMs`. */
+  readonly coldMs: number;
+  /** Mutations may begin under one journal entry for everything this long after it was written. */
+  readonly journalReuseMs: number;
+  /** The mark of a mutation that never came back lapses after this. Well above `writeDeadlineMs`. */
+  readonly markTtlMs: number;
+  /** A cached value lives this long: what bounds the harm of a store that was changed by other hands. */
+  readonly entryTtlMs: number;
+}
+
+/** The times for a trust period as configured (INDEX_TRUST_SECONDS). */
+export function indexTiming(trustSeconds: number): IndexTiming {
+  const trustMs = trustSeconds * 1000;
+  const writeDeadlineMs = 30_000;
+  return {
+    trustMs,
+    writeDeadlineMs,
+    coldMs: Math.max(writeDeadlineMs + 5_000, 3 * trustMs),
+    journalReuseMs: 300_000,
+    markTtlMs: 600_000,
+    entryTtlMs: 3_600_000,
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * The scripts that the index runs in Redis. Each takes what it needs by KEYS and ARGV alone.
+ *
+ * An entry is a hash: `g` the generation, `<epoch nonce>/<random>`; `v` the cached answer, absent when not known;
+ * `d:<token>` one for each mutation under way, with the time (of Redis) at which the mark lapses. Only `v` of an entry
+ * whose generation belongs to the epoch and that has no live mark may be read. Generations are random, never counted:
+ * after a flush none of them can come again, so whatever began before it is refused.
+ */
+import { createHash } from 'node:crypto';
+
+export interface RedisScript {
+  readonly source: string;
+  /** SHA-1 of the source, by which Redis knows it. */
+  readonly sha: string;
+}
+
+function script(source: string): RedisScript {
+  return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+const NOW = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`;
+
+/** is_marked: whether a mutation is under way, forgetting marks that lapsed. generation: g, if it is of the epoch. */
+const ENTRY = `${NOW}
+local function is_marked(key)
+  local found = false
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 2) == 'd:' then
+      if tonumber(redis.call('HGET', key, field)) > now then
+        found = true
+      else
+        redis.call('HDEL', key, field)
+      end
+    end
+  end
+  return found
+end
+local function generation(key, epoch)
+  local g = redis.call('HGET', key, 'g')
+  if g and string.sub(g, 1, #epoch + 1) == epoch .. '/' then return g end
+  return false
+end
+`;
+
+/** KEYS epoch; ARGV identity of the server, new nonce. A server that is not the one of the epoch begins a new one. */
+export const OPEN_EPOCH = script(`${NOW}
+local epoch = redis.call('HMGET', KEYS[1], 'identity', 'nonce', 'born')
+if epoch[1] == ARGV[1] and epoch[2] and epoch[3] then return epoch[2] end
+redis.call('HSET', KEYS[1], 'identity', ARGV[1], 'nonce', ARGV[2], 'born', string.format('%.0f', now))
+return ARGV[2]
+`);
+
+/** KEYS epoch. Makes everything cold: who comes next begins a new epoch. */
+export const END_EPOCH = script(`return redis.call('DEL', KEYS[1])`);
+
+/**
+ * KEYS epoch, entry; ARGV nonce, random, cold time, life. Answers {'hit', value}, {'miss', generation} for a fill,
+ * {'unknown'} when nothing may be read or filled now, {'cold'} when the epoch is another.
+ */
+export const READ_ENTRY = script(`${ENTRY}
+local epoch = redis.call('HMGET', KEYS[1], 'nonce', 'born')
+if epoch[1] ~= ARGV[1] then return {'cold'} end
+if is_marked(KEYS[2]) then return {'unknown'} end
+local g = generation(KEYS[2], ARGV[1])
+local v = g and redis.call('HGET', KEYS[2], 'v')
+if v then return {'hit', v} end
+if now < tonumber(epoch[2]) + tonumber(ARGV[3]) then return {'unknown'} end
+if not g then
+  g = ARGV[1] .. '/' .. ARGV[2]
+  redis.call('HDEL', KEYS[2], 'v')
+  redis.call('HSET', KEYS[2], 'g', g)
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+end
+return {'miss', g}
+`);
+
+/** KEYS epoch, entry; ARGV nonce, generation seen before the store was read, value, life. */
+export const FILL_ENTRY = script(`
+if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[2], 'g') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[2], 'v', ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return 1
+`);
+
+/**
+ * KEYS epoch, entries; ARGV nonce, token, time to live of the mark, life. The token becomes the generation too, which
+ * refuses every fill under way. Answers {'cold'}, or {'marked', …} with `=<value>` for each entry whose answer was
+ * known, else an empty text.
+ */
+export const MARK_ENTRIES = script(`${ENTRY}
+if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then return {'cold'} end
+local answer = {'marked'}
+for i = 2, #KEYS do
+  local v = not is_marked(KEYS[i]) and generation(KEYS[i], ARGV[1]) and redis.call('HGET', KEYS[i], 'v')
+  answer[i] = v and '=' .. v or ''
+  redis.call('HDEL', KEYS[i], 'v')
+  redis.call('HSET', KEYS[i], 'g', ARGV[1] .. '/' .. ARGV[2],
+    'd:' .. ARGV[2], string.format('%.0f', now + tonumber(ARGV[3])))
+  redis.call('PEXPIRE', KEYS[i], ARGV[4])
+end
+return answer
+`);
+
+/**
+ * KEYS epoch, entries; ARGV nonce, token, life, then `=<value>` or an empty text for each entry. Installs what is known
+ * where no other mutation began since the mark or is still under way, and takes the mark away. Where the mark is gone
+ * (flushed, lapsed, lost in a failover) nothing there can be relied upon: it is forgotten.
+ */
+export const INSTALL_ENTRIES = script(`${ENTRY}
+local is_epoch = redis.call('HGET', KEYS[1], 'nonce') == ARGV[1]
+for i = 2, #KEYS do
+  local mark = redis.call('HGET', KEYS[i], 'd:' .. ARGV[2])
+  redis.call('HDEL', KEYS[i], 'd:' .. ARGV[2])
+  if not is_epoch or not mark or tonumber(mark) <= now then
+    redis.call('HDEL', KEYS[i], 'g', 'v')
+  elseif redis.call('HGET', KEYS[i], 'g') == ARGV[1] .. '/' .. ARGV[2] and not is_marked(KEYS[i])
+      and string.sub(ARGV[i + 2], 1, 1) == '=' then
+    redis.call('HSET', KEYS[i], 'v', string.sub(ARGV[i + 2], 2))
+    redis.call('PEXPIRE', KEYS[i], ARGV[3])
+  end
+end
+return 1
+`);
+
+/** KEYS entries; ARGV token. Forgets answers, generations and the token's marks; works in a full Redis too. */
+export const FORGET_ENTRIES = script(`
+for i = 1, #KEYS do redis.call('HDEL', KEYS[i], 'g', 'v', 'd:' .. ARGV[1]) end
+return 1
+`);
+
+/** KEYS lease; ARGV token, time to live. Takes the lease when it is free or ours already; 1 when it is ours now. */
+export const HOLD_LEASE = script(`
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`);
+
+/** KEYS lease; ARGV token. Gives the lease up when it is still ours. */
+export const RELEASE_LEASE = script(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`);
+
+/** KEYS hint. */
+export const GET_HINT = script(`return redis.call('GET', KEYS[1])`);
+
+/** KEYS hint; ARGV value, time to live. */
+export const PUT_HINT = script(`
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`);
+
+/** KEYS any. Fails where this account or this server may not write; works in a full Redis. */
+export const PROBE = script(`return redis.call('DEL', KEYS[1])`);

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+
+import { type Digest, parseDigest } from '../../oci/digest.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { StorageError } from '../../storage/errors.ts';
+import type { OriginMarker, ProjectRecord } from '../ports.ts';
+
+const schemaVersion = z.literal(1);
+
+const digest = z.custom<Digest>(
+  (value) => typeof value === 'string' && parseDigest(value) !== undefined,
+);
+
+const descriptor = z.object({
+  mediaType: z.string(),
+  digest,
+  size: z.number().int().nonnegative(),
+  artifactType: z.string().exactOptional(),
+  annotations: z.record(z.string(), z.string()).exactOptional(),
+  urls: z.array(z.string()).exactOptional(),
+}) satisfies z.ZodType<Descriptor>;
+
+/** The JSON records of the index, each with the version of its schema. Unknown fields are dropped. */
+export const projectRecordSchema = z.object({
+  schemaVersion,
+  name: z.string(),
+  createdAt: z.string(),
+  adopted: z.boolean().exactOptional(),
+}) satisfies z.ZodType<ProjectRecord>;
+
+export const originMarkerSchema = z.object({
+  schemaVersion,
+  upstreamUrl: z.string(),
+  upstreamRepository: z.string(),
+  verdict: z.enum(['public', 'private', 'unknown']),
+  provedAt: z.string().exactOptional(),
+}) satisfies z.ZodType<OriginMarker>;
+
+export const referrerRecordSchema = z.object({ schemaVersion, descriptor });
+
+export const manifestTypeRecordSchema = z.object({ schemaVersion, mediaType: z.string() });
+
+export function formatJsonRecord(record: unknown): Buffer {
+  return Buffer.from(JSON.stringify(record), 'utf8');
+}
+
+/** The record that the bytes hold; bytes that do not fit the schema are a fault of the store, never an absence. */
+export function requireJsonRecord<T>(bytes: Buffer, schema: z.ZodType<T>, key: string): T {
+  try {
+    return schema.parse(JSON.parse(bytes.toString('utf8')));
+  } catch (cause) {
+    throw new StorageError('index.record', `the record ${key} cannot be read`, cause);
+  }
+}

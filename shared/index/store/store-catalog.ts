@@ -1,0 +1,61 @@
+import pLimit from 'p-limit';
+
+import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts';
+import {
+  layersFolder,
+  manifestsFolder,
+  ownRepositoryFolder,
+  repositoriesFolder,
+  repositoryFolder,
+  uploadsFolder,
+} from '../../storage/object-keys.ts';
+import type { RecordStore } from '../../storage/record-store.ts';
+import type { Catalog } from '../ports.ts';
+import { READ_CONCURRENCY } from './map-bounded.ts';
+
+/** A repository with one of these is in the catalog. (The CNCF registry: `_layers` in version 2, `_manifests` in 3.) */
+const LISTED: ReadonlySet<string> = new Set(['_layers', '_manifests']);
+
+/**
+ * The catalog straight from the store, by a walk of its folders: one listing for each folder above and at a
+ * repository. Folders whose path is no repository name are passed over with all below them, since no name below
+ * an invalid one is valid.
+ */
+export class StoreCatalog implements Catalog {
+  readonly #records: RecordStore;
+
+  constructor(records: RecordStore) {
+    this.#records = records;
+  }
+
+  async repositories(signal: AbortSignal): Promise<RepositoryName[]> {
+    const limit = pLimit(READ_CONCURRENCY);
+    const found: RepositoryName[] = [];
+    const walk = async (folder: string, name: RepositoryName | undefined): Promise<void> => {
+      const children = await limit(() => this.#records.list(folder, {}, signal));
+      const folders = children.filter((child) => child.isFolder).map((child) => child.name);
+      if (name && folders.some((child) => LISTED.has(child))) found.push(name);
+      const below = folders
+        .filter((child) => !child.startsWith('_'))
+        .map((child) => parseRepositoryName(name ? `${name}/${child}` : child))
+        .filter((child) => child !== undefined);
+      await Promise.all(below.map((child) => walk(repositoryFolder(child), child)));
+    };
+    try {
+      await walk(repositoriesFolder, undefined);
+    } catch (error) {
+      limit.clearQueue();
+      throw error;
+    }
+    return found.sort();
+  }
+
+  async has(repository: RepositoryName, signal: AbortSignal): Promise<boolean> {
+    // Folder by folder with a limit: a listing of the repository itself has every repository nested in it.
+    const folders = [layersFolder, manifestsFolder, ownRepositoryFolder, uploadsFolder];
+    const answers = await Promise.all(
+      folders.map((folder) => this.#records.list(folder(repository), { limit: 1 }, signal)),
+    );
+    return answers.some((children) => children.length > 0);
+  }
+}

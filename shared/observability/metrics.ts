@@ -1,0 +1,158 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+import type { Observer, ProxyObservation, RequestObservation, Role } from './observer.ts';
+
+/** 1 ms to a minute: from a cached manifest to a large layer. */
+const REQUEST_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** 0.25 ms to ten seconds: from a local file to an object store in trouble. */
+const STORE_BUCKETS = [
+  0.00025, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10,
+];
+/** Redis is given 50 ms. */
+const REDIS_BUCKETS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1];
+
+export interface MetricsOptions {
+  readonly version: string;
+}
+
+/**
+ * Everything that is counted in a process, in Prometheus' terms. What the stores and Redis do is counted once per
+ * process; requests are counted per role, so that two roles in one process show as two.
+ */
+export class Metrics {
+  /** Process, build, store and Redis. */
+  readonly #process = new Registry();
+  readonly #roles = new Map<Role, Registry>();
+  readonly #storeSeconds: Histogram<'operation' | 'outcome'>;
+  readonly #redisSeconds: Histogram<'operation' | 'outcome'>;
+
+  constructor({ version }: MetricsOptions) {
+    const registers = [this.#process];
+    collectDefaultMetrics({ register: this.#process });
+    new Gauge({
+      name: 'registry_build_info',
+      help: 'Version of the program; the value is always 1.',
+      labelNames: ['version'] as const,
+      registers,
+    }).set({ version }, 1);
+    this.#storeSeconds = new Histogram({
+      name: 'registry_storage_operation_duration_seconds',
+      help: 'How long operations of the store took.',
+      labelNames: ['operation', 'outcome'] as const,
+      buckets: STORE_BUCKETS,
+      registers,
+    });
+    this.#redisSeconds = new Histogram({
+      name: 'registry_redis_operation_duration_seconds',
+      help: 'How long commands to Redis took.',
+      labelNames: ['operation', 'outcome'] as const,
+      buckets: REDIS_BUCKETS,
+      registers,
+    });
+  }
+
+  /** What a role reports to; called once per role. Without a role: the platform under all roles. */
+  observer(role?: Role): Observer {
+    const store = (operation: string, seconds: number, isFault: boolean): void =>
+      this.#storeSeconds.observe({ operation, outcome: isFault ? 'fault' : 'ok' }, seconds);
+    const redis = (operation: string, seconds: number, isFault: boolean): void =>
+      this.#redisSeconds.observe({ operation, outcome: isFault ? 'fault' : 'ok' }, seconds);
+    if (role === undefined) {
+      const nothing = (): void => undefined;
+      return { request: nothing, store, redis, proxy: nothing, upstreamRequest: nothing };
+    }
+    const registry = new Registry();
+    this.#roles.set(role, registry);
+    return { store, redis, ...requestObserver(role, registry), ...proxyObserver(role, registry) };
+  }
+
+  /** The exposition of one role and of the process that it runs in. */
+  async render(role: Role): Promise<{ readonly contentType: string; readonly body: string }> {
+    const ofRole = await this.#roles.get(role)?.metrics();
+    const ofProcess = await this.#process.metrics();
+    return { contentType: this.#process.contentType, body: `${ofRole ?? ''}\n${ofProcess}` };
+  }
+}
+
+function requestObserver(role: Role, registry: Registry): Pick<Observer, 'request'> {
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'registry_http_requests_total',
+    help: 'Finished requests.',
+    labelNames: ['role', 'operation', 'status_class'] as const,
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'registry_http_request_duration_seconds',
+    help: 'How long requests took until their last byte.',
+    labelNames: ['role', 'operation'] as const,
+    buckets: REQUEST_BUCKETS,
+    registers,
+  });
+  const received = new Counter({
+    name: 'registry_http_received_bytes_total',
+    help: 'Bytes of request bodies.',
+    labelNames: ['role', 'operation'] as const,
+    registers,
+  });
+  const sent = new Counter({
+    name: 'registry_http_sent_bytes_total',
+    help: 'Bytes of answer bodies.',
+    labelNames: ['role', 'operation'] as const,
+    registers,
+  });
+  return {
+    request: (observation) => {
+      const { operation } = observation;
+      requests.inc({ role, operation, status_class: statusClass(observation) });
+      seconds.observe({ role, operation }, observation.seconds);
+      received.inc({ role, operation }, observation.bytesIn);
+      sent.inc({ role, operation }, observation.bytesOut);
+    },
+  };
+}
+
+/** A client that went away is nobody's fault: neither a success nor an error of ours. */
+const statusClass = ({ status, isClientGone }: RequestObservation): string =>
+  isClientGone ? 'client_closed' : `${Math.floor(status / 100)}xx`;
+
+/** The counters of distribution's proxy by their names there, and what it does not count. */
+function proxyObserver(
+  role: Role,
+  registry: Registry,
+): Pick<Observer, 'proxy' | 'upstreamRequest'> {
+  if (role === 'push') return { proxy: () => undefined, upstreamRequest: () => undefined };
+  const registers = [registry];
+  const counter = (name: string, help: string): Counter<'type'> => {
+    const made = new Counter({ name, help, labelNames: ['type'] as const, registers });
+    made.inc({ type: 'blob' }, 0);
+    made.inc({ type: 'manifest' }, 0);
+    return made;
+  };
+  const requests = counter('registry_proxy_requests_total', 'Pulls at the mirror.');
+  const outcomes: Record<ProxyObservation['outcome'], Counter<'type'>> = {
+    hit: counter('registry_proxy_hits_total', 'Pulls served from the store.'),
+    miss: counter('registry_proxy_misses_total', 'Pulls that had to ask the upstream.'),
+    join: counter('registry_proxy_joins_total', 'Pulls that joined a running download.'),
+    stale: counter('registry_proxy_stale_total', 'Pulls served although the upstream was down.'),
+  };
+  const pulled = counter('registry_proxy_pulled_bytes_total', 'Bytes from the upstream.');
+  const pushed = counter('registry_proxy_pushed_bytes_total', 'Bytes to clients.');
+  const upstream = new Histogram({
+    name: 'registry_proxy_upstream_request_duration_seconds',
+    help: 'How long the upstream took to begin its answer.',
+    labelNames: ['method', 'status_class'] as const,
+    buckets: REQUEST_BUCKETS,
+    registers,
+  });
+  return {
+    proxy: ({ kind: type, outcome, bytesPulled = 0, bytesPushed = 0 }) => {
+      requests.inc({ type });
+      outcomes[outcome].inc({ type });
+      pulled.inc({ type }, bytesPulled);
+      pushed.inc({ type }, bytesPushed);
+    },
+    upstreamRequest: (method, status, seconds) =>
+      upstream.observe({ method, status_class: status }, seconds),
+  };
+}

@@ -1,0 +1,216 @@
+import { randomUUID } from 'node:crypto';
+import { lstat, mkdir, open, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+
+import { LRUCache } from 'lru-cache';
+
+import { StorageError } from '../errors.ts';
+import { requireKey } from '../require-key.ts';
+import { writeFully } from './file-sink.ts';
+import { isAbsence, systemCode, unlessAbsent } from './filesystem-errors.ts';
+
+/** Where unfinished files stand: on the file system of the data, and in no folder that anybody lists. */
+export const TEMP_FOLDER = 'twinport/tmp';
+
+/** How often a folder may vanish under a writer, because another removed its last record, before that is a fault. */
+const MAX_RACES = 100;
+/** Folders remembered as durable; one entry takes about 200 bytes. */
+const REMEMBERED_FOLDERS = 20_000;
+
+/** The temporary file of a `publish` is not there any more. */
+export class TempFileGoneError extends Error {
+  override readonly name = 'TempFileGoneError';
+}
+
+/**
+ * Files below one root that appear by a rename and are on disk before the promise resolves: the file is synchronised,
+ * renamed, then the folder that names it, and each folder above that is not known to be durable yet.
+ */
+export class DurableFiles {
+  readonly root: string;
+  readonly tempRoot: string;
+  /** Folders whose own name is on disk, as is that of each folder above. */
+  readonly #durable = new LRUCache<string, true>({ max: REMEMBERED_FOLDERS });
+
+  constructor(root: string) {
+    this.root = resolve(root);
+    this.tempRoot = join(this.root, TEMP_FOLDER);
+  }
+
+  /** The path of a key; throws when the key would leave the root. */
+  path(key: string): string {
+    return join(this.root, requireKey(key));
+  }
+
+  /** A new file for writing under a temporary name. Whoever opened it closes it and publishes or drops it. */
+  async openTemp(): Promise<{ path: string; handle: FileHandle }> {
+    const path = join(this.tempRoot, randomUUID());
+    const create = (): Promise<FileHandle> => open(path, 'wx');
+    const handle = await create().catch(async (error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      await mkdir(this.tempRoot, { recursive: true });
+      return create();
+    });
+    return { path, handle };
+  }
+
+  /** Puts bytes under a key, whole or not at all. */
+  async write(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
+    const { path, handle } = await this.openTemp();
+    try {
+      try {
+        if (bytes.length > 0) await writeFully(handle, [bytes]);
+        await handle.datasync();
+      } finally {
+        await handle.close();
+      }
+      signal.throwIfAborted();
+      await this.publish(path, key);
+    } catch (error) {
+      await this.drop(path);
+      throw error;
+    }
+  }
+
+  /**
+   * Renames a closed and synchronised file to its key, replacing what is there, and makes that durable. Throws
+   * TempFileGoneError when another took the file away.
+   */
+  async publish(tempPath: string, key: string): Promise<void> {
+    const target = this.path(key);
+    const folder = dirname(target);
+    for (let race = 0; ; race += 1) {
+      try {
+        await rename(tempPath, target);
+        break;
+      } catch (error) {
+        if (systemCode(error) !== 'ENOENT' || race >= MAX_RACES) throw error;
+        if (race > 0 && (await unlessAbsent(lstat(tempPath))) === undefined) {
+          throw new TempFileGoneError('the temporary file is gone', { cause: error });
+        }
+      }
+      await this.makeFolder(folder);
+    }
+    await this.#syncUpwards(folder);
+  }
+
+  /** Makes a folder and those above it; nothing of it is durable yet. */
+  async makeFolder(folder: string): Promise<void> {
+    for (let race = 0; ; race += 1) {
+      try {
+        const first = await mkdir(folder, { recursive: true });
+        if (first !== undefined) this.#forgetFrom(first, folder);
+        return;
+      } catch (error) {
+        // Another removed an empty folder above while this one was being made.
+        if (systemCode(error) !== 'ENOENT' || race >= MAX_RACES) throw error;
+      }
+    }
+  }
+
+  /** Removes a file and the folders that it leaves empty, at most `levels` of them, durably. False: was not there. */
+  async remove(key: string, levels = Infinity): Promise<boolean> {
+    const path = this.path(key);
+    try {
+      await unlink(path);
+    } catch (error) {
+      if (isAbsence(error)) return false;
+      // A folder has no bytes of its own. Linux says EISDIR, POSIX and macOS EPERM.
+      const isFolder = async (): Promise<boolean> => (await lstat(path)).isDirectory();
+      const code = systemCode(error);
+      if (code === 'EISDIR' || (code === 'EPERM' && (await isFolder()))) return false;
+      throw error;
+    }
+    await syncFolder(await this.#prune(dirname(path), levels));
+    return true;
+  }
+
+  /**
+   * Removes a folder with all that is below it: it vanishes by one rename, then its files are removed. `isDurable`:
+   * wait until the disk knows.
+   */
+  async removeTree(key: string, isDurable: boolean): Promise<boolean> {
+    const path = this.path(key);
+    const grave = join(this.tempRoot, randomUUID());
+    // The slash at the end keeps a file of that name from being taken for a folder.
+    const bury = (): Promise<void> => rename(`${path}/`, grave);
+    try {
+      await bury();
+    } catch (error) {
+      if (!isAbsence(error)) throw error;
+      if ((await unlessAbsent(lstat(`${path}/`))) === undefined) return false;
+      await mkdir(this.tempRoot, { recursive: true });
+      if ((await unlessAbsent(bury().then(() => true))) === undefined) return false;
+    }
+    this.#forgetFrom(path, path);
+    const survivor = await this.#prune(dirname(path), Infinity);
+    if (isDurable) await syncFolder(survivor);
+    await rm(grave, { recursive: true, force: true });
+    return true;
+  }
+
+  /** Removes a temporary file; what cannot be removed now is left to the sweep. */
+  async drop(tempPath: string): Promise<void> {
+    await unlink(tempPath).catch(() => undefined);
+  }
+
+  /** Removes folders that are empty, upwards from `folder`; returns the first that stays. */
+  async #prune(folder: string, levels: number): Promise<string> {
+    let current = folder;
+    for (let level = 0; level < levels && current !== this.root; level += 1) {
+      try {
+        await rmdir(current);
+      } catch (error) {
+        const code = systemCode(error);
+        if (code === undefined) throw error;
+        // Not empty, or not ours to remove: it stays. Gone already: go on above it.
+        if (code !== 'ENOENT') break;
+      }
+      this.#durable.delete(current);
+      current = dirname(current);
+    }
+    return current;
+  }
+
+  async #syncUpwards(folder: string): Promise<void> {
+    await syncFolder(folder);
+    for (let child = folder; child !== this.root && !this.#durable.has(child); ) {
+      const parent = dirname(child);
+      await syncFolder(parent);
+      this.#durable.set(child, true);
+      child = parent;
+    }
+  }
+
+  /** Nothing is known any more of the folders from `first` down to `last`: they are new. */
+  #forgetFrom(first: string, last: string): void {
+    for (let folder = last; folder.length >= first.length; folder = dirname(folder)) {
+      this.#durable.delete(folder);
+      if (folder === dirname(folder)) return;
+    }
+  }
+}
+
+/**
+ * Makes the names in a folder durable. A folder that is gone was removed by another in the meantime. File systems that
+ * cannot synchronise folders (some network ones) say EINVAL or ENOTSUP; `probeFilesystem` reports them.
+ */
+export async function syncFolder(folder: string): Promise<boolean> {
+  let handle: FileHandle;
+  try {
+    handle = await open(folder, 'r');
+  } catch (error) {
+    if (isAbsence(error)) return true;
+    throw error;
+  }
+  try {
+    await handle.sync();
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EINVAL' || code === 'ENOTSUP' || code === 'EBADF') return false;
+    throw new StorageError('file.sync', `cannot synchronise a folder: ${code ?? 'fault'}`, error);
+  } finally {
+    await handle.close();
+  }
+}

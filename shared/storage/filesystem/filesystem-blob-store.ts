@@ -1,0 +1,118 @@
+import { open, stat } from 'node:fs/promises';
+import { addAbortSignal, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
+import { type RangeRequest, resolveRange } from '../../oci/range.ts';
+import type { BlobBody, BlobStat, BlobStore } from '../blob-store.ts';
+import { RangeNotSatisfiableError } from '../errors.ts';
+import { blobKey } from '../object-keys.ts';
+import { contentFault, VerifyStream } from '../verify-stream.ts';
+import { DurableFiles } from './durable-files.ts';
+import { FileSink } from './file-sink.ts';
+import { FileSource } from './file-source.ts';
+import { guarded, unlessAbsent } from './filesystem-errors.ts';
+
+/**
+ * Blobs as files `blobs/<alg>/<2 hex>/<hex>/data` below a root folder. A blob is written under a temporary name and
+ * renamed when it is verified and on disk; readers of a blob that is stored again keep the bytes they opened.
+ */
+export class FilesystemBlobStore implements BlobStore {
+  readonly #files: DurableFiles;
+
+  constructor(root: string) {
+    this.#files = new DurableFiles(root);
+  }
+
+  stat(digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined> {
+    return guarded('blob.stat', signal, async () => {
+      const found = await unlessAbsent(stat(this.#files.path(blobKey(digest))));
+      return found?.isFile() === true ? { size: found.size } : undefined;
+    });
+  }
+
+  open(
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    return guarded('blob.open', signal, async () => {
+      const handle = await unlessAbsent(open(this.#files.path(blobKey(digest)), 'r'));
+      if (!handle) return undefined;
+      try {
+        const { size } = await handle.stat();
+        const resolved = range ? resolveRange(range, size) : { offset: 0, length: size };
+        if (!resolved) throw new RangeNotSatisfiableError(size);
+        const stream = new FileSource(handle, resolved.offset, resolved.length);
+        return { totalBytes: size, ...resolved, stream: addAbortSignal(signal, stream) };
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    });
+  }
+
+  async put(
+    digest: Digest,
+    body: Buffer | Readable,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    if (Buffer.isBuffer(body)) {
+      return guarded('blob.put', signal, () => this.#putBuffer(digest, body, size, signal));
+    }
+    try {
+      return await guarded('blob.put', signal, () => this.#putStream(digest, body, size, signal));
+    } finally {
+      body.destroy();
+    }
+  }
+
+  delete(digest: Digest, signal: AbortSignal): Promise<void> {
+    return guarded('blob.delete', signal, async () => {
+      await this.#files.remove(blobKey(digest), 1);
+    });
+  }
+
+  async #putBuffer(
+    digest: Digest,
+    bytes: Buffer,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    const fault = contentFault({
+      digest,
+      size,
+      actualDigest: digestOf(bytes, digestAlgorithm(digest)),
+      actualSize: bytes.length,
+    });
+    if (fault) throw fault;
+    await this.#files.write(blobKey(digest), bytes, signal);
+    return { size: bytes.length };
+  }
+
+  async #putStream(
+    digest: Digest,
+    body: Readable,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    const { path, handle } = await this.#files.openTemp();
+    try {
+      const verified = new VerifyStream(digest, size);
+      const sink = new FileSink(handle);
+      try {
+        await pipeline(body, verified, sink, { signal });
+        await handle.datasync();
+      } finally {
+        await sink.idle();
+        await handle.close();
+      }
+      await this.#files.publish(path, blobKey(digest));
+      return { size: verified.bytes };
+    } catch (error) {
+      await this.#files.drop(path);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,298 @@
+import { type Hash, randomUUID } from 'node:crypto';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { LRUCache } from 'lru-cache';
+
+import type { Clock } from '../../lifecycle/clock.ts';
+import {
+  type Digest,
+  type DigestAlgorithm,
+  digestAlgorithm,
+  finishDigest,
+  startDigest,
+} from '../../oci/digest.ts';
+import type { RepositoryName, UploadId } from '../../oci/reference.ts';
+import type { BlobStat } from '../blob-store.ts';
+import { DigestMismatchError, UploadUnknownError } from '../errors.ts';
+import { blobKey, uploadFolder, uploadsFolder } from '../object-keys.ts';
+import type { UploadReaper, UploadSession, UploadStore } from '../upload-store.ts';
+import { DurableFiles, TempFileGoneError } from './durable-files.ts';
+import { FileSink } from './file-sink.ts';
+import { FileSource } from './file-source.ts';
+import { guarded, unlessAbsent } from './filesystem-errors.ts';
+import { sweepTemp } from './probe-filesystem.ts';
+import {
+  type Claim,
+  claimStaged,
+  createStagedFile,
+  releaseStaged,
+  stagedBytes,
+} from './staged-file.ts';
+import {
+  PROGRESS,
+  readCommitted,
+  readProgress,
+  readStartedAt,
+  STARTED_AT,
+  writeCommitted,
+  writeProgress,
+  writeStartedAt,
+} from './upload-records.ts';
+
+/** Sessions whose running hash is kept; one takes about a kilobyte. The others are read again at their commit. */
+const KEPT_HASHES = 2000;
+/** Commits of one session that race on several replicas take the staged file from one another. */
+const MAX_COMMIT_RACES = 5;
+
+/** A running hash of the first `offset` bytes of the staged file with this inode. Before the first byte: of any. */
+interface RunningHash {
+  readonly algorithm: DigestAlgorithm;
+  readonly hash: Hash;
+  readonly offset: number;
+  readonly inode: number | undefined;
+}
+
+/**
+ * Upload sessions as folders `_uploads/<uuid>/` below a root folder: the staged bytes in one file that is appended to
+ * and in the end renamed to its blob key. Its length is the offset; nothing else is. After each append the bytes are
+ * on disk and the digest so far stands beside them, so that any replica can commit a session of one chunk by comparing
+ * digests. A session whose chunks came to several replicas is read once at its commit. What a finished session leaves,
+ * one small file that lets it be committed again, goes with the next run of the reaper.
+ */
+export class FilesystemUploadStore implements UploadStore, UploadReaper {
+  readonly #files: DurableFiles;
+  readonly #clock: Clock;
+  readonly #hashes = new LRUCache<UploadId, RunningHash>({ max: KEPT_HASHES });
+
+  constructor(root: string, clock: Clock) {
+    this.#files = new DurableFiles(root);
+    this.#clock = clock;
+  }
+
+  create(
+    repository: RepositoryName,
+    algorithm: DigestAlgorithm | undefined,
+    signal: AbortSignal,
+  ): Promise<UploadSession> {
+    return guarded('upload.create', signal, async () => {
+      const id = randomUUID() as UploadId;
+      const startedAt = this.#clock.now();
+      const folder = this.#folder(repository, id);
+      const hash = newHash(algorithm ?? 'sha256');
+      await this.#files.makeFolder(folder);
+      await writeStartedAt(folder, startedAt);
+      // Without a record the first chunk is hashed as sha256.
+      if (hash.algorithm !== 'sha256') await writeProgress(folder, progressOf(hash, 0));
+      await createStagedFile(folder);
+      this.#hashes.set(id, hash);
+      return { id, repository, startedAt, offset: 0 };
+    });
+  }
+
+  find(
+    repository: RepositoryName,
+    id: UploadId,
+    signal: AbortSignal,
+  ): Promise<UploadSession | undefined> {
+    return guarded('upload.find', signal, async () => {
+      const folder = this.#folder(repository, id);
+      const [startedAt, offset] = await Promise.all([readStartedAt(folder), stagedBytes(folder)]);
+      if (!startedAt || offset === undefined) return undefined;
+      return { id, repository, startedAt, offset };
+    });
+  }
+
+  append(
+    session: UploadSession,
+    offset: number,
+    body: Readable,
+    signal: AbortSignal,
+  ): Promise<UploadSession> {
+    return guarded('upload.append', signal, async () => {
+      const folder = this.#folder(session.repository, session.id);
+      const claim = await claimStaged(folder, offset);
+      const running = await this.#runningHash(session.id, folder, claim);
+      this.#hashes.delete(session.id);
+      let appended: Appended;
+      try {
+        appended = await appendTo(claim, body, running?.hash, signal);
+      } finally {
+        await claim.handle.close();
+      }
+      const isKept = await releaseStaged(folder, claim.path);
+      if (!isKept) {
+        throw (
+          appended.fault ?? new UploadUnknownError('upload.append', 'the upload session is gone')
+        );
+      }
+      // A write that failed may have left more or fewer bytes than were hashed: then the file is read at commit.
+      if (running && appended.size === offset + appended.hashedBytes) {
+        const hash = { ...running, offset: appended.size, inode: claim.inode };
+        this.#hashes.set(session.id, hash);
+        if (appended.fault === undefined) {
+          await writeProgress(folder, progressOf(hash, claim.inode));
+        }
+      }
+      if (appended.fault !== undefined) throw appended.fault;
+      return { ...session, offset: appended.size };
+    });
+  }
+
+  commit(session: UploadSession, digest: Digest, signal: AbortSignal): Promise<BlobStat> {
+    return guarded('upload.commit', signal, async () => {
+      for (let race = 0; ; race += 1) {
+        try {
+          return await this.#commitOnce(session, digest, signal);
+        } catch (error) {
+          if (!(error instanceof TempFileGoneError) || race >= MAX_COMMIT_RACES) throw error;
+        }
+      }
+    });
+  }
+
+  cancel(session: UploadSession, signal: AbortSignal): Promise<void> {
+    return guarded('upload.cancel', signal, () => this.#drop(session));
+  }
+
+  reap(repository: RepositoryName, before: Date, signal: AbortSignal): Promise<number> {
+    return guarded('upload.reap', signal, async () => {
+      const uploads = uploadsFolder(repository);
+      const names = (await unlessAbsent(readdir(this.#files.path(uploads)))) ?? [];
+      let reaped = 0;
+      for (const name of names) {
+        signal.throwIfAborted();
+        const folder = this.#files.path(`${uploads}/${name}`);
+        const isFinished =
+          (await readCommitted(folder)) !== undefined && (await stagedBytes(folder)) === undefined;
+        const startedAt =
+          (await readStartedAt(folder)) ?? (await unlessAbsent(stat(folder)))?.mtime;
+        const isOld = startedAt !== undefined && startedAt < before;
+        if (!isFinished && !isOld) continue;
+        const isRemoved = await this.#files.removeTree(`${uploads}/${name}`, false);
+        if (isRemoved && !isFinished) reaped += 1;
+      }
+      await sweepTemp(this.#files.tempRoot, before);
+      return reaped;
+    });
+  }
+
+  async #commitOnce(
+    session: UploadSession,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    const folder = this.#folder(session.repository, session.id);
+    if ((await stagedBytes(folder)) === undefined) return this.#recommit(folder, digest);
+    const claim = await claimStaged(folder);
+    let isVerified = false;
+    try {
+      isVerified = (await digestOfStaged(folder, claim, digestAlgorithm(digest), signal)) === digest;
+      if (isVerified) await claim.handle.datasync();
+    } catch (error) {
+      await claim.handle.close();
+      await releaseStaged(folder, claim.path);
+      throw error;
+    }
+    await claim.handle.close();
+    if (!isVerified) {
+      await this.#drop(session);
+      throw new DigestMismatchError(`the uploaded content does not have the digest ${digest}`);
+    }
+    await writeCommitted(folder, digest);
+    await this.#files.publish(claim.path, blobKey(digest));
+    this.#hashes.delete(session.id);
+    await Promise.all(
+      [STARTED_AT, PROGRESS].map((name) => rm(join(folder, name), { force: true })),
+    );
+    return { size: claim.size };
+  }
+
+  /** A session without staged bytes is finished: it stands for the blob that it became, and proves nothing else. */
+  async #recommit(folder: string, digest: Digest): Promise<BlobStat> {
+    if ((await readCommitted(folder)) === digest) {
+      const found = await unlessAbsent(stat(this.#files.path(blobKey(digest))));
+      if (found) return { size: found.size };
+    }
+    throw new UploadUnknownError('upload.commit', 'the upload session is gone');
+  }
+
+  async #runningHash(
+    id: UploadId,
+    folder: string,
+    claim: Claim,
+  ): Promise<RunningHash | undefined> {
+    const kept = this.#hashes.get(id);
+    const isOfThisFile = kept?.inode === undefined || kept.inode === claim.inode;
+    if (kept && kept.offset === claim.size && isOfThisFile) return kept;
+    if (claim.size > 0) return undefined;
+    return newHash((await readProgress(folder))?.algorithm ?? 'sha256');
+  }
+
+  async #drop(session: UploadSession): Promise<void> {
+    this.#hashes.delete(session.id);
+    await this.#files.removeTree(uploadFolder(session.repository, session.id), false);
+  }
+
+  #folder(repository: RepositoryName, id: UploadId): string {
+    return this.#files.path(uploadFolder(repository, id));
+  }
+}
+
+interface Appended {
+  /** Length of the staged file in the end. */
+  readonly size: number;
+  readonly hashedBytes: number;
+  /** Why the body was not appended whole. */
+  readonly fault: Error | undefined;
+}
+
+/** Leaves the bytes on disk, unless there is a fault: then the commit does that. */
+async function appendTo(
+  claim: Claim,
+  body: Readable,
+  hash: Hash | undefined,
+  signal: AbortSignal,
+): Promise<Appended> {
+  const sink = new FileSink(claim.handle, hash);
+  let fault: Error | undefined;
+  try {
+    await pipeline(body, sink, { signal });
+  } catch (error) {
+    fault = error as Error;
+  }
+  await sink.idle();
+  if (fault === undefined && sink.bytes > 0) await claim.handle.datasync();
+  const { size } = await claim.handle.stat();
+  return { size, hashedBytes: sink.bytes, fault };
+}
+
+/** From the record of the last append where that describes this very file, else by reading all of it. */
+async function digestOfStaged(
+  folder: string,
+  claim: Claim,
+  algorithm: DigestAlgorithm,
+  signal: AbortSignal,
+): Promise<Digest> {
+  const progress = await readProgress(folder);
+  const isCurrent = progress?.offset === claim.size && progress.inode === claim.inode;
+  if (isCurrent && progress.algorithm === algorithm) return progress.digest;
+  const hash = startDigest(algorithm);
+  const source = new FileSource(claim.handle, 0, claim.size);
+  for await (const chunk of source) {
+    signal.throwIfAborted();
+    hash.update(chunk as Buffer);
+  }
+  return finishDigest(algorithm, hash);
+}
+
+function newHash(algorithm: DigestAlgorithm): RunningHash {
+  return { algorithm, hash: startDigest(algorithm), offset: 0, inode: undefined };
+}
+
+function progressOf(running: RunningHash, inode: number): Parameters<typeof writeProgress>[1] {
+  const { algorithm, offset } = running;
+  return { algorithm, offset, inode, digest: finishDigest(algorithm, running.hash.copy()) };
+}

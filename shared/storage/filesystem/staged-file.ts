@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { copyFile, lstat, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { UploadOffsetError, UploadUnknownError } from '../errors.ts';
+import { unlessAbsent } from './filesystem-errors.ts';
+
+/** The staged bytes of a session when nobody works on them; the CNCF registry's name for them. */
+const FREE = 'data';
+/** Somebody appends to them or publishes them. */
+const CLAIMED_PREFIX = 'data.';
+const COPY_PREFIX = 'copy.';
+/** More racing claims of one session than any client makes. */
+const MAX_RACES = 10;
+
+/** Staged bytes that this process alone works on, under a name that no other opens. */
+export interface Claim {
+  readonly path: string;
+  /** For reading and appending. Whoever claimed it closes it. */
+  readonly handle: FileHandle;
+  readonly size: number;
+  /** Tells this file from a copy of its beginning. */
+  readonly inode: number;
+}
+
+export async function createStagedFile(folder: string): Promise<void> {
+  await open(join(folder, FREE), 'wx').then((handle) => handle.close());
+}
+
+/** How many bytes are staged; undefined when the session is gone. */
+export async function stagedBytes(folder: string): Promise<number | undefined> {
+  return (await findStaged(folder))?.size;
+}
+
+/**
+ * Takes the staged file by renaming it. A write that is still under way in a process that was believed dead goes on
+ * into its own claimed file, which is replaced by a copy here: it can never reach a published blob. Throws
+ * UploadUnknownError when the session is gone, and UploadOffsetError, without having touched anything, when `offset`
+ * is given and is not where the staged bytes end.
+ */
+export async function claimStaged(folder: string, offset?: number): Promise<Claim> {
+  for (let race = 0; race < MAX_RACES; race += 1) {
+    const staged = await findStaged(folder);
+    if (!staged) break;
+    requireOffset(offset, staged.size);
+    const path =
+      staged.name === FREE ? await takeFree(folder) : await takeOver(folder, staged.name);
+    const handle = path === undefined ? undefined : await unlessAbsent(open(path, 'a+'));
+    if (path === undefined || !handle) continue;
+    try {
+      const { size, ino } = await handle.stat();
+      requireOffset(offset, size);
+      return { path, handle, size, inode: ino };
+    } catch (error) {
+      await handle.close();
+      await releaseStaged(folder, path);
+      throw error;
+    }
+  }
+  throw new UploadUnknownError('upload.claim', 'the upload session is gone');
+}
+
+/** Gives a claimed file back, after its handle was closed. False when another took it over or the session is gone. */
+export async function releaseStaged(folder: string, claimedPath: string): Promise<boolean> {
+  const released = rename(claimedPath, join(folder, FREE)).then(() => true);
+  return (await unlessAbsent(released)) ?? false;
+}
+
+async function findStaged(folder: string): Promise<{ name: string; size: number } | undefined> {
+  const free = await unlessAbsent(lstat(join(folder, FREE)));
+  if (free) return { name: FREE, size: free.size };
+  let largest: { name: string; size: number } | undefined;
+  for (const name of (await unlessAbsent(readdir(folder))) ?? []) {
+    if (name !== FREE && !name.startsWith(CLAIMED_PREFIX)) continue;
+    const found = await unlessAbsent(lstat(join(folder, name)));
+    if (found && (!largest || found.size > largest.size)) largest = { name, size: found.size };
+  }
+  return largest;
+}
+
+async function takeFree(folder: string): Promise<string | undefined> {
+  const mine = join(folder, `${CLAIMED_PREFIX}${randomUUID()}`);
+  return unlessAbsent(rename(join(folder, FREE), mine).then(() => mine));
+}
+
+/** Takes what another process claimed and did not give back. Only who removes its file has taken it. */
+async function takeOver(folder: string, claimedName: string): Promise<string | undefined> {
+  const theirs = join(folder, claimedName);
+  const copy = join(folder, `${COPY_PREFIX}${randomUUID()}`);
+  const mine = join(folder, `${CLAIMED_PREFIX}${randomUUID()}`);
+  const isCopied = await unlessAbsent(
+    copyFile(theirs, copy, constants.COPYFILE_FICLONE).then(() => true),
+  );
+  if (!isCopied) return undefined;
+  const isNamed = await unlessAbsent(rename(copy, mine).then(() => true));
+  if (!isNamed) return undefined;
+  if (await unlessAbsent(unlink(theirs).then(() => true))) return mine;
+  await unlessAbsent(unlink(mine));
+  return undefined;
+}
+
+function requireOffset(offset: number | undefined, size: number): void {
+  if (offset !== undefined && offset !== size) throw new UploadOffsetError(size);
+}

@@ -1,0 +1,91 @@
+/** What S3 allows in one multipart upload. */
+const MAX_PARTS = 10_000;
+/** Parts double in size after this many, so that a stream of unknown length may grow to 15 times 2,500 first parts. */
+const PARTS_PER_SIZE = 2_500;
+const FIRST_BLOCK_BYTES = 64 * 1024;
+const BLOCK_GROWTH = 4;
+
+/** The part size to begin with: the configured one, or larger when the known size needs it. */
+export function firstPartBytes(partBytes: number, size: number | undefined): number {
+  return Math.max(partBytes, Math.ceil((size ?? 0) / MAX_PARTS));
+}
+
+/** The size of part `number` (from 1) of an upload whose first part has `firstBytes`. */
+export function partBytesAt(number: number, firstBytes: number): number {
+  return firstBytes * 2 ** Math.floor((number - 1) / PARTS_PER_SIZE);
+}
+
+/** A whole part. Its bytes belong to the receiver, who gives the block back by `recycle` when it is done. */
+export interface AssembledPart {
+  readonly number: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Cuts chunks of any size into parts of exactly the size S3 shall see. Bytes are copied into blocks of our own: the
+ * chunks are slices of pooled slabs that a waiting part would pin, and a part is sent again when a try fails. A full
+ * block is passed on when more comes, so the last part stays in `rest` whatever its size.
+ */
+export class PartAssembler {
+  readonly #firstBytes: number;
+  readonly #emit: (part: AssembledPart) => Promise<void>;
+  readonly #spare: Buffer[] = [];
+  #number: number;
+  #block: Buffer = Buffer.alloc(0);
+  #filled = 0;
+
+  /** `emit` resolves when the next part may be gathered; until then nothing more is taken. */
+  constructor(
+    firstNumber: number,
+    firstBytes: number,
+    emit: (part: AssembledPart) => Promise<void>,
+  ) {
+    this.#number = firstNumber;
+    this.#firstBytes = firstBytes;
+    this.#emit = emit;
+  }
+
+  /** The part that is being gathered: valid until the next `write`. */
+  get rest(): AssembledPart {
+    return { number: this.#number, bytes: this.#block.subarray(0, this.#filled) };
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    let taken = 0;
+    while (taken < chunk.length) {
+      const target = partBytesAt(this.#number, this.#firstBytes);
+      if (this.#filled === target) {
+        await this.#pass();
+        continue;
+      }
+      const count = Math.min(chunk.length - taken, target - this.#filled);
+      this.#reserve(this.#filled + count, target);
+      chunk.copy(this.#block, this.#filled, taken, taken + count);
+      this.#filled += count;
+      taken += count;
+    }
+  }
+
+  /** Takes the block of a part back for another one. */
+  recycle(part: AssembledPart): void {
+    this.#spare.push(part.bytes);
+  }
+
+  async #pass(): Promise<void> {
+    const part = this.rest;
+    await this.#emit(part);
+    this.#number += 1;
+    this.#filled = 0;
+    this.#block = this.#spare.pop() ?? Buffer.alloc(0);
+  }
+
+  /** Small uploads never pay for a whole part: the first block grows, the later ones have their full size at once. */
+  #reserve(bytes: number, target: number): void {
+    if (this.#block.length >= bytes) return;
+    const grown = Math.max(FIRST_BLOCK_BYTES, this.#block.length * BLOCK_GROWTH, bytes);
+    const isFirst = this.#block.length > 0 || this.#number === 1;
+    const block = Buffer.allocUnsafeSlow(isFirst ? Math.min(target, grown) : target);
+    this.#block.copy(block, 0, 0, this.#filled);
+    this.#block = block;
+  }
+}

@@ -1,0 +1,238 @@
+import type { Readable } from 'node:stream';
+
+import type { S3Client } from '@aws-sdk/client-s3';
+
+import type { S3StorageConfig } from '../../config/config.ts';
+import {
+  type Digest,
+  digestAlgorithm,
+  digestHex,
+  digestOf,
+  finishDigest,
+  startDigest,
+} from '../../oci/digest.ts';
+import { type RangeRequest, resolveRange } from '../../oci/range.ts';
+import type { BlobBody, BlobStat, BlobStore } from '../blob-store.ts';
+import { RangeNotSatisfiableError, SizeMismatchError } from '../errors.ts';
+import { blobKey } from '../object-keys.ts';
+import { contentFault } from '../verify-stream.ts';
+import { copyObject } from './copy-object.ts';
+import { MultipartOwners, type OwnedMultipart } from './multipart-owners.ts';
+import { completeMultipart } from './multipart-upload.ts';
+import { firstPartBytes, PartAssembler } from './part-assembler.ts';
+import { PartUploader } from './part-uploader.ts';
+import { sha256Of } from './payload-hash.ts';
+import { readBody } from './read-body.ts';
+import { type OpenObject, S3Bucket } from './s3-bucket.ts';
+import type { S3Deadlines } from './s3-deadlines.ts';
+import { S3StorageError } from './s3-errors.ts';
+
+const PUT = 'blob.put';
+
+/**
+ * Blobs as objects of a bucket. A blob appears by one PutObject, CompleteMultipartUpload or CopyObject, each only after
+ * its digest was verified. A blob that is there already is read and left alone when it is intact: MinIO lets no writer
+ * at an object while anybody reads it, so overwriting would wait for the slowest reader. A damaged one is replaced.
+ */
+export class S3BlobStore implements BlobStore {
+  readonly #bucket: S3Bucket;
+  readonly #owners: MultipartOwners;
+
+  constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
+    this.#bucket = new S3Bucket(client, config, deadlines);
+    this.#owners = new MultipartOwners(this.#bucket);
+  }
+
+  async stat(digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined> {
+    const found = await this.#bucket.head('blob.stat', blobKey(digest), signal);
+    return found && { size: found.size };
+  }
+
+  async open(
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    const call = { operation: 'blob.open', key: blobKey(digest), signal };
+    const opened = await this.#bucket.open(call, range && rangeHeader(range));
+    if (opened === undefined) return undefined;
+    if (opened === 'refused') {
+      const found = await this.stat(digest, signal);
+      if (found === undefined) return undefined;
+      throw new RangeNotSatisfiableError(found.size);
+    }
+    try {
+      return asBlobBody(opened, range, call.key);
+    } catch (error) {
+      opened.stream.destroy();
+      throw error;
+    }
+  }
+
+  async put(
+    digest: Digest,
+    body: Buffer | Readable,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    if (!Buffer.isBuffer(body)) return await this.#putStream(digest, body, size, signal);
+    const actualDigest = digestOf(body, digestAlgorithm(digest));
+    const fault = contentFault({ digest, size, actualDigest, actualSize: body.length });
+    if (fault !== null) throw fault;
+    await this.publishBytes(digest, body, signal);
+    return { size: body.length };
+  }
+
+  async delete(digest: Digest, signal: AbortSignal): Promise<void> {
+    await this.#bucket.delete('blob.delete', blobKey(digest), signal);
+  }
+
+  /** Stores bytes whose digest the caller has verified. */
+  async publishBytes(digest: Digest, bytes: Buffer, signal: AbortSignal): Promise<void> {
+    if (await this.#isIntact(digest, bytes.length, signal)) return;
+    const isSha256 = digestAlgorithm(digest) === 'sha256';
+    const sha256 = isSha256 ? digestHex(digest) : await sha256Of(bytes);
+    await this.#bucket.put({ operation: PUT, key: blobKey(digest), signal }, bytes, sha256);
+  }
+
+  /** Makes a staged object whose digest the caller has verified the blob; false when it is not there. */
+  async publishCopy(
+    digest: Digest,
+    from: string,
+    size: number,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (await this.#isIntact(digest, size, signal)) return true;
+    const copy = { from, to: blobKey(digest), size };
+    return await copyObject(this.#bucket, this.#owners, 'blob.copy', copy, signal);
+  }
+
+  async #putStream(
+    digest: Digest,
+    body: Readable,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    const key = blobKey(digest);
+    const algorithm = digestAlgorithm(digest);
+    const hash = startDigest(algorithm);
+    let owned: OwnedMultipart | undefined;
+    const uploader = new PartUploader(this.#bucket, {
+      operation: PUT,
+      key,
+      begin: async () => {
+        owned = await this.#owners.begin(PUT, key, signal);
+        return owned.uploadId;
+      },
+      onReleased: (part) => {
+        assembler.recycle(part);
+      },
+      signal,
+    });
+    const firstBytes = firstPartBytes(this.#bucket.config.partBytes, size);
+    const assembler = new PartAssembler(1, firstBytes, (part) => uploader.add(part));
+    let actualSize = 0;
+    try {
+      await readBody(body, signal, async (chunk) => {
+        actualSize += chunk.length;
+        if (size !== undefined && actualSize > size) throw longerThan(size, body);
+        hash.update(chunk);
+        await assembler.write(chunk);
+      });
+      const actualDigest = finishDigest(algorithm, hash);
+      const fault = contentFault({ digest, size, actualDigest, actualSize });
+      if (fault !== null) throw fault;
+      if (owned === undefined) await this.publishBytes(digest, assembler.rest.bytes, signal);
+      else await this.#complete(digest, owned, { uploader, assembler, actualSize }, signal);
+    } catch (error) {
+      await uploader.settle();
+      await owned?.abort();
+      throw error;
+    }
+    return { size: actualSize };
+  }
+
+  async #complete(
+    digest: Digest,
+    owned: OwnedMultipart,
+    parts: {
+      readonly uploader: PartUploader;
+      readonly assembler: PartAssembler;
+      readonly actualSize: number;
+    },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { uploader, assembler, actualSize } = parts;
+    await uploader.add(assembler.rest);
+    const stored = await uploader.finish();
+    if (await this.#isIntact(digest, actualSize, signal)) {
+      await owned.abort();
+      return;
+    }
+    if ((await completeMultipart(this.#bucket, PUT, owned, stored, signal)) === 'gone') {
+      throw new S3StorageError(PUT, `${owned.key}: the multipart upload is gone`, true);
+    }
+    await owned.release();
+  }
+
+  /** Whether the blob is there with exactly these bytes; one that cannot be read counts as damaged. */
+  async #isIntact(digest: Digest, size: number, signal: AbortSignal): Promise<boolean> {
+    const key = blobKey(digest);
+    const found = await this.#bucket.head(PUT, key, signal);
+    if (found?.size !== size) return false;
+    try {
+      return (await this.digestOfObject(key, digest, signal)) === digest;
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
+  }
+
+  /** The digest of a stored object, of the algorithm of `like`; undefined when it is not there. Reads all of it. */
+  async digestOfObject(
+    key: string,
+    like: Digest,
+    signal: AbortSignal,
+  ): Promise<Digest | undefined> {
+    const opened = await this.#bucket.open({ operation: 'blob.verify', key, signal }, undefined);
+    if (opened === undefined || opened === 'refused') return undefined;
+    const algorithm = digestAlgorithm(like);
+    const hash = startDigest(algorithm);
+    for await (const chunk of opened.stream as AsyncIterable<Buffer>) hash.update(chunk);
+    return finishDigest(algorithm, hash);
+  }
+}
+
+function rangeHeader(range: RangeRequest): string {
+  if (range.kind === 'suffix') return `bytes=-${range.length}`;
+  return `bytes=${range.first}-${range.last ?? ''}`;
+}
+
+/** Ends the body too: more of it would only be thrown away. */
+function longerThan(size: number, body: Readable): SizeMismatchError {
+  const error = new SizeMismatchError(`the content is longer than the announced ${size} bytes`);
+  body.destroy();
+  return error;
+}
+
+/**
+ * Holds the answer against what was asked. Servers differ for the edges: MinIO answers a suffix of an empty object
+ * with `bytes 0--1/0`, versitygw with 200.
+ */
+function asBlobBody(opened: OpenObject, range: RangeRequest | undefined, key: string): BlobBody {
+  const { length, contentRange, stream } = opened;
+  const total = /^bytes .*\/(\d+)$/.exec(contentRange ?? '')?.[1];
+  const totalBytes = total === undefined ? length : Number(total);
+  if (range === undefined) return { totalBytes, offset: 0, length, stream };
+  const resolved = resolveRange(range, totalBytes);
+  if (resolved === undefined) throw new RangeNotSatisfiableError(totalBytes);
+  const { offset } = resolved;
+  const isExact =
+    contentRange === undefined
+      ? offset === 0 && length === totalBytes && resolved.length === totalBytes
+      : contentRange.startsWith(`bytes ${offset}-${offset + length - 1}/`);
+  if (!isExact || resolved.length !== length) {
+    throw new S3StorageError('blob.open', `${key}: the store sent another range`, false);
+  }
+  return { totalBytes, offset, length, stream };
+}

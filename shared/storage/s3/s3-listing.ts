@@ -1,0 +1,167 @@
+import {
+  DeleteObjectsCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
+} from '@aws-sdk/client-s3';
+
+import type { RecordChild } from '../record-store.ts';
+import { requireKey } from '../require-key.ts';
+import type { S3Bucket } from './s3-bucket.ts';
+import { isUnsupported, S3StorageError } from './s3-errors.ts';
+
+/** What S3 takes in one DeleteObjects request, and gives in one page. */
+const PAGE = 1000;
+
+export interface ListedObject {
+  /** Relative to the root of the store. */
+  readonly key: string;
+  readonly lastModified: Date;
+}
+
+interface ListRequest {
+  readonly operation: string;
+  readonly folder: string;
+  readonly isDeep: boolean;
+  readonly pageSize: number;
+  readonly signal: AbortSignal;
+}
+
+async function* listPages(
+  bucket: S3Bucket,
+  { operation, folder, isDeep, pageSize, signal }: ListRequest,
+): AsyncGenerator<ListObjectsV2CommandOutput> {
+  const prefix = `${bucket.rootPrefix}${requireKey(folder)}/`;
+  let token: string | undefined;
+  do {
+    const command = new ListObjectsV2Command({
+      Bucket: bucket.name,
+      Prefix: prefix,
+      MaxKeys: pageSize,
+      ...(isDeep ? {} : { Delimiter: '/' }),
+      ...(token === undefined ? {} : { ContinuationToken: token }),
+    });
+    const page = await bucket.tell({ operation, key: folder, signal }, (options) =>
+      bucket.client.send(command, options),
+    );
+    yield page;
+    token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+  } while (token !== undefined);
+}
+
+/**
+ * The immediate children of a folder by the bytes of their names. S3 sorts whole keys, where `a-b/` comes before `a/`,
+ * and lists folders apart from objects, so all of it is merged here. Objects that stand for a folder are left out.
+ */
+export async function listChildren(
+  bucket: S3Bucket,
+  operation: string,
+  folder: string,
+  limit: number | undefined,
+  signal: AbortSignal,
+): Promise<RecordChild[]> {
+  const start = bucket.rootPrefix.length + folder.length + 1;
+  const children = new Map<string, boolean>();
+  const pageSize = Math.min(PAGE, Math.max(1, limit ?? PAGE));
+  const request = { operation, folder, isDeep: false, pageSize, signal };
+  for await (const page of listPages(bucket, request)) {
+    for (const { Prefix } of page.CommonPrefixes ?? []) {
+      if (Prefix !== undefined) children.set(Prefix.slice(start, -1), true);
+    }
+    for (const { Key } of page.Contents ?? []) {
+      const name = Key?.slice(start) ?? '';
+      if (!children.has(name)) children.set(name, false);
+    }
+    children.delete('');
+    if (limit !== undefined && children.size >= limit) break;
+  }
+  return [...children]
+    .map(([name, isFolder]) => ({ name, isFolder, bytes: Buffer.from(name) }))
+    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+    .map(({ name, isFolder }) => ({ name, isFolder }));
+}
+
+/** Every object below a folder, one page at a time. */
+export async function* listTree(
+  bucket: S3Bucket,
+  operation: string,
+  folder: string,
+  signal: AbortSignal,
+): AsyncGenerator<ListedObject[]> {
+  const request = { operation, folder, isDeep: true, pageSize: PAGE, signal };
+  for await (const page of listPages(bucket, request)) {
+    yield (page.Contents ?? []).flatMap(({ Key, LastModified }) =>
+      Key === undefined
+        ? []
+        : [{ key: Key.slice(bucket.rootPrefix.length), lastModified: LastModified ?? new Date(0) }],
+    );
+  }
+}
+
+/** Deletes objects by as few requests as the store allows; those that are gone already are no error. */
+export async function deleteAll(
+  bucket: S3Bucket,
+  operation: string,
+  keys: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (let from = 0; from < keys.length; from += PAGE) {
+    const batch = keys.slice(from, from + PAGE);
+    const rest = batch.length === 1 ? batch : await deleteBatch(bucket, operation, batch, signal);
+    for (const key of rest) await deleteKey(bucket, operation, key, signal);
+  }
+}
+
+/** Removes every object below the folder. */
+export async function deleteTree(
+  bucket: S3Bucket,
+  operation: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const page of listTree(bucket, operation, folder, signal)) {
+    const keys = page.map(({ key }) => key);
+    await deleteAll(bucket, operation, keys, signal);
+  }
+}
+
+/** Resolves to the keys that are still there. */
+async function deleteBatch(
+  bucket: S3Bucket,
+  operation: string,
+  keys: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const command = new DeleteObjectsCommand({
+    Bucket: bucket.name,
+    Delete: { Quiet: true, Objects: keys.map((key) => ({ Key: bucket.rootPrefix + key })) },
+  });
+  const answer = await bucket.tell({ operation, key: keys[0] ?? '', signal }, (options) =>
+    bucket.client.send(command, options).catch((error: unknown) => {
+      if (isUnsupported(error)) return 'unsupported' as const;
+      throw error;
+    }),
+  );
+  if (answer === 'unsupported') return keys;
+  return (answer.Errors ?? []).flatMap(({ Code, Key }) => {
+    if (Code === 'NoSuchKey') return [];
+    if (Key === undefined) {
+      throw new S3StorageError(operation, `a deletion failed: ${Code ?? 'unknown'}`, true);
+    }
+    return [Key.slice(bucket.rootPrefix.length)];
+  });
+}
+
+/** Keys from a listing may end in a slash (objects that stand for folders), which no key of ours does. */
+async function deleteKey(
+  bucket: S3Bucket,
+  operation: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!key.endsWith('/')) {
+    await bucket.delete(operation, key, signal);
+    return;
+  }
+  const rest = await deleteBatch(bucket, operation, [key], signal);
+  if (rest.length > 0) throw new S3StorageError(operation, `${key}: could not be deleted`, true);
+}

@@ -1,0 +1,147 @@
+import { z } from 'zod';
+
+import { type Digest, type DigestAlgorithm, parseDigest } from '../../oci/digest.ts';
+import type { RepositoryName, UploadId } from '../../oci/reference.ts';
+import { uploadDataKey, uploadStartedAtKey, uploadStateKey } from '../object-keys.ts';
+import { sha256Of } from './payload-hash.ts';
+import type { S3Bucket } from './s3-bucket.ts';
+import { S3StorageError } from './s3-errors.ts';
+
+/** A list of 10,000 parts has about 1 MB. */
+const MAX_STATE_BYTES = 4 * 1024 * 1024;
+
+const digestSchema = z.string().transform((text, context): Digest => {
+  const digest = parseDigest(text);
+  if (digest !== undefined) return digest;
+  context.addIssue('not a digest');
+  return z.NEVER;
+});
+
+const tailSchema = z.union([
+  /** Few bytes stand in the record itself. */
+  z.object({ base64: z.base64() }),
+  z.object({ key: z.string(), size: z.int().nonnegative(), sha256: z.string() }),
+]);
+
+const openSchema = z.object({
+  schemaVersion: z.literal(1),
+  kind: z.literal('open'),
+  /** The key of the staged object that the parts make. */
+  key: z.string(),
+  /** Size of its first part. */
+  partBytes: z.int().positive(),
+  /** Present from before a multipart upload is begun; without an id it may or may not have come to be. */
+  multipart: z.object({ uploadId: z.string().optional() }).optional(),
+  parts: z.array(z.object({ n: z.int(), etag: z.string(), size: z.int() })),
+  /** What follows the parts. */
+  tail: tailSchema.optional(),
+  /** Bytes of parts and tail together. */
+  offset: z.int().nonnegative(),
+  algorithm: z.enum(['sha256', 'sha512']),
+  /** The digest of all bytes so far, as long as one process saw them in turn. */
+  digest: digestSchema.optional(),
+});
+
+const committedSchema = z.object({
+  schemaVersion: z.literal(1),
+  kind: z.literal('committed'),
+  digest: digestSchema,
+});
+
+const stateSchema = z.discriminatedUnion('kind', [openSchema, committedSchema]);
+
+export type UploadTail = z.infer<typeof tailSchema>;
+export type OpenUpload = z.infer<typeof openSchema>;
+/** What stays of a finished session until it is reaped: it lets that digest, and no other, be committed once more. */
+export type CommittedUpload = z.infer<typeof committedSchema>;
+export type UploadState = OpenUpload | CommittedUpload;
+
+/** Which session, and what ends the work on it. */
+export interface UploadCall {
+  readonly operation: string;
+  readonly repository: RepositoryName;
+  readonly id: UploadId;
+  readonly signal: AbortSignal;
+}
+
+export interface LoadedUpload {
+  /** Undefined when the session is finished, cancelled or was never there. */
+  readonly startedAt: Date | undefined;
+  readonly state: UploadState | undefined;
+}
+
+/** A session without a byte, which needs no record of its own. */
+export function emptyUpload(
+  call: UploadCall,
+  algorithm: DigestAlgorithm,
+  partBytes: number,
+): OpenUpload {
+  return {
+    schemaVersion: 1,
+    kind: 'open',
+    key: uploadDataKey(call.repository, call.id),
+    partBytes,
+    parts: [],
+    offset: 0,
+    algorithm,
+  };
+}
+
+export async function loadUpload(bucket: S3Bucket, call: UploadCall): Promise<LoadedUpload> {
+  const { operation, repository, id, signal } = call;
+  const startedAtKey = uploadStartedAtKey(repository, id);
+  const stateKey = uploadStateKey(repository, id);
+  const [startedAt, bytes] = await Promise.all([
+    bucket.get({ operation, key: startedAtKey, signal }, 1024),
+    bucket.get({ operation, key: stateKey, signal }, MAX_STATE_BYTES),
+  ]);
+  return {
+    startedAt: startedAt && parseTime(startedAt),
+    state: bytes && parseState(operation, stateKey, bytes),
+  };
+}
+
+/** Replaces the record; what it says is acknowledged from here on. */
+export async function saveUpload(
+  bucket: S3Bucket,
+  call: UploadCall,
+  state: UploadState,
+): Promise<void> {
+  const { operation, repository, id, signal } = call;
+  const bytes = Buffer.from(JSON.stringify(state));
+  const key = uploadStateKey(repository, id);
+  await bucket.put({ operation, key, signal }, bytes, await sha256Of(bytes));
+}
+
+export function tailSize(tail: UploadTail | undefined): number {
+  if (tail === undefined) return 0;
+  return 'key' in tail ? tail.size : Buffer.byteLength(tail.base64, 'base64');
+}
+
+/** The bytes of the tail, verified; undefined when its object is not there. */
+export async function readTail(
+  bucket: S3Bucket,
+  { operation, signal }: UploadCall,
+  tail: UploadTail | undefined,
+): Promise<Buffer | undefined> {
+  if (tail === undefined) return Buffer.alloc(0);
+  if (!('key' in tail)) return Buffer.from(tail.base64, 'base64');
+  const bytes = await bucket.get({ operation, key: tail.key, signal }, tail.size);
+  if (bytes !== undefined && (await sha256Of(bytes)) !== tail.sha256) {
+    throw new S3StorageError(operation, `${tail.key}: the store gave back other bytes`, false);
+  }
+  return bytes;
+}
+
+function parseTime(bytes: Buffer): Date {
+  const time = new Date(bytes.toString('utf8').trim());
+  return Number.isNaN(time.getTime()) ? new Date(0) : time;
+}
+
+function parseState(operation: string, key: string, bytes: Buffer): UploadState {
+  try {
+    return stateSchema.parse(JSON.parse(bytes.toString('utf8')));
+  } catch (error) {
+    throw new S3StorageError(operation, `${key}: not a record of an upload session`, false, error);
+  }
+}

@@ -1,0 +1,141 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { installDebianPackages } from './debian-packages.ts';
+import { findOnPath, findTool, toolCache, toolFolder } from './find-tool.ts';
+import { findGo, goEnvironment } from './go-toolchain.ts';
+import { runCommand, runSuccessfully } from './run-command.ts';
+import { TOOLS } from './tools.ts';
+import type { Tool, ToolName } from './tools.ts';
+
+/** Why tools that could not be had are missing. */
+export type MissingTools = Partial<Record<ToolName, string>>;
+
+type Print = (line: string) => void;
+
+/**
+ * Installs every tool that is not there: Debian packages beside `go install`, then images for what neither brought.
+ * Nothing fails here: what cannot be had is answered by name with its reason.
+ */
+export async function installTools(print: Print): Promise<MissingTools> {
+  const all = Object.keys(TOOLS) as ToolName[];
+  const wanted = all.filter((name) => findTool(name) === undefined);
+  if (wanted.length === 0) return {};
+  mkdirSync(toolCache(), { recursive: true });
+  print(`installing ${wanted.join(', ')}`);
+  const reasons: MissingTools = {};
+  // Two apt-get at once would wait for each other's lock, and two Go builds share the processors anyway.
+  const packages = installPackages(wanted, reasons, print);
+  await Promise.all([packages, buildFromGo(wanted, { reasons, print, packages })]);
+  for (const name of wanted) {
+    if (findTool(name) === undefined) await wrapImage(name, reasons, print);
+  }
+  return reasons;
+}
+
+async function installPackages(
+  wanted: readonly ToolName[],
+  reasons: MissingTools,
+  print: Print,
+): Promise<void> {
+  const byPackage = Map.groupBy(wanted, (name) => (TOOLS[name] as Tool).debianPackage);
+  byPackage.delete(undefined);
+  for (const [debianPackage = '', names] of byPackage) {
+    try {
+      await installDebianPackages([debianPackage]);
+      print(`installed Debian's ${debianPackage}`);
+    } catch (error) {
+      for (const name of names) reasons[name] = messageOf(error);
+    }
+  }
+}
+
+interface GoBuildContext {
+  readonly reasons: MissingTools;
+  readonly print: Print;
+  readonly packages: Promise<void>;
+}
+
+async function buildFromGo(wanted: readonly ToolName[], context: GoBuildContext): Promise<void> {
+  const names = wanted.filter((name) => (TOOLS[name] as Tool).goPackage !== undefined);
+  if (names.length === 0) return;
+  let go: string;
+  try {
+    go = await findGo(async () => {
+      await context.packages;
+      await installDebianPackages(['golang-go']);
+    });
+  } catch (error) {
+    for (const name of names) context.reasons[name] = messageOf(error);
+    return;
+  }
+  for (const name of names) {
+    const startedAt = performance.now();
+    try {
+      await goInstall(go, TOOLS[name]);
+      context.print(`built ${name} in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
+    } catch (error) {
+      context.reasons[name] = messageOf(error);
+    }
+  }
+}
+
+async function goInstall(go: string, tool: Tool): Promise<void> {
+  const staging = mkdtempSync(path.join(toolCache(), '.building-'));
+  try {
+    await runSuccessfully(go, ['install', `${tool.goPackage ?? ''}@${tool.version}`], {
+      cwd: staging,
+      env: { ...goEnvironment(), GOBIN: staging },
+      timeoutMs: 1_800_000,
+    });
+    moveIntoCache(staging, tool);
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+/** A program of the same name that runs the image, with the host's network and the folder for temporary files. */
+async function wrapImage(name: ToolName, reasons: MissingTools, print: Print): Promise<void> {
+  const tool: Tool = TOOLS[name];
+  const docker = findOnPath('docker');
+  if (tool.image === undefined || docker === undefined) return;
+  if ((await runCommand(docker, ['version'], { timeoutMs: 20_000 })).code !== 0) return;
+  const pull = await runCommand(docker, ['pull', tool.image], { timeoutMs: 600_000 });
+  if (pull.code !== 0) {
+    reasons[name] =
+      `${reasons[name] ?? 'not installed'}; image ${tool.image}: ${pull.stderr.trim().slice(-300)}`;
+    return;
+  }
+  const staging = mkdtempSync(path.join(toolCache(), '.building-'));
+  writeFileSync(path.join(staging, tool.name), wrapperScript(docker, tool), { mode: 0o755 });
+  moveIntoCache(staging, tool);
+  Reflect.deleteProperty(reasons, name);
+  print(`${name} runs from the image ${tool.image}`);
+}
+
+function wrapperScript(docker: string, tool: Tool): string {
+  const environment = [
+    'MINIO_ROOT_USER',
+    'MINIO_ROOT_PASSWORD',
+    'MINIO_BROWSER',
+    'HOME',
+    'DOCKER_CONFIG',
+  ];
+  return [
+    '#!/bin/sh',
+    'folder="${TWINPORT_TEST_RUN:-${TMPDIR:-/tmp}}"',
+    `exec '${docker}' run --rm --init --network host --user "$(id -u):$(id -g)" --volume "$folder:$folder" \\`,
+    `  ${environment.map((name) => `--env ${name}`).join(' ')} --entrypoint '${tool.name}' '${tool.image ?? ''}' "$@"`,
+    '',
+  ].join('\n');
+}
+
+function moveIntoCache(staging: string, tool: Tool): void {
+  const folder = toolFolder(tool);
+  mkdirSync(folder, { recursive: true });
+  renameSync(path.join(staging, tool.name), path.join(folder, tool.name));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message.trim().slice(-600) : String(error);
+}

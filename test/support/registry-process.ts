@@ -1,0 +1,100 @@
+import path from 'node:path';
+
+import { freePort } from './free-port.ts';
+import { startProcess } from './start-process.ts';
+import type { ProcessEnd } from './start-process.ts';
+import type { S3Bucket } from './start-s3.ts';
+import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
+
+export interface TwinportOptions {
+  readonly role: 'push' | 'mirror';
+  /** A folder on disk or a bucket. */
+  readonly storage: { readonly dataDir: string } | S3Bucket;
+  readonly redisUrl?: string;
+  /** Without it, an address where nobody listens: no test ever asks Docker Hub. */
+  readonly upstreamUrl?: string;
+  /** Any other variable; wins over what the options above say. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The port to listen on, for a process that takes the place of another. */
+  readonly port?: number;
+}
+
+export interface TwinportProcess {
+  readonly url: string;
+  /** `127.0.0.1:port`, as it stands before the repository in an image's name. */
+  readonly host: string;
+  readonly port: number;
+  readonly metricsUrl: string;
+  readonly pid: number;
+  /** Resolves when the process is gone. */
+  readonly ended: Promise<ProcessEnd>;
+  logs(tailBytes?: number): string;
+  /** Sends one signal; `ended` tells when a deadly one has done its work. */
+  kill(signal: NodeJS.Signals): void;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<ProcessEnd>;
+}
+
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
+const NOBODY_LISTENS = 'http://127.0.0.1:1';
+
+/** One role as an operator starts it: a process with its configuration in the environment; resolves when it is ready. */
+export async function startTwinport(options: TwinportOptions): Promise<TwinportProcess> {
+  const port = options.port ?? (await freePort());
+  const metricsPort = await freePort();
+  const metricsUrl = `http://127.0.0.1:${metricsPort}`;
+  const scratch = makeTempFolder('twinport');
+  const running = await startProcess({
+    name: `twinport-${options.role}`,
+    command: process.execPath,
+    args: [path.join(ROOT, 'services', 'main.ts')],
+    cwd: scratch,
+    env: {
+      PATH: process.env['PATH'],
+      TMPDIR: scratch,
+      RUN_AS_MIRROR: String(options.role === 'mirror'),
+      HTTP_HOST: '127.0.0.1',
+      HTTP_PORT: String(port),
+      METRICS_PORT: String(metricsPort),
+      UPSTREAM_URL: options.upstreamUrl ?? NOBODY_LISTENS,
+      SHUTDOWN_GRACE_SECONDS: '5',
+      ...storageEnvironment(options.storage),
+      ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
+      ...options.env,
+    },
+    isReady: async () =>
+      (await fetch(`${metricsUrl}/readyz`, { signal: AbortSignal.timeout(2_000) })).status === 200,
+    readyTimeoutMs: 60_000,
+    stopTimeoutMs: 20_000,
+  });
+  const stop = async (): Promise<ProcessEnd> => {
+    const end = await running.stop();
+    await removeTempFolder(scratch);
+    return end;
+  };
+  return {
+    url: `http://127.0.0.1:${port}`,
+    host: `127.0.0.1:${port}`,
+    port,
+    metricsUrl,
+    pid: running.pid,
+    ended: running.ended,
+    logs: (tailBytes) => running.logs(tailBytes),
+    kill: (signal) => running.signal(signal),
+    stop,
+  };
+}
+
+function storageEnvironment(storage: TwinportOptions['storage']): Record<string, string> {
+  if ('dataDir' in storage) return { STORAGE: 'filesystem', DATA_DIR: storage.dataDir };
+  const { endpoint, region, bucket, accessKeyId, secretAccessKey } = storage;
+  return {
+    STORAGE: 's3',
+    S3_ENDPOINT: endpoint,
+    S3_REGION: region,
+    S3_BUCKET: bucket,
+    S3_FORCE_PATH_STYLE: 'true',
+    S3_ACCESS_KEY_ID: accessKeyId,
+    S3_SECRET_ACCESS_KEY: secretAccessKey,
+  };
+}

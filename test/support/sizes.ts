@@ -1,0 +1,29 @@
+/** Chooses the column, here and in the test workers: `ci` (the default) or `full`. */
+const VARIABLE = 'TWINPORT_TEST_SIZES';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+/** Every size and duration that is smaller in CI than it would be in an operator's life. The same tests run both. */
+const TABLE = {
+  /** One layer of the image that docker builds, pushes and pulls. */
+  dockerLayerBytes: { ci: 4 * MIB, full: 512 * MIB },
+  /** One layer of the cold image that many clients pull at once; larger than any buffer on the way. */
+  coldLayerBytes: { ci: 24 * MIB, full: 1 * GIB },
+  /** Clients that pull the cold image at once. */
+  coldClients: { ci: 20, full: 20 },
+} as const satisfies Record<string, { readonly ci: number; readonly full: number }>;
+
+/** The size or duration of one row, from the column of this run. */
+export function sizeOf(row: keyof typeof TABLE): number {
+  return TABLE[row][isFullRun() ? 'full' : 'ci'];
+}
+
+export function isFullRun(): boolean {
+  return process.env[VARIABLE] === 'full';
+}
+
+export function chooseFullSizes(): void {
+  process.env[VARIABLE] = 'full';
+}

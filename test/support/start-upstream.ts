@@ -1,0 +1,132 @@
+import { createServer, request } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+
+import { requireTool } from './find-tool.ts';
+import { freePort } from './free-port.ts';
+import { startProcess } from './start-process.ts';
+import type { RunningProcess } from './start-process.ts';
+import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
+
+export interface UpstreamRegistry {
+  /** Through the counter: what a mirror is pointed at. */
+  readonly url: string;
+  /** Past the counter: what a test pushes to. */
+  readonly directUrl: string;
+  /** The registry's data folder, in distribution's layout. */
+  readonly folder: string;
+  /** Requests seen by the counter, as `GET /v2/a/manifests/1` (no query) to how often. */
+  readonly counts: ReadonlyMap<string, number>;
+  resetCounts(): void;
+  /** Refuses connections, as a registry that is gone; the data stay. */
+  goDown(): Promise<void>;
+  comeBack(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A real registry (distribution v3) over a folder, behind a proxy that counts what is asked of it. */
+export async function startUpstream(): Promise<UpstreamRegistry> {
+  const folder = makeTempFolder('upstream');
+  const directPort = await freePort();
+  const counterPort = await freePort();
+  const counts = new Map<string, number>();
+  let registry = await launchDistribution(folder, directPort);
+  let counter = await listen(counterPort, directPort, counts);
+  const goDown = async (): Promise<void> => {
+    await close(counter);
+    await registry.stop();
+  };
+  return {
+    url: `http://127.0.0.1:${counterPort}`,
+    directUrl: `http://127.0.0.1:${directPort}`,
+    folder: path.join(folder, 'data'),
+    counts,
+    resetCounts: () => counts.clear(),
+    goDown,
+    comeBack: async () => {
+      registry = await launchDistribution(folder, directPort);
+      counter = await listen(counterPort, directPort, counts);
+    },
+    stop: async () => {
+      await goDown();
+      await removeTempFolder(folder);
+    },
+  };
+}
+
+/** Distribution v3 on a folder (its `data` is the registry's root directory), as its documentation starts it. */
+export async function launchDistribution(folder: string, port: number): Promise<RunningProcess> {
+  const data = path.join(folder, 'data');
+  mkdirSync(data, { recursive: true });
+  const config = path.join(folder, `config-${port}.yml`);
+  writeFileSync(
+    config,
+    JSON.stringify({
+      version: 0.1,
+      log: { level: 'warn' },
+      storage: { filesystem: { rootdirectory: data }, delete: { enabled: true } },
+      http: { addr: `127.0.0.1:${port}` },
+    }),
+  );
+  return await startProcess({
+    name: 'registry',
+    command: requireTool('registry'),
+    args: ['serve', config],
+    env: { PATH: process.env['PATH'], HOME: folder, OTEL_TRACES_EXPORTER: 'none' },
+    isReady: async () => (await fetch(`http://127.0.0.1:${port}/v2/`)).status === 200,
+  });
+}
+
+async function listen(
+  port: number,
+  targetPort: number,
+  counts: Map<string, number>,
+): Promise<Server> {
+  const server = createServer((incoming, outgoing) => {
+    const key = `${incoming.method ?? ''} ${new URL(incoming.url ?? '/', 'http://upstream').pathname}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    forward(incoming, outgoing, targetPort).catch(() => outgoing.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  const { port: actual } = server.address() as AddressInfo;
+  if (actual !== port) throw new Error(`the counter listens on ${actual}, not ${port}`);
+  return server;
+}
+
+/** Answers with the status, headers and body of the registry behind, both directions streamed. */
+async function forward(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  targetPort: number,
+): Promise<void> {
+  const onward = request({
+    host: '127.0.0.1',
+    port: targetPort,
+    method: incoming.method,
+    path: incoming.url,
+    headers: incoming.headers,
+    agent: false,
+  });
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    onward.once('response', resolve).once('error', reject);
+  });
+  outgoing.once('close', () => onward.destroy());
+  await Promise.all([pipeline(incoming, onward), answered]);
+  const response = await answered;
+  outgoing.writeHead(response.statusCode ?? 502, response.headers);
+  await pipeline(response, outgoing);
+}
+
+async function close(server: Server): Promise<void> {
+  if (!server.listening) return;
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
