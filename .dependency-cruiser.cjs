@@ -47,7 +47,7 @@ module.exports = {
       name: 'mirror-cannot-upload',
       severity: 'error',
       from: { path: '^services/mirror/' },
-      to: { path: '^shared/storage/(.+/)?[^/]*upload[^/]*\\.ts$' },
+      to: { path: '^shared/storage/.*upload[^/]*\\.ts$' },
     },
     {
       name: 'shared-knows-no-service',
@@ -77,7 +77,7 @@ module.exports = {
       name: 'express-only-at-the-edge',
       severity: 'error',
       from: {
-        pathNot: `^shared/(http|auth)/|^services/(push|mirror)/[^/]+\\.ts$|${tests}`,
+        pathNot: `^shared/(http|auth)/|^services/[^/]+\\.ts$|^services/(push|mirror)/[^/]+\\.ts$|${tests}`,
       },
       to: { path: '^node_modules/(@types/)?express/' },
     },
@@ -92,6 +92,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'types'],
+    },
   },
 };

@@ -9,12 +9,13 @@ import { createLogger, type Logger } from '../shared/observability/logger.ts';
 import { Metrics } from '../shared/observability/metrics.ts';
 import { banner } from './banner.ts';
 import { createPlatform, type OpenPlatform } from './create-platform.ts';
+import { openStores, type OpenStores } from './open-stores.ts';
 import type { ProcessHost } from './process-host.ts';
 import { describeConfigProblems, describeStartFailure } from './start-problem.ts';
+import { type RoleOps, startRoleOps } from './start-role-ops.ts';
 import { type RunningRole, startRole } from './start-role.ts';
 import { VERSION } from './version.ts';
 
-const ABORT_MS = 1000;
 const CLOSE_MS = 5000;
 
 /**
@@ -31,7 +32,6 @@ export async function runProcess(host: ProcessHost, mode: Mode): Promise<void> {
   }
   const { config, warnings } = result;
   const [first] = config.roles;
-  if (first === undefined) return;
   const log = createLogger({ level: first.logLevel });
   for (const warning of warnings) log.warn({}, warning);
   if (first.crashPoint !== undefined) armCrashPoint(first.crashPoint);
@@ -60,19 +60,23 @@ interface ServeOptions {
   readonly signal: AbortSignal;
 }
 
+/** What has been opened so far, so that it can be closed however far the start came. */
+interface Opened {
+  readonly stores: OpenStores;
+  readonly ops: RoleOps[];
+  platform?: OpenPlatform;
+  readonly roles: RunningRole[];
+}
+
 /** Starts the roles, serves until told to stop and closes everything; resolves with the exit code. */
 async function serve(config: LoadedConfig, options: ServeOptions): Promise<number> {
   const { host, log, clock, signal } = options;
-  const metrics = new Metrics({ version: VERSION });
-  const roles: RunningRole[] = [];
-  let opened: OpenPlatform | undefined;
+  const stores = openStores(config.roles[0].storage, { clock, log });
+  const opened: Opened = { stores, ops: [], roles: [] };
   let code = 0;
   try {
-    opened = createPlatform(config, { log, clock, observer: metrics.observer() });
-    for (const role of config.roles) {
-      roles.push(await startRole(role, { mode: config.mode, opened, metrics, log, signal }));
-    }
-    const [push, mirror] = roles;
+    await start(config, options, opened);
+    const [push, mirror] = opened.roles;
     if (push && mirror) host.print(banner(VERSION, push, mirror));
     await aborted(signal);
   } catch (error) {
@@ -82,12 +86,29 @@ async function serve(config: LoadedConfig, options: ServeOptions): Promise<numbe
       log.debug({ err: error }, 'the start failed');
     }
   }
-  for (const role of roles) role.stopping();
-  for (const { phase, error } of await shutDown(roles, opened, clock)) {
+  for (const { health } of opened.ops) health.stopping();
+  for (const { phase, error } of await runShutdown(shutdownPhases(opened), clock)) {
     log.warn({ err: error, phase }, 'not closed in order');
   }
   if (code === 0) log.info({}, 'stopped');
   return code;
+}
+
+async function start(config: LoadedConfig, options: ServeOptions, opened: Opened): Promise<void> {
+  const { clock, log, signal } = options;
+  const { stores } = opened;
+  const { mode } = config;
+  const metrics = new Metrics({ version: VERSION });
+  for (const role of config.roles) {
+    const { records } = stores;
+    opened.ops.push(await startRoleOps(role, { mode, records, metrics, clock, log }));
+  }
+  const observer = metrics.observer();
+  const platform = await createPlatform(config.roles[0], { stores, clock, log, observer, signal });
+  opened.platform = platform;
+  for (const ops of opened.ops) {
+    opened.roles.push(await startRole(ops, { mode, opened: platform, signal }));
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
@@ -97,27 +118,45 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Requests first, of all roles at once; then what runs behind them; then what they stood on. */
-function shutDown(
-  roles: readonly RunningRole[],
-  opened: OpenPlatform | undefined,
-  clock: Clock,
-): ReturnType<typeof runShutdown> {
-  const together = (name: string, phases: readonly ShutdownPhase[]): ShutdownPhase => ({
+/**
+ * Requests first, of all roles at once; then what runs behind them; then what they stood on. Health and metrics are
+ * there to the end.
+ */
+function shutdownPhases({ stores, ops, platform, roles }: Opened): ShutdownPhase[] {
+  return [
+    together(
+      'requests',
+      roles.map(({ finishRequests }) => finishRequests),
+    ),
+    together(
+      'roles',
+      roles.map(({ closeRole }) => closeRole),
+    ),
+    {
+      name: 'index and store',
+      capMs: CLOSE_MS,
+      run: async () => {
+        platform?.abort();
+        await platform?.close();
+        stores.close();
+      },
+    },
+    {
+      name: 'health and metrics',
+      capMs: CLOSE_MS,
+      run: async () => {
+        await Promise.all(ops.map(({ server }) => server.close()));
+      },
+    },
+  ];
+}
+
+function together(name: string, phases: readonly ShutdownPhase[]): ShutdownPhase {
+  return {
     name,
     capMs: Math.max(0, ...phases.map(({ capMs }) => capMs)),
     run: async (signal) => {
-      await Promise.all(phases.map((phase) => phase.run(signal)));
+      await Promise.all(phases.map(async (phase) => await phase.run(signal)));
     },
-  });
-  return runShutdown(
-    [
-      together('requests', roles.map(({ finishRequests }) => finishRequests)),
-      { name: 'background work', capMs: ABORT_MS, run: () => opened?.abort() },
-      together('roles', roles.map(({ closeRole }) => closeRole)),
-      { name: 'store and index', capMs: CLOSE_MS, run: () => opened?.close() },
-      together('metrics', roles.map(({ closeOps }) => closeOps)),
-    ],
-    clock,
-  );
+  };
 }

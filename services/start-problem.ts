@@ -8,9 +8,9 @@ export class StartProblem extends Error {
 
 /** Everything that is wrong with the configuration, one line each. */
 export function describeConfigProblems(problems: readonly ConfigProblem[]): string {
-  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
+  const count = problems.length === 1 ? 'is a problem' : `are ${problems.length} problems`;
   const lines = problems.map(({ variable, message }) => `  ${variable} ${message}`);
-  return [`Twinport does not start: there is ${count} in its configuration.`, ...lines].join('\n');
+  return [`Twinport does not start: there ${count} in its configuration.`, ...lines].join('\n');
 }
 
 /** Why the start failed: the message and its causes, one line. */
@@ -40,7 +40,12 @@ export const isPortTaken = (error: unknown): boolean =>
   (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
 
 /** Puts the name of the variable to the system's refusal to listen; any other error stays as it is. */
-export function listenProblem(error: unknown, host: string, port: number, variable: string): unknown {
+export function listenProblem(
+  error: unknown,
+  host: string,
+  port: number,
+  variable: string,
+): unknown {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   const hostReason = HOST_REASONS[code];
   if (hostReason !== undefined) return new StartProblem(`HTTP_HOST ${host} ${hostReason}`);

@@ -135,10 +135,16 @@ export class Verdicts {
     const { cached } = repository;
     const known = this.#standings.get(cached);
     if (known && clock.monotonicMs() - known.readAtMs < MARKER_TTL_MS) return known.standing;
-    const marker = await origins.get(cached, signal);
+    let marker = await origins.get(cached, signal);
+    let hasContent = false;
+    if (!marker) {
+      hasContent = await catalog.has(cached, signal);
+      // Another replica may have marked and filled it between the two looks.
+      if (hasContent) marker = await origins.get(cached, signal);
+    }
     let standing: Standing;
     if (marker) standing = { kind: 'marked', marker };
-    else standing = { kind: (await catalog.has(cached, signal)) ? 'foreign' : 'empty' };
+    else standing = { kind: hasContent ? 'foreign' : 'empty' };
     this.#remember(cached, standing);
     return standing;
   }
@@ -247,5 +253,8 @@ export class Verdicts {
   }
 }
 
-const isOfUpstream = (marker: OriginMarker, { upstream, upstreamRepository }: CachedRepository): boolean =>
+const isOfUpstream = (
+  marker: OriginMarker,
+  { upstream, upstreamRepository }: CachedRepository,
+): boolean =>
   marker.upstreamUrl === upstream.url && marker.upstreamRepository === upstreamRepository;

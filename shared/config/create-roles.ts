@@ -21,7 +21,7 @@ const PUSH_METRICS_PORT = 9090;
 const MIRROR_METRICS_PORT = 9091;
 
 /** The configuration of every role that is to run: one, or push and then mirror. */
-export function createRoles(values: Values, mode: Mode): readonly Config[] {
+export function createRoles(values: Values, mode: Mode): readonly [Config, ...Config[]] {
   if (mode === 'embedded') {
     const ports = {
       push: values.PUSH_PORT ?? values.HTTP_PORT ?? PUSH_PORT,

@@ -14,7 +14,7 @@ import type { VariableName } from './variables.ts';
 export interface LoadedConfig {
   readonly mode: Mode;
   /** One role, or push and then mirror. */
-  readonly roles: readonly Config[];
+  readonly roles: readonly [Config, ...Config[]];
 }
 
 export type ConfigResult =

@@ -22,7 +22,7 @@ function load(env: Environment, yaml?: string, mode: Mode = 'serve'): ConfigResu
 function config(env: Environment, yaml?: string): Config {
   const result = load(env, yaml);
   if (!result.isValid) throw new Error(JSON.stringify(result.problems));
-  return result.config.roles[0]!;
+  return result.config.roles[0];
 }
 
 function problems(env: Environment, yaml?: string, mode: Mode = 'serve'): string[] {

@@ -257,7 +257,7 @@ export const VARIABLES = {
     reader: 'both',
     description: 'How long running requests may take to finish after SIGTERM or SIGINT.',
     schema: wholeNumber(0, 3600),
-    fallback: '25',
+    fallback: '20',
   },
   LOG_LEVEL: {
     reader: 'both',

@@ -32,6 +32,7 @@ const OWN = 'twinport/v1';
 const slashed = (digest: Digest): string => `${digestAlgorithm(digest)}/${digestHex(digest)}`;
 const dashed = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest)}`;
 
+export const blobsFolder = `${REGISTRY}/blobs`;
 export const repositoriesFolder = `${REGISTRY}/repositories`;
 export const projectsFolder = `${OWN}/projects`;
 export const upstreamsFolder = `${OWN}/upstreams`;
@@ -42,7 +43,7 @@ export const foreignProxyCacheKey = 'scheduler-state.json';
 
 export function blobKey(digest: Digest): string {
   const hex = digestHex(digest);
-  return `${REGISTRY}/blobs/${digestAlgorithm(digest)}/${hex.slice(0, 2)}/${hex}/data`;
+  return `${blobsFolder}/${digestAlgorithm(digest)}/${hex.slice(0, 2)}/${hex}/data`;
 }
 
 export const repositoryFolder = (name: string): string => `${repositoriesFolder}/${name}`;

@@ -1,7 +1,7 @@
 import { describe } from '@jest/globals';
 
 import { COULD_NOT_RUN } from './could-not-run.ts';
-import { findTool, whyMissing } from './find-tool.ts';
+import { whyUnusable } from './find-tool.ts';
 import type { ToolName } from './tools.ts';
 
 /** A group of tests that need programs. Where one is missing they are skipped and reported by name with the reason. */
@@ -10,11 +10,10 @@ export function describeWithTools(
   title: string,
   define: () => void,
 ): void {
-  const missing = tools.filter((name) => findTool(name) === undefined);
-  if (missing.length === 0) {
-    describe(title, define);
-    return;
-  }
-  const reasons = missing.map((name) => `${name}: ${whyMissing(name)}`).join('; ');
-  describe.skip(`${title} [${COULD_NOT_RUN}${reasons}]`, define);
+  const reasons = tools.flatMap((name) => {
+    const reason = whyUnusable(name);
+    return reason === undefined ? [] : [`${name}: ${reason}`];
+  });
+  if (reasons.length === 0) describe(title, define);
+  else describe.skip(`${title} [${COULD_NOT_RUN}${reasons.join('; ')}]`, define);
 }

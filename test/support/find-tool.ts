@@ -39,8 +39,14 @@ export function requireTool(name: ToolName): string {
   return found;
 }
 
-/** Why a tool that was not found could not be had. */
-export function whyMissing(name: ToolName): string {
+/** Why tests cannot use a tool; undefined when they can. */
+export function whyUnusable(name: ToolName): string | undefined {
+  const tool: Tool = TOOLS[name];
+  if (tool.needsRoot === true && process.getuid?.() !== 0) return 'runs only as root';
+  return findTool(name) === undefined ? whyMissing(name) : undefined;
+}
+
+function whyMissing(name: ToolName): string {
   const known = JSON.parse(process.env[MISSING_TOOLS_VARIABLE] ?? '{}') as Partial<
     Record<ToolName, string>
   >;

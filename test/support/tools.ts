@@ -8,8 +8,14 @@ export interface Tool {
   readonly debianPackage?: string;
   /** Where Debian puts it, for programs that another one of the same name may hide on PATH. */
   readonly exactPath?: string;
+  /** Its tests can only run as root. */
+  readonly needsRoot?: true;
   /** What `go install` builds, without the version. */
   readonly goPackage?: string;
+  /** The module of goPackage where `go install` refuses it, because of directives in its go.mod that only a main module may have. */
+  readonly goModule?: string;
+  /** Never taken from PATH, where another version may stand. */
+  readonly isPinned?: true;
   /** The image that a docker engine runs instead when nothing else is to be had. */
   readonly image?: string;
 }
@@ -35,12 +41,26 @@ export const TOOLS = {
     version: 'debian',
     debianPackage: 'docker.io',
     exactPath: '/usr/sbin/dockerd',
+    needsRoot: true,
   },
   docker: {
     name: 'docker',
     version: 'debian',
     debianPackage: 'docker.io',
     exactPath: '/usr/bin/docker',
+  },
+  'docker-compose': {
+    name: 'docker-compose',
+    version: 'v2.40.3',
+    goPackage: 'github.com/docker/compose/v2/cmd',
+    goModule: 'github.com/docker/compose/v2',
+    isPinned: true,
+  },
+  mmdebstrap: {
+    name: 'mmdebstrap',
+    version: 'debian',
+    debianPackage: 'mmdebstrap',
+    needsRoot: true,
   },
   minio: {
     name: 'minio',

@@ -5,7 +5,7 @@ import { startTwinport, type TwinportProcess } from '../support/registry-process
 import { makeTempFolder, removeTempFolder } from '../support/temp-folder.ts';
 import { describeCalls } from './call-table.ts';
 import { rawExchange } from './raw-exchange.ts';
-import { layer, layerDigest, manifest, manifestType, unknownDigest } from './wire-content.ts';
+import { layer, manifest, manifestType, unknownDigest } from './wire-content.ts';
 
 const uuid = '11111111-2222-4333-8444-555555555555';
 let folder: string;

@@ -1,7 +1,12 @@
 import type { Readable } from 'node:stream';
 
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
-import { type Digest, digestAlgorithm, finishDigest, startDigest } from '../../../shared/oci/digest.ts';
+import {
+  type Digest,
+  digestAlgorithm,
+  finishDigest,
+  startDigest,
+} from '../../../shared/oci/digest.ts';
 import type { Failure, Outcome } from '../upstream/outcome.ts';
 import type { UpstreamBlob } from '../upstream/upstream-client.ts';
 import type { Spool } from './spool.ts';
@@ -21,10 +26,7 @@ export interface BlobFillOptions {
   readonly spool: Spool;
   readonly clock: Clock;
   readonly isHeld: (signal: AbortSignal) => Promise<boolean>;
-  readonly openUpstream: (
-    fromByte: number,
-    signal: AbortSignal,
-  ) => Promise<Outcome<UpstreamBlob>>;
+  readonly openUpstream: (fromByte: number, signal: AbortSignal) => Promise<Outcome<UpstreamBlob>>;
   /** Stores the verified bytes and links them. Reads the body it is given, or destroys it. */
   readonly store: (body: Readable, totalBytes: number, signal: AbortSignal) => Promise<void>;
   /** A fault that no client is told of. */
@@ -83,7 +85,11 @@ export class BlobFill {
       // Too late for anyone who was answered already.
       opened({
         kind: 'failed',
-        outcome: { kind: 'unavailable', reason: 'connection', detail: 'the download was abandoned' },
+        outcome: {
+          kind: 'unavailable',
+          reason: 'connection',
+          detail: 'the download was abandoned',
+        },
       });
       this.#options.onFault(error, 'fill');
     } finally {

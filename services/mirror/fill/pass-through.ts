@@ -1,7 +1,12 @@
 import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import { type Digest, digestAlgorithm, finishDigest, startDigest } from '../../../shared/oci/digest.ts';
+import {
+  type Digest,
+  digestAlgorithm,
+  finishDigest,
+  startDigest,
+} from '../../../shared/oci/digest.ts';
 import type { ResolvedRange } from '../../../shared/oci/range.ts';
 import { DigestMismatchError } from '../../../shared/storage/errors.ts';
 import { HOLD_BACK_BYTES } from './spooled-body.ts';
@@ -64,6 +69,8 @@ export function passThrough(
   signal: AbortSignal,
 ): Readable {
   const verified = new VerifiedRange(digest, range);
+  // A client that leaves before it reads breaks nothing.
+  verified.on('error', () => undefined);
   // Every failure reaches the reader as the destruction of what it reads.
   pipeline(source, verified, { signal }).catch(() => undefined);
   return verified;

@@ -25,30 +25,29 @@ const YOUNG_MS = 60_000;
  * the folder. Bytes are reserved before they are written.
  */
 export class Spool {
-  readonly folder: string;
-  readonly #lock: Server;
+  readonly #base: string;
   readonly #maxBytes: number;
+  #opened: { readonly folder: string; readonly lock: Server } | undefined;
   #reservedBytes = 0;
 
-  private constructor(folder: string, lock: Server, maxBytes: number) {
-    this.folder = folder;
-    this.#lock = lock;
+  /** `base` undefined: the system's temporary folder. */
+  constructor(base: string | undefined, maxBytes: number) {
+    this.#base = base ?? tmpdir();
     this.#maxBytes = maxBytes;
   }
 
-  /** Makes this process's folder and removes those of dead processes. `base` undefined: the system's temporary folder. */
-  static async open(base: string | undefined, maxBytes: number): Promise<Spool> {
-    const parent = base ?? tmpdir();
-    await mkdir(parent, { recursive: true });
-    await removeLeftovers(parent);
+  /** Makes this process's folder and removes those of dead processes. Before that there is no room. */
+  async open(): Promise<void> {
+    await mkdir(this.#base, { recursive: true });
+    await removeLeftovers(this.#base);
     // A name that nobody can foresee, readable by this user alone.
-    const folder = await mkdtemp(join(parent, FOLDER_PREFIX));
+    const folder = await mkdtemp(join(this.#base, FOLDER_PREFIX));
     const lock = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve, reject) => {
       lock.once('error', reject);
       lock.listen(join(folder, LOCK_NAME), resolve);
     });
-    return new Spool(folder, lock, maxBytes);
+    this.#opened = { folder, lock };
   }
 
   get reservedBytes(): number {
@@ -57,9 +56,9 @@ export class Spool {
 
   /** A file of up to `bytes`, or undefined when the spool has no room for it now. */
   async create(bytes: number): Promise<SpoolFile | undefined> {
-    if (this.#reservedBytes + bytes > this.#maxBytes) return undefined;
+    if (!this.#opened || this.#reservedBytes + bytes > this.#maxBytes) return undefined;
     this.#reservedBytes += bytes;
-    const path = join(this.folder, randomUUID());
+    const path = join(this.#opened.folder, randomUUID());
     try {
       const handle = await open(path, 'wx+', 0o600);
       return new ReservedFile(handle, path, () => {
@@ -72,12 +71,15 @@ export class Spool {
   }
 
   async close(): Promise<void> {
+    const opened = this.#opened;
+    if (!opened) return;
+    this.#opened = undefined;
     await new Promise<void>((resolve) => {
-      this.#lock.close(() => {
+      opened.lock.close(() => {
         resolve();
       });
     });
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(opened.folder, { recursive: true, force: true });
   }
 }
 

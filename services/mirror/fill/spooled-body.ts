@@ -50,7 +50,7 @@ export class SpooledBody {
   }
 
   /** Bytes [offset, offset + length), as they arrive. Undefined when the file is gone already. */
-  read(offset: number, length: number): Readable | undefined {
+  read(offset: number, length: number): SpoolReader | undefined {
     if (this.#isReleased && this.#readers === 0) return undefined;
     this.#readers += 1;
     return new SpoolReader(this, offset, offset + length);
@@ -98,16 +98,23 @@ export class SpooledBody {
 }
 
 /** Follows a spooled body. Its buffers are its own, so that a slow reader holds one of them and no more. */
-class SpoolReader extends Readable {
+export class SpoolReader extends Readable {
   readonly #body: SpooledBody;
   readonly #end: number;
+  readonly #first: number;
   #position: number;
 
   constructor(body: SpooledBody, position: number, end: number) {
     super({ highWaterMark: READ_BYTES });
     this.#body = body;
+    this.#first = position;
     this.#position = position;
     this.#end = end;
+  }
+
+  /** Bytes given out so far. */
+  get deliveredBytes(): number {
+    return this.#position - this.#first;
   }
 
   override _read(): void {

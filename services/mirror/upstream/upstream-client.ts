@@ -9,7 +9,7 @@ import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci
 import { isHtml, readFailure } from './answer.ts';
 import { AuthorizedExchange, type AuthorizedExchangeOptions } from './authorized-exchange.ts';
 import { type ExchangeResponse, readBody } from './http-exchange.ts';
-import { found, type Outcome, unavailable, UpstreamFault } from './outcome.ts';
+import { type Failure, found, type Outcome, unavailable, UpstreamFault } from './outcome.ts';
 import { readTagPage } from './tag-page.ts';
 
 /** What a HEAD tells of a manifest, as far as the upstream says it. */
@@ -39,6 +39,11 @@ const VAGUE_TYPES: ReadonlySet<string> = new Set([
   'text/plain',
 ]);
 
+export interface UpstreamClientOptions extends AuthorizedExchangeOptions {
+  /** Told what came of each question. */
+  readonly onOutcome: (outcome: Outcome<unknown>) => void;
+}
+
 interface Ask {
   readonly method: 'GET' | 'HEAD';
   readonly repository: RepositoryName;
@@ -57,11 +62,13 @@ export class UpstreamClient {
   readonly #exchange: AuthorizedExchange;
   readonly #upstream: URL;
   readonly #clock: Clock;
+  readonly #onOutcome: (outcome: Outcome<unknown>) => void;
 
-  constructor(options: AuthorizedExchangeOptions) {
+  constructor(options: UpstreamClientOptions) {
     this.#exchange = new AuthorizedExchange(options);
     this.#upstream = options.upstream;
     this.#clock = options.clock;
+    this.#onOutcome = options.onOutcome;
   }
 
   /** Costs nothing of Docker Hub's pull budget. Falls back to a GET where HEAD is not known (GitHub Packages: 405). */
@@ -241,27 +248,31 @@ export class UpstreamClient {
     return readFailure(response, this.#upstream, this.#clock.now());
   }
 
-  #garbage(what: string): ReturnType<typeof unavailable> {
+  #garbage(what: string): Failure {
     return unavailable('garbage', `${this.#upstream.host} gave ${what}`);
   }
 
   /** Runs the work with a deadline that ends with it; an open body stays under the caller's signal. */
-  async #bounded<Value>(
+  async #bounded<Value extends Outcome<unknown> | 'unsupported'>(
     deadlineMs: number,
     signal: AbortSignal,
     work: (signal: AbortSignal) => Promise<Value>,
-  ): Promise<Value | ReturnType<typeof unavailable>> {
+  ): Promise<Value | Failure> {
     signal.throwIfAborted();
     const deadline = new AbortController();
     const timer = setTimeout(() => {
       deadline.abort(new UpstreamFault('timeout', `${this.#upstream.host} did not answer in time`));
     }, deadlineMs);
     try {
-      return await work(AbortSignal.any([signal, deadline.signal]));
+      const outcome = await work(AbortSignal.any([signal, deadline.signal]));
+      if (outcome !== 'unsupported') this.#onOutcome(outcome);
+      return outcome;
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof UpstreamFault) return unavailable(error.reason, error.message);
-      throw error;
+      if (!(error instanceof UpstreamFault)) throw error;
+      const outcome = unavailable(error.reason, error.message);
+      this.#onOutcome(outcome);
+      return outcome;
     } finally {
       clearTimeout(timer);
     }

@@ -2,6 +2,7 @@ import type { UpstreamConfig } from '../../../shared/config/config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { Observer } from '../../../shared/observability/observer.ts';
 import { type ExchangeDeadlines, HttpExchange } from './http-exchange.ts';
+import type { Outcome } from './outcome.ts';
 import { TokenCache } from './token-cache.ts';
 import type { Identity } from './token-service.ts';
 import { UpstreamClient } from './upstream-client.ts';
@@ -27,6 +28,7 @@ export interface UpstreamConnectionsOptions {
 export class UpstreamConnections {
   readonly #exchange: HttpExchange;
   readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
+  readonly #faults = new Map<string, string>();
 
   constructor(options: UpstreamConnectionsOptions) {
     const { upstreams, clock, observer, lifetime, deadlines } = options;
@@ -34,8 +36,12 @@ export class UpstreamConnections {
     const connect = (config: UpstreamConfig): UpstreamConnection => {
       const upstream = new URL(config.url.endsWith('/') ? config.url : `${config.url}/`);
       const tokens = new TokenCache(clock);
+      const onOutcome = (outcome: Outcome<unknown>): void => {
+        if (outcome.kind === 'unavailable') this.#faults.set(config.project, outcome.detail);
+        else this.#faults.delete(config.project);
+      };
       const as = (identity: Identity): UpstreamClient =>
-        new UpstreamClient({ exchange, upstream, identity, tokens, clock, lifetime });
+        new UpstreamClient({ exchange, upstream, identity, tokens, clock, lifetime, onOutcome });
       const { username, password } = config;
       return {
         anonymous: as({ kind: 'anonymous' }),
@@ -53,6 +59,11 @@ export class UpstreamConnections {
     const connection = this.#byProject.get(upstream.project);
     if (!connection) throw new Error(`no connection to the upstream ${upstream.project}`);
     return connection;
+  }
+
+  /** A sentence for each upstream whose last request found it unreachable. */
+  degraded(): readonly string[] {
+    return [...this.#faults].map(([project, detail]) => `upstream ${project}: ${detail}`);
   }
 
   async close(): Promise<void> {

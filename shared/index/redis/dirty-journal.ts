@@ -39,8 +39,10 @@ export interface HeldEntry {
 interface OwnEntry extends JournalEntry {
   /** Mutations under way. */
   users: number;
+  /** Until when a failed write under it may still take effect. */
+  unsettledUntilMs: number;
   /** Until when further mutations may begin under it. */
-  readonly reuseUntilMs: number;
+  reuseUntilMs: number;
 }
 
 /**
@@ -121,19 +123,23 @@ export class DirtyJournal {
     return this.#hold(await this.#openForAll());
   }
 
-  /** Entries whose keys are to be forgotten now. */
-  due(): JournalEntry[] {
+  /** Entries whose keys are to be forgotten now. No mutation begins under one that was given out here. */
+  takeDue(): JournalEntry[] {
     const now = this.#clock.monotonicMs();
-    return [...this.#entries.values()].filter(
+    const due = [...this.#entries.values()].filter(
       (entry) => now >= entry.settleAtMs && !this.#own.get(entry.id)?.users,
     );
+    for (const { id } of due) {
+      const own = this.#own.get(id);
+      if (own) own.reuseUntilMs = -Infinity;
+    }
+    return due;
   }
 
   /** Removes an entry whose keys were forgotten in Redis. Throws StorageError; then it stands as before. */
   async remove(entry: JournalEntry, signal: AbortSignal): Promise<void> {
-    // From here on no mutation begins under it; those that did have ended, or it would not be due.
-    this.#own.delete(entry.id);
     await this.#records.delete(dirtyKey(entry.id), signal);
+    this.#own.delete(entry.id);
     this.#entries.delete(entry.id);
   }
 
@@ -161,15 +167,21 @@ export class DirtyJournal {
     const entry: OwnEntry = {
       id: randomUUID(),
       keys,
-      settleAtMs: now + writeDeadlineMs,
+      settleAtMs: Infinity,
       users: 0,
-      reuseUntilMs: keys === 'all' ? now + journalReuseMs : now,
+      unsettledUntilMs: -Infinity,
+      reuseUntilMs: -Infinity,
     };
     const body = { schemaVersion: 1, keys: keys === 'all' ? keys : [...keys] };
-    // Believed here from now on; if the put fails it may stand all the same, and is settled like any other.
+    // Believed here from now on. If the put fails it may stand all the same, and is settled like any other.
     this.#own.set(entry.id, entry);
     this.#entries.set(entry.id, entry);
-    await this.#records.put(dirtyKey(entry.id), Buffer.from(JSON.stringify(body)), signal);
+    try {
+      await this.#records.put(dirtyKey(entry.id), Buffer.from(JSON.stringify(body)), signal);
+      if (keys === 'all') entry.reuseUntilMs = now + journalReuseMs;
+    } finally {
+      entry.settleAtMs = this.#clock.monotonicMs() + writeDeadlineMs;
+    }
     return entry;
   }
 
@@ -177,10 +189,10 @@ export class DirtyJournal {
     entry.users += 1;
     return {
       finish: (isSettled) => {
-        entry.users -= 1;
         const now = this.#clock.monotonicMs();
-        const settleAtMs = isSettled ? now : now + this.#timing.writeDeadlineMs;
-        entry.settleAtMs = Math.max(isSettled && entry.users === 0 ? 0 : entry.settleAtMs, settleAtMs);
+        entry.users -= 1;
+        if (!isSettled) entry.unsettledUntilMs = now + this.#timing.writeDeadlineMs;
+        entry.settleAtMs = Math.max(now, entry.unsettledUntilMs);
       },
     };
   }

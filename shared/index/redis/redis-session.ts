@@ -8,7 +8,7 @@ import { PROBE, type RedisScript } from './redis-scripts.ts';
 const COMMAND_DEADLINE_MS = 50;
 /** What connecting and the first questions may take together, off the path of any request. */
 const CONNECT_DEADLINE_MS = 1_000;
-/** So many commands in a row without an answer, and the connection is given up. */
+/** So many deadlines in a row without an answer, and the connection is given up. */
 const FAILURES_TO_GIVE_UP = 3;
 /** Error answers of a server that cannot do its work at present; others concern one command alone. */
 const UNFIT = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MOVED|NOAUTH|WRONGPASS|NOPERM)\b/;
@@ -37,6 +37,7 @@ export class RedisSession {
   readonly #closed = Promise.withResolvers<undefined>();
   #isOpen = true;
   #failures = 0;
+  #lastFailureAt = -Infinity;
   #info: RedisServerInfo | undefined;
   #lastFault: unknown;
 
@@ -168,15 +169,19 @@ export class RedisSession {
       return { value };
     } catch (error) {
       this.#observer.redis(operation, seconds(), true);
-      this.#noteFailure(error);
+      this.#noteFailure(error, start);
       return undefined;
     }
   }
 
-  #noteFailure(error: unknown): void {
+  #noteFailure(error: unknown, start: number): void {
     this.#lastFault = error;
     const isAnswer = error instanceof Error && error.name === 'ReplyError';
-    if (!isAnswer) this.#failures += 1;
+    // Commands that waited through the same pause are one failure.
+    if (!isAnswer && start >= this.#lastFailureAt) {
+      this.#failures += 1;
+      this.#lastFailureAt = performance.now();
+    }
     const isUnfit = error instanceof Error && UNFIT.test(error.message);
     if (isUnfit || this.#failures >= FAILURES_TO_GIVE_UP) this.close();
   }

@@ -94,6 +94,11 @@ export class DurableFiles {
     await this.#syncUpwards(folder);
   }
 
+  /** Makes durable that a file which stands under a key does so. */
+  async confirm(key: string): Promise<void> {
+    await this.#syncUpwards(dirname(this.path(key)));
+  }
+
   /** Makes a folder and those above it; nothing of it is durable yet. */
   async makeFolder(folder: string): Promise<void> {
     for (let race = 0; ; race += 1) {
@@ -145,7 +150,8 @@ export class DurableFiles {
     this.#forgetFrom(path, path);
     const survivor = await this.#prune(dirname(path), Infinity);
     if (isDurable) await syncFolder(survivor);
-    await rm(grave, { recursive: true, force: true });
+    // The folder is gone by now; what cannot be removed under its other name is left to the sweep.
+    await rm(grave, { recursive: true, force: true }).catch(() => undefined);
     return true;
   }
 
@@ -174,7 +180,7 @@ export class DurableFiles {
 
   async #syncUpwards(folder: string): Promise<void> {
     await syncFolder(folder);
-    for (let child = folder; child !== this.root && !this.#durable.has(child); ) {
+    for (let child = folder; child !== this.root && !this.#durable.has(child);) {
       const parent = dirname(child);
       await syncFolder(parent);
       this.#durable.set(child, true);

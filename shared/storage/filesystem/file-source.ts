@@ -7,18 +7,25 @@ import { asStorageError } from './filesystem-errors.ts';
 const READ_BYTES = 256 * 1024;
 
 /**
- * Exactly the bytes [offset, offset + length) of an open file, read ahead by one chunk. Owns the handle: it is closed
- * when the stream ends or is destroyed. A file that is shorter destroys the stream with a StorageError.
+ * Exactly the bytes [offset, offset + length) of an open file, read ahead by one chunk. Closes the
+ * handle when the stream ends or is destroyed, unless it is told to leave it open; no read is under way then. A file that is shorter destroys the stream with a StorageError.
  */
 export class FileSource extends Readable {
   readonly #handle: FileHandle;
+  readonly #closesHandle: boolean;
   #position: number;
   #remaining: number;
   #inFlight: Promise<unknown> = Promise.resolve();
 
-  constructor(handle: FileHandle, offset: number, length: number) {
+  constructor(
+    handle: FileHandle,
+    offset: number,
+    length: number,
+    options = { closesHandle: true },
+  ) {
     super({ highWaterMark: READ_BYTES });
     this.#handle = handle;
+    this.#closesHandle = options.closesHandle;
     this.#position = offset;
     this.#remaining = length;
   }
@@ -39,7 +46,9 @@ export class FileSource extends Readable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    const close = (): Promise<void> => this.#handle.close();
+    const close = async (): Promise<void> => {
+      if (this.#closesHandle) await this.#handle.close();
+    };
     // A read under way must not find its descriptor closed, or used for another file.
     this.#inFlight.then(close, close).then(
       () => {

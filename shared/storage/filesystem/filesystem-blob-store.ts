@@ -62,7 +62,8 @@ export class FilesystemBlobStore implements BlobStore {
       return guarded('blob.put', signal, () => this.#putBuffer(digest, body, size, signal));
     }
     try {
-      return await guarded('blob.put', signal, () => this.#putStream(digest, body, size, signal));
+      const put = (): Promise<BlobStat> => this.#putStream(digest, body, size, signal);
+      return await guarded('blob.put', signal, put, body);
     } finally {
       body.destroy();
     }

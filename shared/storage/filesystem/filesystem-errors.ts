@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+
 import { StorageError } from '../errors.ts';
 
 /** The system's code of an error, for example `ENOENT`; undefined for errors that no system call made. */
@@ -20,17 +22,21 @@ export function asStorageError(operation: string, error: unknown): unknown {
   return new StorageError(operation, `${code} on ${syscall ?? 'a file'}`, error);
 }
 
-/** Runs one operation of a store unless `signal` has aborted; faults of the system come out as StorageError. */
+/**
+ * Runs one operation of a store unless `signal` has aborted; faults of the system come out as StorageError. An error
+ * of `body` itself, for example of a client's connection, is no fault of the store and stays as it is.
+ */
 export async function guarded<T>(
   operation: string,
   signal: AbortSignal,
   run: () => Promise<T>,
+  body?: Readable,
 ): Promise<T> {
   signal.throwIfAborted();
   try {
     return await run();
   } catch (error) {
-    throw asStorageError(operation, error);
+    throw body?.errored === error ? error : asStorageError(operation, error);
   }
 }
 

@@ -85,7 +85,7 @@ async function readRecord(handle: FileHandle): Promise<Buffer> {
   }
   const whole = Buffer.allocUnsafeSlow(size);
   first.copy(whole);
-  for (let offset = FIRST_READ_BYTES; offset < size; ) {
+  for (let offset = FIRST_READ_BYTES; offset < size;) {
     const next = await handle.read(whole, offset, size - offset, offset);
     if (next.bytesRead === 0) throw new StorageError('record.get', 'the record shrank while read');
     offset += next.bytesRead;

@@ -1,7 +1,7 @@
 import { type Hash, randomUUID } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { LRUCache } from 'lru-cache';
@@ -16,7 +16,7 @@ import {
 } from '../../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../../oci/reference.ts';
 import type { BlobStat } from '../blob-store.ts';
-import { DigestMismatchError, UploadUnknownError } from '../errors.ts';
+import { DigestMismatchError, StorageError, UploadUnknownError } from '../errors.ts';
 import { blobKey, uploadFolder, uploadsFolder } from '../object-keys.ts';
 import type { UploadReaper, UploadSession, UploadStore } from '../upload-store.ts';
 import { DurableFiles, TempFileGoneError } from './durable-files.ts';
@@ -111,16 +111,20 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     body: Readable,
     signal: AbortSignal,
   ): Promise<UploadSession> {
-    return guarded('upload.append', signal, async () => {
+    const append = async (): Promise<UploadSession> => {
       const folder = this.#folder(session.repository, session.id);
       const claim = await claimStaged(folder, offset);
-      const running = await this.#runningHash(session.id, folder, claim);
-      this.#hashes.delete(session.id);
+      let running: RunningHash | undefined;
       let appended: Appended;
       try {
+        running = await this.#takeHash(session.id, folder, claim);
         appended = await appendTo(claim, body, running?.hash, signal);
-      } finally {
         await claim.handle.close();
+      } catch (error) {
+        // After a failed synchronisation nobody knows what is on disk, and a second one would not tell.
+        await claim.handle.close().catch(() => undefined);
+        await this.#drop(session);
+        throw error;
       }
       const isKept = await releaseStaged(folder, claim.path);
       if (!isKept) {
@@ -138,7 +142,8 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
       }
       if (appended.fault !== undefined) throw appended.fault;
       return { ...session, offset: appended.size };
-    });
+    };
+    return guarded('upload.append', signal, append, body);
   }
 
   commit(session: UploadSession, digest: Digest, signal: AbortSignal): Promise<BlobStat> {
@@ -147,7 +152,13 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
         try {
           return await this.#commitOnce(session, digest, signal);
         } catch (error) {
-          if (!(error instanceof TempFileGoneError) || race >= MAX_COMMIT_RACES) throw error;
+          if (!(error instanceof TempFileGoneError)) throw error;
+          if (race < MAX_COMMIT_RACES) continue;
+          throw new StorageError(
+            'upload.commit',
+            'the session is being committed elsewhere',
+            error,
+          );
         }
       }
     });
@@ -185,24 +196,21 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     signal: AbortSignal,
   ): Promise<BlobStat> {
     const folder = this.#folder(session.repository, session.id);
-    if ((await stagedBytes(folder)) === undefined) return this.#recommit(folder, digest);
-    const claim = await claimStaged(folder);
-    let isVerified = false;
-    try {
-      isVerified = (await digestOfStaged(folder, claim, digestAlgorithm(digest), signal)) === digest;
-      if (isVerified) await claim.handle.datasync();
-    } catch (error) {
+    const claim = await unlessUnknown(claimStaged(folder));
+    if (!claim) return this.#recommit(folder, digest);
+    if (!(await isStaged(folder, claim, digest, signal))) {
       await claim.handle.close();
-      await releaseStaged(folder, claim.path);
-      throw error;
-    }
-    await claim.handle.close();
-    if (!isVerified) {
       await this.#drop(session);
       throw new DigestMismatchError(`the uploaded content does not have the digest ${digest}`);
     }
-    await writeCommitted(folder, digest);
-    await this.#files.publish(claim.path, blobKey(digest));
+    await this.#synchronise(session, claim);
+    try {
+      await writeCommitted(folder, digest);
+      await this.#files.publish(claim.path, blobKey(digest));
+    } catch (error) {
+      await releaseStaged(folder, claim.path);
+      throw error;
+    }
     this.#hashes.delete(session.id);
     await Promise.all(
       [STARTED_AT, PROGRESS].map((name) => rm(join(folder, name), { force: true })),
@@ -210,23 +218,35 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     return { size: claim.size };
   }
 
+  async #synchronise(session: UploadSession, claim: Claim): Promise<void> {
+    try {
+      await claim.handle.datasync();
+      await claim.handle.close();
+    } catch (error) {
+      await claim.handle.close().catch(() => undefined);
+      await this.#drop(session);
+      throw error;
+    }
+  }
+
   /** A session without staged bytes is finished: it stands for the blob that it became, and proves nothing else. */
   async #recommit(folder: string, digest: Digest): Promise<BlobStat> {
     if ((await readCommitted(folder)) === digest) {
       const found = await unlessAbsent(stat(this.#files.path(blobKey(digest))));
-      if (found) return { size: found.size };
+      if (found) {
+        await this.#files.confirm(blobKey(digest));
+        return { size: found.size };
+      }
     }
     throw new UploadUnknownError('upload.commit', 'the upload session is gone');
   }
 
-  async #runningHash(
-    id: UploadId,
-    folder: string,
-    claim: Claim,
-  ): Promise<RunningHash | undefined> {
+  /** The hash of what is staged so far, for one append alone; undefined when that was hashed elsewhere. */
+  async #takeHash(id: UploadId, folder: string, claim: Claim): Promise<RunningHash | undefined> {
     const kept = this.#hashes.get(id);
+    this.#hashes.delete(id);
     const isOfThisFile = kept?.inode === undefined || kept.inode === claim.inode;
-    if (kept && kept.offset === claim.size && isOfThisFile) return kept;
+    if (kept?.offset === claim.size && isOfThisFile) return kept;
     if (claim.size > 0) return undefined;
     return newHash((await readProgress(folder))?.algorithm ?? 'sha256');
   }
@@ -269,6 +289,31 @@ async function appendTo(
   return { size, hashedBytes: sink.bytes, fault };
 }
 
+async function unlessUnknown<T>(result: Promise<T>): Promise<T | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (error instanceof UploadUnknownError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the staged bytes have the digest. When that cannot be found out the claim is given back. */
+async function isStaged(
+  folder: string,
+  claim: Claim,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return (await digestOfStaged(folder, claim, digestAlgorithm(digest), signal)) === digest;
+  } catch (error) {
+    await claim.handle.close();
+    await releaseStaged(folder, claim.path);
+    throw error;
+  }
+}
+
 /** From the record of the last append where that describes this very file, else by reading all of it. */
 async function digestOfStaged(
   folder: string,
@@ -280,11 +325,8 @@ async function digestOfStaged(
   const isCurrent = progress?.offset === claim.size && progress.inode === claim.inode;
   if (isCurrent && progress.algorithm === algorithm) return progress.digest;
   const hash = startDigest(algorithm);
-  const source = new FileSource(claim.handle, 0, claim.size);
-  for await (const chunk of source) {
-    signal.throwIfAborted();
-    hash.update(chunk as Buffer);
-  }
+  const source = new FileSource(claim.handle, 0, claim.size, { closesHandle: false });
+  for await (const chunk of addAbortSignal(signal, source)) hash.update(chunk as Buffer);
   return finishDigest(algorithm, hash);
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { UploadOffsetError, UploadUnknownError } from '../errors.ts';
 import { unlessAbsent } from './filesystem-errors.ts';
+import { COMMITTED, STARTED_AT } from './upload-records.ts';
 
 /** The staged bytes of a session when nobody works on them; the CNCF registry's name for them. */
 const FREE = 'data';
@@ -68,11 +69,27 @@ export async function releaseStaged(folder: string, claimedPath: string): Promis
 }
 
 async function findStaged(folder: string): Promise<{ name: string; size: number } | undefined> {
-  const free = await unlessAbsent(lstat(join(folder, FREE)));
-  if (free) return { name: FREE, size: free.size };
+  for (let look = 0; look < MAX_RACES; look += 1) {
+    const free = await unlessAbsent(lstat(join(folder, FREE)));
+    if (free) return { name: FREE, size: free.size };
+    const names = (await unlessAbsent(readdir(folder))) ?? [];
+    const claimed = await largestOf(
+      folder,
+      names.filter((name) => name.startsWith(CLAIMED_PREFIX)),
+    );
+    if (claimed) return claimed;
+    // A live session whose file is being renamed may have shown neither name.
+    if (!names.includes(STARTED_AT) || names.includes(COMMITTED)) return undefined;
+  }
+  return undefined;
+}
+
+async function largestOf(
+  folder: string,
+  names: readonly string[],
+): Promise<{ name: string; size: number } | undefined> {
   let largest: { name: string; size: number } | undefined;
-  for (const name of (await unlessAbsent(readdir(folder))) ?? []) {
-    if (name !== FREE && !name.startsWith(CLAIMED_PREFIX)) continue;
+  for (const name of names) {
     const found = await unlessAbsent(lstat(join(folder, name)));
     if (found && (!largest || found.size > largest.size)) largest = { name, size: found.size };
   }

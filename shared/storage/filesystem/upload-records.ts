@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { type Digest, type DigestAlgorithm, parseDigest } from '../../oci/digest.ts';
-import { isAbsence, unlessAbsent } from './filesystem-errors.ts';
+import { unlessAbsent } from './filesystem-errors.ts';
 
 /**
  * The small files of an upload session beside its staged bytes. They only save work or prove what was done: whoever
@@ -12,7 +12,7 @@ import { isAbsence, unlessAbsent } from './filesystem-errors.ts';
  */
 export const STARTED_AT = 'startedat';
 export const PROGRESS = 'progress.json';
-const COMMITTED = 'committed.json';
+export const COMMITTED = 'committed.json';
 
 /** The digest of the first `offset` staged bytes, as long as they are in the file with this inode. */
 export interface Progress {
@@ -72,10 +72,10 @@ async function writeJson(path: string, fields: object): Promise<void> {
 }
 
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const text = await unlessAbsent(readFile(path, 'utf8'));
   try {
-    return schema.safeParse(JSON.parse(await readFile(path, 'utf8'))).data;
-  } catch (error) {
-    if (error instanceof SyntaxError || isAbsence(error)) return undefined;
-    throw error;
+    return text === undefined ? undefined : schema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
   }
 }

@@ -1,7 +1,4 @@
-import {
-  CopyObjectCommand,
-  UploadPartCopyCommand,
-} from '@aws-sdk/client-s3';
+import { CopyObjectCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import pLimit from 'p-limit';
 
 import type { MultipartOwners } from './multipart-owners.ts';

@@ -38,6 +38,10 @@ export class PartUploader {
     return this.#uploadId;
   }
 
+  get hasFailed(): boolean {
+    return this.#fault !== undefined;
+  }
+
   /** Resolves when the part is on its way and another one may be gathered. */
   async add(part: AssembledPart): Promise<void> {
     this.#throwFault();

@@ -13,7 +13,13 @@ import {
 import type { S3StorageConfig } from '../../config/config.ts';
 import { requireKey } from '../require-key.ts';
 import { bodyAllowanceMs, defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
-import { isAbsent, isBucketMissing, isRangeRefused, S3StorageError, storageFault } from './s3-errors.ts';
+import {
+  isAbsent,
+  isBucketMissing,
+  isRangeRefused,
+  S3StorageError,
+  storageFault,
+} from './s3-errors.ts';
 import { payloadHash } from './payload-hash.ts';
 import { guardBody } from './stored-body.ts';
 
@@ -117,7 +123,11 @@ export class S3Bucket {
   async tell<T>(call: S3Call, send: (options: S3SendOptions) => Promise<T>): Promise<T> {
     const answer = await this.ask(call, send);
     if (answer === undefined) {
-      throw new S3StorageError(call.operation, `${call.key}: the store lost what it works on`, true);
+      throw new S3StorageError(
+        call.operation,
+        `${call.key}: the store lost what it works on`,
+        true,
+      );
     }
     return answer;
   }
@@ -134,10 +144,7 @@ export class S3Bucket {
   }
 
   /** Opens an object or a part of it; `range` as in the HTTP header. 'refused': no byte of the range exists. */
-  async open(
-    call: S3Call,
-    range: string | undefined,
-  ): Promise<OpenObject | 'refused' | undefined> {
+  async open(call: S3Call, range: string | undefined): Promise<OpenObject | 'refused' | undefined> {
     const { operation, key, signal } = call;
     const command = new GetObjectCommand({
       ...this.at(key),
@@ -204,10 +211,12 @@ export class S3Bucket {
     if (performance.now() - this.#bucketSeenAtMs < BUCKET_TRUST_MS) return;
     const call = { operation, key: this.name, signal };
     const answer = await this.ask(call, (options) =>
-      this.client.send(new HeadBucketCommand({ Bucket: this.name }), options).catch((error: unknown) => {
-        if (isBucketMissing(error)) return undefined;
-        throw error;
-      }),
+      this.client
+        .send(new HeadBucketCommand({ Bucket: this.name }), options)
+        .catch((error: unknown) => {
+          if (isBucketMissing(error)) return undefined;
+          throw error;
+        }),
     );
     if (answer === undefined) {
       throw new S3StorageError(operation, `the bucket ${this.name} does not exist`, false);

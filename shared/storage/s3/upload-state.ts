@@ -56,6 +56,11 @@ export type OpenUpload = z.infer<typeof openSchema>;
 export type CommittedUpload = z.infer<typeof committedSchema>;
 export type UploadState = OpenUpload | CommittedUpload;
 
+/** The record of a session is not one that this version understands. */
+export class UnreadableUploadError extends S3StorageError {
+  override readonly name = 'UnreadableUploadError';
+}
+
 /** Which session, and what ends the work on it. */
 export interface UploadCall {
   readonly operation: string;
@@ -142,6 +147,7 @@ function parseState(operation: string, key: string, bytes: Buffer): UploadState 
   try {
     return stateSchema.parse(JSON.parse(bytes.toString('utf8')));
   } catch (error) {
-    throw new S3StorageError(operation, `${key}: not a record of an upload session`, false, error);
+    const message = `${key}: not a record of an upload session`;
+    throw new UnreadableUploadError(operation, message, false, error);
   }
 }

@@ -84,9 +84,9 @@ export function describeRecordStore(name: string, make: () => Promise<RecordStor
       const key = `${newFolder()}/record`;
       const versions = [1, 2, 3, 4].map((seed) => patternBytes(20_000 + seed, seed));
       await store.put(key, versions[0]!, unending);
-      let isDone = false;
+      const writing = { isDone: false };
       const reader = (async () => {
-        while (!isDone) {
+        while (!writing.isDone) {
           const bytes = await bench.replica.get(key, unending);
           expect(versions.some((version) => bytes?.equals(version))).toBe(true);
         }
@@ -94,7 +94,7 @@ export function describeRecordStore(name: string, make: () => Promise<RecordStor
       for (let round = 0; round < 5; round += 1) {
         await Promise.all(versions.map((version) => store.put(key, version, unending)));
       }
-      isDone = true;
+      writing.isDone = true;
       await reader;
     });
 

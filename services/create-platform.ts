@@ -1,0 +1,97 @@
+import { isIP } from 'node:net';
+
+import { OPEN_ACCESS } from '../shared/auth/access.ts';
+import type { Config } from '../shared/config/config.ts';
+import { checkStore } from '../shared/content/store-check.ts';
+import { createRedisIndex, type RedisIndex } from '../shared/index/redis/create-redis-index.ts';
+import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
+import type { Clock } from '../shared/lifecycle/clock.ts';
+import type { Log, Observer } from '../shared/observability/observer.ts';
+import {
+  timedBlobStore,
+  timedRecordStore,
+  timedUploadStore,
+} from '../shared/observability/timed-stores.ts';
+import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
+import type { OpenStores } from './open-stores.ts';
+import type { Platform } from './platform.ts';
+
+/** What every role of the process stands on, and what ends it. */
+export interface OpenPlatform {
+  readonly platform: Platform;
+  /** For the push service alone. */
+  readonly uploads: UploadStore & UploadReaper;
+  /** What does not work at present and is not needed to serve. */
+  degraded(): readonly string[];
+  /** Ends every background task. */
+  abort(): void;
+  close(): Promise<void>;
+}
+
+export interface PlatformOptions {
+  readonly stores: OpenStores;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: Observer;
+  /** Gives up the start. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Puts the index over a store that was found usable. Nothing is written to the store before it is known to be one that
+ * may be served. Rejects with UnusableStoreError or StorageError.
+ */
+export async function createPlatform(
+  config: Config,
+  { stores, clock, log, observer, signal }: PlatformOptions,
+): Promise<OpenPlatform> {
+  warnOfOpenAccess(config, log);
+  const records = timedRecordStore(stores.records, observer, clock);
+  await stores.prepare(signal);
+  await checkStore(records, signal);
+  const shutdown = new AbortController();
+  const inner = createStoreIndex(records, clock);
+  let redis: RedisIndex | undefined;
+  if (config.redisUrl !== undefined) {
+    redis = await createRedisIndex({
+      url: config.redisUrl,
+      inner,
+      records,
+      clock,
+      log,
+      observer,
+      trustSeconds: config.indexTrustSeconds,
+      shutdown: shutdown.signal,
+    });
+  }
+  return {
+    platform: {
+      records,
+      blobs: timedBlobStore(stores.blobs, observer, clock),
+      index: redis ?? inner,
+      access: OPEN_ACCESS,
+      clock,
+      log,
+      observer,
+      shutdown: shutdown.signal,
+    },
+    uploads: timedUploadStore(stores.uploads, observer, clock),
+    degraded: () => (redis?.isReachable() === false ? ['redis'] : []),
+    abort: () => shutdown.abort(),
+    close: async () => {
+      await redis?.close();
+    },
+  };
+}
+
+/** Until there are identities, whoever reaches the port may do everything. */
+function warnOfOpenAccess({ http: { host } }: Config, log: Log): void {
+  if (isLoopback(host)) return;
+  log.warn(
+    { host },
+    'everybody who reaches this address may pull, push and delete everything: there are no identities yet',
+  );
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

@@ -1,0 +1,293 @@
+import { addAbortSignal } from 'node:stream';
+
+import { waitFor } from '../../shared/concurrency/single-flight.ts';
+import type { ContentSource } from '../../shared/content/content-source.ts';
+import type { MembershipIndex } from '../../shared/index/ports.ts';
+import type { Clock } from '../../shared/lifecycle/clock.ts';
+import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
+import type { Digest } from '../../shared/oci/digest.ts';
+import { type RangeRequest, type ResolvedRange, resolveRange } from '../../shared/oci/range.ts';
+import type { RepositoryName } from '../../shared/oci/reference.ts';
+import type { Log, Observer, ProxyObservation } from '../../shared/observability/observer.ts';
+import type { BlobBody, BlobStat, BlobStore } from '../../shared/storage/blob-store.ts';
+import { RangeNotSatisfiableError } from '../../shared/storage/errors.ts';
+import type { CachedRepository } from './cached-repository.ts';
+import { BlobFill } from './fill/blob-fill.ts';
+import type { FillRegistry, RunningFill } from './fill/fill-registry.ts';
+import { passThrough } from './fill/pass-through.ts';
+import type { Spool } from './fill/spool.ts';
+import type { SpoolReader } from './fill/spooled-body.ts';
+import { refuseUnlessAbsent } from './upstream-refusal.ts';
+import type { Admission, Verdicts } from './verdict.ts';
+
+export interface BlobPullOptions {
+  readonly local: ContentSource<RepositoryName>;
+  readonly blobs: BlobStore;
+  readonly members: MembershipIndex;
+  readonly verdicts: Verdicts;
+  readonly fills: FillRegistry;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly log: Log;
+  /** Ends the fills. */
+  readonly lifetime: AbortSignal;
+}
+
+/** A joined fill can end between its being found and its being read; what it left is then found in the store. */
+const TRIES = 3;
+
+/** One request for a blob of an upstream repository. */
+interface BlobRequest {
+  readonly repository: CachedRepository;
+  readonly digest: Digest;
+  readonly admission: Admission;
+}
+
+/** Blobs of upstream repositories: what is held, else by a fill that everyone who wants the blob follows. */
+export class BlobPull {
+  readonly #options: BlobPullOptions;
+
+  constructor(options: BlobPullOptions) {
+    this.#options = options;
+  }
+
+  /** Size of what is held, else what the upstream says. */
+  async stat(
+    repository: CachedRepository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobStat | undefined> {
+    const request = await this.#admit(repository, digest, signal);
+    if (!request) return undefined;
+    const { admission } = request;
+    const held = admission.isHeldServable
+      ? await this.#options.local.blobStat(repository.cached, digest, signal)
+      : undefined;
+    if (held) return held;
+    const outcome = await admission.client.headBlob(repository.upstreamRepository, digest, signal);
+    if (outcome.kind === 'found') return outcome.value;
+    refuseUnlessAbsent(outcome, repository);
+    return undefined;
+  }
+
+  async open(
+    repository: CachedRepository,
+    digest: Digest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      const request = await this.#admit(repository, digest, signal);
+      if (!request) return undefined;
+      if (!request.admission.isStorable || attempt > TRIES) {
+        return this.#passThrough(request, range, signal);
+      }
+      const answer = await this.#openOnce(request, range, signal);
+      if (answer !== 'again') return answer;
+    }
+  }
+
+  async #admit(
+    repository: CachedRepository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobRequest | undefined> {
+    const admitted = await this.#options.verdicts.admit(
+      repository,
+      { kind: 'blob', digest },
+      signal,
+    );
+    if (admitted.kind === 'refused') {
+      refuseUnlessAbsent(admitted.outcome, repository);
+      return undefined;
+    }
+    return { repository, digest, admission: admitted.admission };
+  }
+
+  async #openOnce(
+    request: BlobRequest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | 'again' | undefined> {
+    const { repository, digest, admission } = request;
+    const { local, blobs, fills } = this.#options;
+    if (admission.isHeldServable) {
+      const held = await local.blob(repository.cached, digest, range, signal);
+      if (held) return this.#hit(held);
+    }
+    const running = fills.find(digest);
+    const isOwnFill = running?.repositories.has(repository.cached) ?? false;
+    // The bytes are here through another repository, or on their way: this one's upstream must show that it has them.
+    if (!isOwnFill && (running ?? (await blobs.stat(digest, signal)))) {
+      const proof = await admission.client.headBlob(repository.upstreamRepository, digest, signal);
+      if (proof.kind !== 'found') {
+        refuseUnlessAbsent(proof, repository);
+        return undefined;
+      }
+      if (running) {
+        await this.#options.verdicts.beforeStore(repository, admission, signal);
+        running.repositories.add(repository.cached);
+      }
+      const stored = await this.#linkStored(request, range, signal);
+      if (stored) return this.#hit(stored);
+    }
+    return this.#follow(request, range, signal);
+  }
+
+  /** The stored blob, after linking it into the repository; undefined when it is not stored. */
+  async #linkStored(
+    { repository, digest, admission }: BlobRequest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    const { blobs, members, verdicts } = this.#options;
+    const body = await blobs.open(digest, range, signal);
+    if (!body) return undefined;
+    try {
+      await verdicts.beforeStore(repository, admission, signal);
+      await members.add(repository.cached, 'blob', digest, signal);
+      crashPoint('fill.blob-linked');
+    } catch (error) {
+      // The upstream has said that these bytes are its own: they may be read, whether or not that can be written down.
+      this.#options.log.warn(
+        { operation: 'blob.link', err: error },
+        'the cache could not be written',
+      );
+    }
+    return body;
+  }
+
+  /** Joins the fill of the digest, or begins it. */
+  async #follow(
+    request: BlobRequest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | 'again' | undefined> {
+    const { fills } = this.#options;
+    const joined = fills.find(request.digest);
+    if (joined && !joined.repositories.has(request.repository.cached)) return 'again';
+    const { fill } = joined ?? this.#begin(request);
+    const opening = await waitFor(fill.opened, signal);
+    switch (opening.kind) {
+      case 'held':
+        return 'again';
+      case 'does-not-fit':
+        return this.#passThrough(request, range, signal);
+      case 'failed':
+        refuseUnlessAbsent(opening.outcome, request.repository);
+        return undefined;
+      case 'following': {
+        const { totalBytes } = opening.body;
+        const part = requireRange(range, totalBytes);
+        const stream = opening.body.read(part.offset, part.length);
+        if (!stream) return 'again';
+        // A client that leaves before it reads breaks nothing.
+        addAbortSignal(
+          signal,
+          stream.on('error', () => undefined),
+        );
+        this.#observeFollower(stream, fill, joined ? 'join' : 'miss');
+        return { totalBytes, ...part, stream };
+      }
+    }
+  }
+
+  #begin({ repository, digest, admission }: BlobRequest): RunningFill {
+    const { spool, clock, local, log, lifetime, fills, verdicts, blobs, members } = this.#options;
+    const repositories = new Set([repository.cached]);
+    const fill = new BlobFill(
+      {
+        digest,
+        spool,
+        clock,
+        isHeld: async (signal) => {
+          const { isHeldServable } = await verdicts.admitUnproved(repository, signal);
+          if (!isHeldServable) return false;
+          return (await local.blobStat(repository.cached, digest, signal)) !== undefined;
+        },
+        openUpstream: (fromByte, signal) =>
+          admission.client.openBlob(repository.upstreamRepository, digest, fromByte, signal),
+        store: async (body, totalBytes, signal) => {
+          await verdicts.beforeStore(repository, admission, signal);
+          await blobs.put(digest, body, totalBytes, signal);
+          crashPoint('fill.blob-stored');
+          // The set may grow while it is gone through; a set's iterator comes to what was added.
+          for (const name of repositories) {
+            await members.add(name, 'blob', digest, signal);
+            crashPoint('fill.blob-linked');
+          }
+        },
+        onFault: (error, stage) => {
+          log.warn({ operation: `blob.${stage}`, digest, err: error }, 'a fill failed');
+        },
+      },
+      lifetime,
+    );
+    const running = { fill, repositories };
+    fills.add(digest, running);
+    return running;
+  }
+
+  /** Straight from the upstream, verified on its way, nothing kept. */
+  async #passThrough(
+    { repository, digest, admission }: BlobRequest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | undefined> {
+    const outcome = await admission.client.openBlob(
+      repository.upstreamRepository,
+      digest,
+      0,
+      signal,
+    );
+    if (outcome.kind !== 'found') {
+      refuseUnlessAbsent(outcome, repository);
+      return undefined;
+    }
+    const { body, totalBytes } = outcome.value;
+    let part: ResolvedRange;
+    try {
+      part = requireRange(range, totalBytes);
+    } catch (error) {
+      body.on('error', () => undefined).destroy();
+      throw error;
+    }
+    const stream = passThrough(body, digest, part, signal);
+    this.#observe({
+      kind: 'blob',
+      outcome: 'miss',
+      bytesPulled: totalBytes,
+      bytesPushed: part.length,
+    });
+    return { totalBytes, ...part, stream };
+  }
+
+  #hit(body: BlobBody): BlobBody {
+    this.#observe({ kind: 'blob', outcome: 'hit', bytesPushed: body.length });
+    return body;
+  }
+
+  /** One observation a request, when its stream and, for the one that began it, the fill are over. */
+  #observeFollower(stream: SpoolReader, fill: BlobFill, outcome: 'miss' | 'join'): void {
+    stream.once('close', () => {
+      const observe = (): void => {
+        const bytesPulled = outcome === 'miss' ? fill.receivedBytes : 0;
+        this.#observe({ kind: 'blob', outcome, bytesPulled, bytesPushed: stream.deliveredBytes });
+      };
+      if (outcome === 'miss') void fill.finished.then(observe);
+      else observe();
+    });
+  }
+
+  #observe(observation: ProxyObservation): void {
+    this.#options.observer.proxy(observation);
+  }
+}
+
+function requireRange(range: RangeRequest | undefined, totalBytes: number): ResolvedRange {
+  if (!range) return { offset: 0, length: totalBytes };
+  const resolved = resolveRange(range, totalBytes);
+  if (!resolved) throw new RangeNotSatisfiableError(totalBytes);
+  return resolved;
+}

@@ -1,0 +1,119 @@
+import type { MirrorConfig } from '../../shared/config/config.ts';
+import type { ContentSource } from '../../shared/content/content-source.ts';
+import { LocalContent } from '../../shared/content/local-content.ts';
+import { ManifestStore } from '../../shared/content/manifest-store.ts';
+import { MirrorNames } from '../../shared/content/mirror-names.ts';
+import { Projects } from '../../shared/content/projects.ts';
+import { publishUpstream } from '../../shared/content/upstream-table.ts';
+import { createV2App } from '../../shared/http/create-v2-app.ts';
+import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
+import type { Platform, RoleApp } from '../platform.ts';
+import { BackgroundTasks, within } from './background-tasks.ts';
+import { BlobPull } from './blob-pull.ts';
+import { FillRegistry } from './fill/fill-registry.ts';
+import { Spool } from './fill/spool.ts';
+import { TagFreshness } from './freshness.ts';
+import { ManifestPull } from './manifest-pull.ts';
+import { MirroredContent } from './mirrored-content.ts';
+import { createRefusePush } from './refuse-push.ts';
+import { UpstreamConnections } from './upstream/upstream-connections.ts';
+import { Verdicts } from './verdict.ts';
+
+/** How long running downloads may go on at the end: what they leave unfinished is fetched again. */
+const CLOSE_MS = 3_000;
+
+/**
+ * The mirror: whatever was pushed to this store, and images of upstreams, fetched once and kept. It starts and serves
+ * what it holds without any upstream.
+ */
+export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleApp {
+  const { records, index, clock, shutdown } = platform;
+  const stop = new AbortController();
+  const lifetime = AbortSignal.any([shutdown, stop.signal]);
+  const upstreams = [config.upstream];
+  const connections = new UpstreamConnections({ ...platform, upstreams, lifetime });
+  const background = new BackgroundTasks(platform.log);
+  const fills = new FillRegistry();
+  const spool = new Spool(config.spoolDir, config.spoolMaxBytes);
+  const content = createContent(platform, config, {
+    connections,
+    background,
+    fills,
+    spool,
+    lifetime,
+  });
+  const app = createV2App({
+    ...platform,
+    refuse: createRefusePush(config.pushPublicUrl),
+    handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
+  });
+
+  let withdraw = (): Promise<void> => Promise.resolve();
+  return {
+    app,
+    start: async () => {
+      await openSpool(spool);
+      withdraw = await publishUpstream(records, config.upstream, clock, lifetime);
+    },
+    degraded: () => Promise.resolve(connections.degraded()),
+    close: async () => {
+      await within(Promise.all([fills.idle(), background.idle()]), CLOSE_MS, clock);
+      stop.abort(new Error('the mirror ends'));
+      await Promise.all([fills.idle(), background.idle(), withdraw()]);
+      await connections.close();
+      await spool.close();
+    },
+  };
+}
+
+interface ContentParts {
+  readonly connections: UpstreamConnections;
+  readonly background: BackgroundTasks;
+  readonly fills: FillRegistry;
+  readonly spool: Spool;
+  readonly lifetime: AbortSignal;
+}
+
+function createContent(
+  platform: Platform,
+  config: MirrorConfig,
+  parts: ContentParts,
+): ContentSource {
+  const { records, blobs, index, clock } = platform;
+  const { origins, catalog, tags, members, hints } = index;
+  const manifests = new ManifestStore(blobs, index);
+  const local = new LocalContent(blobs, manifests, index);
+  const names = new MirrorNames({
+    upstreams: [config.upstream],
+    defaultUpstream: config.upstream,
+    projects: new Projects({ projects: index.projects, origins, records, clock }),
+    origins,
+    publicHosts: config.publicHosts,
+    rootProjects: config.localProjects,
+  });
+  const verdicts = new Verdicts({ ...parts, origins, catalog, clock });
+  const freshness = new TagFreshness(hints, clock, config.tagTtlSeconds);
+  const manifestPull = new ManifestPull({
+    ...platform,
+    ...parts,
+    local,
+    manifests,
+    tags,
+    verdicts,
+    freshness,
+  });
+  const blobPull = new BlobPull({ ...platform, ...parts, local, members, verdicts });
+  return new MirroredContent({ names, local, manifests: manifestPull, blobs: blobPull, verdicts });
+}
+
+async function openSpool(spool: Spool): Promise<void> {
+  try {
+    await spool.open();
+  } catch (error) {
+    throw new Error(
+      'the folder for downloads on their way cannot be used: set SPOOL_DIR to a folder that can be written, ' +
+        'on a local disk and with a short path',
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,40 @@
+import { registryError, type RegistryError } from '../../shared/oci/errors.ts';
+import type { CachedRepository } from './cached-repository.ts';
+import type { Failure } from './upstream/outcome.ts';
+
+/** When to come again after a failure that says nothing of it. */
+const RETRY_SECONDS = 5;
+
+/**
+ * Throws what a client is told when nothing held can be served; returns for content that the upstream says is not there.
+ * A denial reads as an unknown name, so that a client goes on to the upstream itself with a login of its own.
+ */
+export function refuseUnlessAbsent(outcome: Failure, repository: CachedRepository): void {
+  if (outcome.kind !== 'not-found') throw refusalOf(outcome, repository);
+}
+
+function refusalOf(
+  outcome: Exclude<Failure, { kind: 'not-found' }>,
+  { upstream, upstreamRepository }: CachedRepository,
+): RegistryError {
+  const name = upstreamRepository;
+  switch (outcome.kind) {
+    case 'denied':
+      return registryError('NAME_UNKNOWN', {
+        message: `${name} cannot be pulled from ${upstream.url} by everybody, so this mirror does not serve it`,
+        detail: { name },
+      });
+    case 'limited':
+      return registryError('UNAVAILABLE', {
+        message: `${upstream.url} limits the requests of this mirror at the moment`,
+        detail: { name },
+        headers: { 'Retry-After': String(outcome.retryAfterSeconds) },
+      });
+    case 'unavailable':
+      return registryError('UNAVAILABLE', {
+        message: `${upstream.url} could not be asked: ${outcome.detail}`,
+        detail: { name },
+        headers: { 'Retry-After': String(RETRY_SECONDS) },
+      });
+  }
+}

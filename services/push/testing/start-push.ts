@@ -1,0 +1,98 @@
+import { OPEN_ACCESS, type AccessPolicy } from '../../../shared/auth/access.ts';
+import type { PushConfig } from '../../../shared/config/config.ts';
+import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
+import { startHttpServer } from '../../../shared/http/start-http-server.ts';
+import {
+  send,
+  type TestAnswer,
+  type TestRequest,
+} from '../../../shared/http/testing/http-client.ts';
+import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
+import { systemClock } from '../../../shared/lifecycle/clock.ts';
+import type { BlobStore } from '../../../shared/storage/blob-store.ts';
+import { FilesystemUploadStore } from '../../../shared/storage/filesystem/filesystem-upload-store.ts';
+import { createPushApp } from '../create-push-app.ts';
+
+export interface TestPush {
+  readonly port: number;
+  readonly store: TempStore;
+  readonly uploads: FilesystemUploadStore;
+  readonly edge: RecordedEdge;
+  send(path: string, options?: TestRequest): Promise<TestAnswer>;
+  close(): Promise<void>;
+}
+
+export interface TestPushOptions {
+  readonly config?: Partial<PushConfig>;
+  readonly access?: AccessPolicy;
+  /** Stands before the real blob store, to misbehave. */
+  readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
+}
+
+/** A push service over a temporary folder, on a free port of the loopback. */
+export async function startPush(options: TestPushOptions = {}): Promise<TestPush> {
+  const store = await createTempStore();
+  const edge = new RecordedEdge();
+  const uploads = new FilesystemUploadStore(store.folder, systemClock);
+  const shutdown = new AbortController();
+  const { log, observer } = edge;
+  const role = createPushApp(
+    {
+      records: store.records,
+      blobs: options.wrapBlobs?.(store.blobs) ?? store.blobs,
+      index: store.index,
+      access: options.access ?? OPEN_ACCESS,
+      clock: systemClock,
+      log,
+      observer,
+      shutdown: shutdown.signal,
+    },
+    uploads,
+    { ...CONFIG, ...options.config },
+  );
+  await role.start();
+  const server = await startHttpServer({
+    app: role.app,
+    host: '127.0.0.1',
+    port: 0,
+    idleTimeoutSeconds: 30,
+    log,
+  });
+  return {
+    port: server.port,
+    store,
+    uploads,
+    edge,
+    send: (path, request) => send(server.port, path, request),
+    close: async () => {
+      await server.close(0);
+      shutdown.abort();
+      await role.close();
+      await store.remove();
+    },
+  };
+}
+
+const CONFIG: PushConfig = {
+  role: 'push',
+  http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
+  storage: { kind: 'filesystem', dataDir: '' },
+  redisUrl: undefined,
+  indexTrustSeconds: 5,
+  pushPublicUrl: undefined,
+  publicHosts: ['localhost:5000'],
+  upstream: {
+    project: 'mirror',
+    url: 'https://registry-1.docker.io',
+    hosts: ['docker.io', 'index.docker.io', 'registry-1.docker.io'],
+    username: undefined,
+    password: undefined,
+  },
+  logLevel: 'info',
+  shutdownGraceSeconds: 1,
+  idleTimeoutSeconds: 30,
+  crashPoint: undefined,
+  isDeleteEnabled: true,
+  manifestReferences: 'require',
+  uploadTtlSeconds: 3600,
+};

@@ -1,0 +1,37 @@
+import type { Log, Observer, RequestObservation } from '../../observability/observer.ts';
+
+export interface LogLine {
+  readonly level: 'info' | 'warn' | 'error' | 'debug';
+  readonly message: string;
+  readonly fields: Record<string, unknown>;
+}
+
+/** A log and an observer that keep what they are told. */
+export class RecordedEdge {
+  readonly lines: LogLine[] = [];
+  readonly requests: RequestObservation[] = [];
+
+  readonly log: Log = {
+    info: (fields, message) => void this.lines.push({ level: 'info', message, fields }),
+    warn: (fields, message) => void this.lines.push({ level: 'warn', message, fields }),
+    error: (fields, message) => void this.lines.push({ level: 'error', message, fields }),
+    debug: (fields, message) => void this.lines.push({ level: 'debug', message, fields }),
+  };
+
+  readonly observer: Observer = {
+    request: (observation) => void this.requests.push(observation),
+    store: () => undefined,
+    redis: () => undefined,
+    proxy: () => undefined,
+    upstreamRequest: () => undefined,
+  };
+}
+
+/** Resolves as soon as the condition holds; fails after ten seconds. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('the condition did not come true');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

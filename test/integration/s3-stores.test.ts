@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+
+import type { S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import type { S3StorageConfig } from '../../shared/config/config.ts';
+import { StorageError } from '../../shared/storage/errors.ts';
+import { multipartFolder } from '../../shared/storage/object-keys.ts';
+import { prepareS3 } from '../../shared/storage/s3/prepare-s3.ts';
+import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
+import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
+import { S3UploadStore } from '../../shared/storage/s3/s3-upload-store.ts';
+import { describeBlobStore } from '../../shared/storage/testing/blob-store-contract.ts';
+import { unending } from '../../shared/storage/testing/contract-support.ts';
+import { describeRecordStore } from '../../shared/storage/testing/record-store-contract.ts';
+import { describeUploadStore } from '../../shared/storage/testing/upload-store-contract.ts';
+import { describeWithTools } from '../support/describe-with-tools.ts';
+import { listKeys, listOpenMultiparts } from '../support/list-bucket.ts';
+import { s3StorageConfig, SMALLEST_PART_BYTES } from '../support/s3-storage-config.ts';
+import { type S3Server, startMinio, startVersitygw } from '../support/start-s3.ts';
+
+const SERVERS = [
+  { name: 'minio', start: startMinio, isFlat: true },
+  { name: 'versitygw', start: startVersitygw, isFlat: false },
+] as const;
+const SIZES = { partBytes: SMALLEST_PART_BYTES };
+
+describe.each(SERVERS)('over $name', ({ name, start, isFlat }) => {
+  describeWithTools([name], `a bucket of ${name}`, () => {
+    let server: S3Server;
+    let client: S3Client;
+    let other: S3Client;
+    beforeAll(async () => {
+      server = await start();
+      client = createS3Client(s3StorageConfig(server));
+      other = createS3Client(s3StorageConfig(server));
+    }, 60_000);
+    afterAll(async () => {
+      client.destroy();
+      other.destroy();
+      await server.stop();
+    });
+    const newConfig = (): S3StorageConfig =>
+      s3StorageConfig(server, { prefix: `stores/${randomUUID()}` });
+    /** Multipart uploads that nobody ended and records of such. */
+    const leftovers = async (config: S3StorageConfig): Promise<string[]> => [
+      ...(await listOpenMultiparts(client, config.bucket, config.prefix)),
+      ...(await listKeys(client, config.bucket, `${config.prefix}/${multipartFolder}/`)),
+    ];
+    const cleanUp = (): Promise<void> => Promise.resolve();
+
+    describeRecordStore('S3RecordStore', () => {
+      const config = newConfig();
+      return Promise.resolve({
+        store: new S3RecordStore(client, config),
+        replica: new S3RecordStore(other, config),
+        isFlat,
+        isCaseSensitive: true,
+        cleanUp,
+      });
+    });
+
+    describeBlobStore(
+      'S3BlobStore',
+      () => {
+        const config = newConfig();
+        return Promise.resolve({
+          store: new S3BlobStore(client, config),
+          replica: new S3BlobStore(other, config),
+          records: new S3RecordStore(client, config),
+          leftovers: () => leftovers(config),
+          cleanUp,
+        });
+      },
+      SIZES,
+    );
+
+    describeUploadStore(
+      'S3UploadStore',
+      () => {
+        const config = newConfig();
+        return Promise.resolve({
+          store: new S3UploadStore(client, config),
+          replica: new S3UploadStore(other, config),
+          blobs: new S3BlobStore(client, config),
+          records: new S3RecordStore(client, config),
+          leftovers: () => leftovers(config),
+          cleanUp,
+        });
+      },
+      SIZES,
+    );
+
+    describe('prepareS3', () => {
+      test('is content with a bucket that is there, with and without a prefix', async () => {
+        await prepareS3(client, newConfig(), unending);
+        await prepareS3(client, s3StorageConfig(server), unending);
+      });
+
+      test('names bucket and endpoint when the bucket is missing, and does not create it', async () => {
+        const config = s3StorageConfig(server, { bucket: `missing-${randomUUID()}` });
+        for (let round = 0; round < 2; round += 1) {
+          const error: unknown = await prepareS3(client, config, unending).catch((e: unknown) => e);
+          expect(error).toBeInstanceOf(StorageError);
+          expect(String(error)).toContain(config.bucket);
+          expect(String(error)).toContain(server.endpoint);
+          expect(String(error)).toContain('does not exist');
+        }
+      });
+
+      test('tells wrong credentials from a missing bucket', async () => {
+        const config = s3StorageConfig(server, {
+          credentials: { accessKeyId: server.accessKeyId, secretAccessKey: 'wrong' },
+        });
+        const stranger = createS3Client(config);
+        const error: unknown = await prepareS3(stranger, config, unending).catch((e: unknown) => e);
+        stranger.destroy();
+        expect(error).toBeInstanceOf(StorageError);
+        expect(String(error)).toContain('cannot be used');
+        expect(String(error)).not.toContain(server.secretAccessKey);
+      });
+    });
+  });
+});

@@ -1,0 +1,339 @@
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import type { FixtureImage } from './oci-fixtures.ts';
+
+/** One request that the upstream or its token service saw. */
+export interface SeenRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly authorization: string | undefined;
+  readonly range: string | undefined;
+  readonly acceptEncoding: string | undefined;
+}
+
+interface StoredManifest {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+}
+
+interface FakeRepository {
+  readonly manifests: Map<string, StoredManifest>;
+  readonly blobs: Map<string, Buffer>;
+}
+
+/** What the upstream does wrong or differently from now on. */
+export interface FakeBehaviour {
+  /** Wants a Bearer token for everything. */
+  wantsToken: boolean;
+  /** Named as realm in the challenge instead of its own token service. */
+  realm: string | undefined;
+  /** Whose tokens may read private repositories. */
+  account: { username: string; password: string } | undefined;
+  /** Repositories that only the account may read. */
+  privateRepositories: Set<string>;
+  tokenLifeSeconds: number | undefined;
+  tokenStatus: number | undefined;
+  /** Answers every request so. */
+  status: { code: number; headers?: Record<string, string>; body?: string } | undefined;
+  /** Sends a web page with 200 for everything. */
+  isGallery: boolean;
+  /** Of a blob's body only so many bytes come before the connection breaks, as often as `times` says. */
+  cutBlob: { atByte: number; times: number } | undefined;
+  /** Turns one bit of every blob and manifest body. */
+  flipsBit: boolean;
+  /** Sent as Docker-Content-Digest whatever the bytes. */
+  digestHeader: string | undefined;
+  /** Blobs are redirected to this origin (the path is kept). */
+  redirectBlobsTo: string | undefined;
+  /** A blob's body stops after so many bytes until the promise resolves. */
+  pauseBlob: { atByte: number; until: Promise<void> } | undefined;
+  /** Does not answer before the promise resolves. */
+  hold: Promise<void> | undefined;
+}
+
+export interface FakeUpstream {
+  readonly url: string;
+  readonly behaviour: FakeBehaviour;
+  readonly seen: readonly SeenRequest[];
+  /** How often `GET /v2/…` (no query) came. */
+  count(method: string, path: string): number;
+  forget(): void;
+  addImage(repository: string, tag: string, image: FixtureImage): void;
+  addBlob(repository: string, digest: string, bytes: Buffer): void;
+  removeTag(repository: string, tag: string): void;
+  /** Refuses connections. */
+  goDown(): Promise<void>;
+  comeBack(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A registry to read from that misbehaves on demand. */
+export async function startFakeUpstream(): Promise<FakeUpstream> {
+  const upstream = new ScriptedUpstream();
+  await upstream.comeBack();
+  return upstream;
+}
+
+class ScriptedUpstream implements FakeUpstream {
+  readonly behaviour: FakeBehaviour = {
+    wantsToken: false,
+    realm: undefined,
+    account: undefined,
+    privateRepositories: new Set(),
+    tokenLifeSeconds: 300,
+    tokenStatus: undefined,
+    status: undefined,
+    isGallery: false,
+    cutBlob: undefined,
+    flipsBit: false,
+    digestHeader: undefined,
+    redirectBlobsTo: undefined,
+    pauseBlob: undefined,
+    hold: undefined,
+  };
+  readonly seen: SeenRequest[] = [];
+  readonly #repositories = new Map<string, FakeRepository>();
+  #server: Server | undefined;
+  #port = 0;
+  #issued = 0;
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  count(method: string, path: string): number {
+    return this.seen.filter((request) => request.method === method && request.path === path).length;
+  }
+
+  forget(): void {
+    this.seen.length = 0;
+  }
+
+  addImage(repository: string, tag: string, image: FixtureImage): void {
+    const { manifests } = this.#repository(repository);
+    const { bytes, mediaType, digest } = image.manifest;
+    manifests.set(digest, { bytes, mediaType });
+    manifests.set(tag, { bytes, mediaType });
+    for (const blob of image.blobs) this.addBlob(repository, blob.digest, blob.bytes);
+  }
+
+  addBlob(repository: string, digest: string, bytes: Buffer): void {
+    this.#repository(repository).blobs.set(digest, bytes);
+  }
+
+  removeTag(repository: string, tag: string): void {
+    this.#repository(repository).manifests.delete(tag);
+  }
+
+  async goDown(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (!server) return;
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  }
+
+  async comeBack(): Promise<void> {
+    const server = createServer((request, response) => {
+      this.#serve(request, response).catch(() => response.destroy());
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.#port, '127.0.0.1', resolve);
+    });
+    this.#port = (server.address() as AddressInfo).port;
+    this.#server = server;
+  }
+
+  stop(): Promise<void> {
+    return this.goDown();
+  }
+
+  #repository(name: string): FakeRepository {
+    let repository = this.#repositories.get(name);
+    if (!repository) {
+      repository = { manifests: new Map(), blobs: new Map() };
+      this.#repositories.set(name, repository);
+    }
+    return repository;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { pathname, searchParams } = new URL(request.url ?? '/', this.url);
+    const seen: SeenRequest = {
+      method: request.method ?? '',
+      path: pathname,
+      query: searchParams,
+      authorization: request.headers.authorization,
+      range: request.headers.range,
+      acceptEncoding: request.headers['accept-encoding']?.toString(),
+    };
+    this.seen.push(seen);
+    const { behaviour } = this;
+    await behaviour.hold;
+    if (behaviour.status) {
+      const { code, headers = {}, body = '' } = behaviour.status;
+      response.writeHead(code, headers).end(body);
+    } else if (behaviour.isGallery) {
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<h1>Cats</h1>');
+    } else if (pathname === '/token') {
+      this.#issueToken(seen, response);
+    } else if (this.#isAllowed(seen, response)) {
+      await this.#serveContent(seen, response);
+    }
+  }
+
+  #issueToken({ authorization, query }: SeenRequest, response: ServerResponse): void {
+    const { account, tokenStatus, tokenLifeSeconds } = this.behaviour;
+    const isAccount =
+      account !== undefined &&
+      authorization === `Basic ${btoa(`${account.username}:${account.password}`)}`;
+    if (tokenStatus !== undefined) sendError(response, tokenStatus, 'DENIED');
+    else if (authorization !== undefined && !isAccount) sendError(response, 401, 'UNAUTHORIZED');
+    else {
+      this.#issued += 1;
+      const who = isAccount ? 'account' : 'anybody';
+      const token = `${who}/${query.get('scope') ?? ''}/${this.#issued}`;
+      sendJson(response, 200, { token, expires_in: tokenLifeSeconds });
+    }
+  }
+
+  #isAllowed({ path, authorization }: SeenRequest, response: ServerResponse): boolean {
+    const { wantsToken, privateRepositories, realm } = this.behaviour;
+    if (!wantsToken) return true;
+    const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags)\//.exec(path)?.[1] ?? '';
+    const scope = `repository:${repository}:pull`;
+    const who = privateRepositories.has(repository) ? ['account'] : ['account', 'anybody'];
+    if (who.some((name) => authorization?.startsWith(`Bearer ${name}/${scope}/`))) return true;
+    const challenge = `Bearer realm="${realm ?? `${this.url}/token`}",service="fake",scope="${scope}"`;
+    sendError(response, 401, 'UNAUTHORIZED', { 'www-authenticate': challenge });
+    return false;
+  }
+
+  async #serveContent(request: SeenRequest, response: ServerResponse): Promise<void> {
+    const match = /^\/v2\/(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.path);
+    const [, name = '', kind, reference = ''] = match ?? [];
+    const repository = this.#repositories.get(name);
+    if (request.path === '/v2/') {
+      sendJson(response, 200, {});
+    } else if (kind === 'manifests') {
+      this.#serveManifest(request, response, repository?.manifests.get(reference));
+    } else if (kind === 'blobs') {
+      await this.#serveBlob(request, response, repository?.blobs.get(reference));
+    } else if (kind === 'tags' && repository) {
+      const tags = [...repository.manifests.keys()].filter((key) => !key.includes(':'));
+      sendJson(response, 200, { name, tags });
+    } else {
+      sendError(response, 404, 'NAME_UNKNOWN');
+    }
+  }
+
+  #serveManifest(
+    { method }: SeenRequest,
+    response: ServerResponse,
+    manifest: StoredManifest | undefined,
+  ): void {
+    if (!manifest) {
+      sendError(response, 404, 'MANIFEST_UNKNOWN');
+      return;
+    }
+    const digest = `sha256:${createHash('sha256').update(manifest.bytes).digest('hex')}`;
+    const body = this.#damaged(manifest.bytes);
+    response.writeHead(200, {
+      'content-type': manifest.mediaType,
+      'content-length': body.length,
+      'docker-content-digest': this.behaviour.digestHeader ?? digest,
+    });
+    response.end(method === 'HEAD' ? undefined : body);
+  }
+
+  async #serveBlob(
+    { method, path, range }: SeenRequest,
+    response: ServerResponse,
+    bytes: Buffer | undefined,
+  ): Promise<void> {
+    if (!bytes) {
+      sendError(response, 404, 'BLOB_UNKNOWN');
+      return;
+    }
+    const { redirectBlobsTo } = this.behaviour;
+    if (redirectBlobsTo !== undefined) {
+      response.writeHead(307, { location: `${redirectBlobsTo}${path}?signature=x` }).end();
+      return;
+    }
+    const [first = 0, last = bytes.length - 1] = (/^bytes=(\d+)-(\d+)?$/.exec(range ?? '') ?? [])
+      .slice(1)
+      .map((digits) => (digits === undefined ? bytes.length - 1 : Number(digits)));
+    const body = this.#damaged(bytes).subarray(first, last + 1);
+    response.writeHead(range === undefined ? 200 : 206, {
+      'content-type': 'application/octet-stream',
+      'content-length': body.length,
+      ...(range !== undefined && { 'content-range': `bytes ${first}-${last}/${bytes.length}` }),
+    });
+    if (method === 'HEAD') response.end();
+    else await this.#sendBlob(response, body, first);
+  }
+
+  async #sendBlob(response: ServerResponse, body: Buffer, first: number): Promise<void> {
+    const { cutBlob, pauseBlob } = this.behaviour;
+    if (cutBlob && cutBlob.times > 0) {
+      cutBlob.times -= 1;
+      response.flushHeaders();
+      await write(response, body.subarray(0, Math.max(cutBlob.atByte - first, 0)));
+      response.destroy();
+      return;
+    }
+    if (pauseBlob) {
+      await write(response, body.subarray(0, Math.max(pauseBlob.atByte - first, 0)));
+      await pauseBlob.until;
+      response.end(body.subarray(Math.max(pauseBlob.atByte - first, 0)));
+      return;
+    }
+    response.end(body);
+  }
+
+  #damaged(bytes: Buffer): Buffer {
+    if (!this.behaviour.flipsBit) return bytes;
+    const copy = Buffer.from(bytes);
+    copy.writeUInt8(copy.readUInt8(copy.length >> 1) ^ 1, copy.length >> 1);
+    return copy;
+  }
+}
+
+function write(response: ServerResponse, bytes: Buffer): Promise<void> {
+  if (bytes.length === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    response.write(bytes, () => resolve());
+  });
+}
+
+function sendJson(
+  response: ServerResponse,
+  status: number,
+  value: unknown,
+  headers: Record<string, string> = {},
+): void {
+  const body = JSON.stringify(value);
+  response
+    .writeHead(status, {
+      'content-type': 'application/json',
+      'content-length': body.length,
+      ...headers,
+    })
+    .end(body);
+}
+
+function sendError(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  headers: Record<string, string> = {},
+): void {
+  sendJson(response, status, { errors: [{ code, message: code.toLowerCase() }] }, headers);
+}

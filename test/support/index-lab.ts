@@ -1,0 +1,125 @@
+import { Redis } from 'ioredis';
+
+import type { RegistryIndex } from '../../shared/index/ports.ts';
+import { createRedisIndex, type RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
+import type { IndexTiming } from '../../shared/index/redis/index-timing.ts';
+import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
+import { systemClock } from '../../shared/lifecycle/clock.ts';
+import type { Log, Observer } from '../../shared/observability/observer.ts';
+import { FilesystemRecordStore } from '../../shared/storage/filesystem/filesystem-record-store.ts';
+import type { RecordStore } from '../../shared/storage/record-store.ts';
+import { startRedis, type RedisServer } from './start-redis.ts';
+import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
+import { waitFor } from './wait-for.ts';
+
+export interface LabOptions {
+  readonly timing?: Partial<IndexTiming>;
+  readonly redisArgs?: readonly string[];
+}
+
+export interface ReplicaOptions {
+  /** Another way to Redis, or no Redis at all. */
+  readonly url?: string;
+  /** Another way to the store. */
+  readonly records?: RecordStore;
+  readonly timing?: Partial<IndexTiming>;
+}
+
+/** One line of the log. */
+export interface LogLine {
+  readonly level: 'info' | 'warn' | 'error' | 'debug';
+  readonly fields: Record<string, unknown>;
+  readonly message: string;
+}
+
+/** Several replicas of the index over one store of files and one Redis of their own. */
+export interface IndexLab {
+  readonly folder: string;
+  readonly records: RecordStore;
+  readonly redis: RedisServer;
+  /** What the store alone answers. */
+  readonly truth: RegistryIndex;
+  readonly log: readonly LogLine[];
+  /** Operations of Redis that replicas reported, in order. */
+  readonly operations: readonly string[];
+  replica(options?: ReplicaOptions): Promise<RedisIndex>;
+  /** Resolves when the replica sends commands to Redis. */
+  reachable(replica: RedisIndex): Promise<void>;
+  /** A client beside the replicas, to look at what stands in Redis. */
+  client(): Redis;
+  close(): Promise<void>;
+}
+
+export const TRUST_SECONDS = 0.5;
+
+/** Idempotent `close`; the Redis is always a process of the lab, which tests may stop, hang and flush. */
+export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab> {
+  const folder = makeTempFolder('index');
+  const records = new FilesystemRecordStore(folder);
+  const redis = await startRedis({ own: true, args: options.redisArgs ?? [] });
+  const shutdown = new AbortController();
+  const log: LogLine[] = [];
+  const operations: string[] = [];
+  const clients: Redis[] = [];
+  const replicas: RedisIndex[] = [];
+  let isClosed = false;
+  return {
+    folder,
+    records,
+    redis,
+    truth: createStoreIndex(records, systemClock),
+    log,
+    operations,
+    replica: async ({ url, records: way = records, timing } = {}) => {
+      const replica = await createRedisIndex({
+        url: url ?? redis.url,
+        inner: createStoreIndex(way, systemClock),
+        records: way,
+        clock: systemClock,
+        log: collectingLog(log),
+        observer: collectingObserver(operations),
+        trustSeconds: TRUST_SECONDS,
+        shutdown: shutdown.signal,
+        timing: { ...options.timing, ...timing },
+      });
+      replicas.push(replica);
+      return replica;
+    },
+    reachable: async (replica) => {
+      await waitFor(() => replica.isReachable(), { what: 'Redis to be reachable', everyMs: 10 });
+    },
+    client: () => {
+      const client = new Redis(redis.url, { maxRetriesPerRequest: 1 });
+      clients.push(client);
+      return client;
+    },
+    close: async () => {
+      if (isClosed) return;
+      isClosed = true;
+      await Promise.all(replicas.map((replica) => replica.close()));
+      for (const client of clients) client.disconnect();
+      await redis.stop();
+      await removeTempFolder(folder);
+    },
+  };
+}
+
+function collectingLog(lines: LogLine[]): Log {
+  const at =
+    (level: LogLine['level']) =>
+    (fields: Record<string, unknown>, message: string): void => {
+      lines.push({ level, fields, message });
+    };
+  return { info: at('info'), warn: at('warn'), error: at('error'), debug: at('debug') };
+}
+
+function collectingObserver(operations: string[]): Observer {
+  const ignore = (): void => undefined;
+  return {
+    request: ignore,
+    store: ignore,
+    redis: (operation) => void operations.push(operation),
+    proxy: ignore,
+    upstreamRequest: ignore,
+  };
+}
