@@ -75,7 +75,9 @@ async function serve(config: LoadedConfig, options: ServeOptions): Promise<numbe
   const opened: Opened = { stores, ops: [], roles: [] };
   let code = 0;
   try {
-    await start(config, options, opened);
+    // A start that cannot be stopped midway is left behind: the process ends.
+    await Promise.race([start(config, options, opened), aborted(signal)]);
+    signal.throwIfAborted();
     const [push, mirror] = opened.roles;
     if (push && mirror) host.print(banner(VERSION, push, mirror));
     await aborted(signal);

@@ -1,11 +1,6 @@
 import type { ConfigProblem } from '../shared/config/environment.ts';
 import { withoutSecrets } from '../shared/observability/logger.ts';
 
-/** A reason not to start that a person can act on: told as it is, in one line, without a stack. */
-export class StartProblem extends Error {
-  override readonly name = 'StartProblem';
-}
-
 /** Everything that is wrong with the configuration, one line each. */
 export function describeConfigProblems(problems: readonly ConfigProblem[]): string {
   const count = problems.length === 1 ? 'is a problem' : `are ${problems.length} problems`;
@@ -48,8 +43,8 @@ export function listenProblem(
 ): unknown {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   const hostReason = HOST_REASONS[code];
-  if (hostReason !== undefined) return new StartProblem(`HTTP_HOST ${host} ${hostReason}`);
+  if (hostReason !== undefined) return new Error(`HTTP_HOST ${host} ${hostReason}`);
   const reason = LISTEN_REASONS[code];
   if (reason === undefined) return error;
-  return new StartProblem(`port ${port} on ${host} ${reason}; set ${variable} to another port`);
+  return new Error(`port ${port} on ${host} ${reason}; set ${variable} to another port`);
 }

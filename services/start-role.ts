@@ -68,8 +68,15 @@ async function listen(
   try {
     return await startHttpServer({ app, host, port, tls, idleTimeoutSeconds, log });
   } catch (error) {
-    throw listenProblem(error, host, port, portVariable(mode, config));
+    throw listenProblem(tls ? tlsProblem(error) : error, host, port, portVariable(mode, config));
   }
+}
+
+/** OpenSSL's refusals do not say what they are about. */
+function tlsProblem(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code?.startsWith('ERR_OSSL') !== true) return error;
+  return new Error('HTTP_TLS_CERTIFICATE and HTTP_TLS_KEY cannot be used', { cause: error });
 }
 
 /** Which variable a person sets to move a role to another port. */

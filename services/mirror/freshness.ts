@@ -17,7 +17,7 @@ import type { Failure } from './upstream/outcome.ts';
 export type TagDecision = 'serve-stale' | 'drop' | 'not-found' | 'name-unknown' | 'unavailable';
 
 /** Upstream outcome x held: the whole policy. */
-export const TAG_DECISIONS: Readonly<
+const TAG_DECISIONS: Readonly<
   Record<Failure['kind'], { readonly held: TagDecision; readonly unheld: TagDecision }>
 > = {
   'not-found': { held: 'drop', unheld: 'not-found' },

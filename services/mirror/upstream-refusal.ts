@@ -26,13 +26,13 @@ function refusalOf(
       });
     case 'limited':
       return registryError('UNAVAILABLE', {
-        message: `${upstream.url} limits the requests of this mirror at the moment`,
+        message: `${name} is not cached here, and ${upstream.url} limits this mirror's requests at the moment`,
         detail: { name },
         headers: { 'Retry-After': String(outcome.retryAfterSeconds) },
       });
     case 'unavailable':
       return registryError('UNAVAILABLE', {
-        message: `${upstream.url} could not be asked: ${outcome.detail}`,
+        message: `${name} is not cached here, and its upstream could not be asked: ${outcome.detail}`,
         detail: { name },
         headers: { 'Retry-After': String(RETRY_SECONDS) },
       });

@@ -13,7 +13,7 @@ import type { UpstreamClient } from './upstream/upstream-client.ts';
 import type { UpstreamConnections } from './upstream/upstream-connections.ts';
 
 /** How long a proof that anybody may pull holds. After that it is proved again, in the background. */
-export const PROOF_TTL_MS = 24 * 60 * 60 * 1000;
+const PROOF_TTL_MS = 24 * 60 * 60 * 1000;
 /** A proof is not tried more often, and two denials count as two only when they are this far apart. */
 const PROOF_INTERVAL_MS = 60_000;
 /** How old this process's copy of a marker may be. */

@@ -1,7 +1,8 @@
-import { Readable } from 'node:stream';
+import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
@@ -232,8 +233,12 @@ describe('uploads', () => {
   test('a client that leaves mid-body keeps its session and is no error', async () => {
     const location = await openUpload('up/gone');
     const socket = connect({ host: '127.0.0.1', port: push.port });
-    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc`);
-    await until(() => push.edge.lines.length >= 0 && socket.bytesWritten > 0);
+    socket.write(
+      `PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n`,
+    );
+    const [leave] = (await once(socket, 'data')) as [Buffer];
+    expect(leave.toString()).toMatch(/^HTTP\/1.1 100 /);
+    socket.write('abc');
     const before = push.edge.requests.length;
     socket.destroy();
     await until(() => push.edge.requests.slice(before).some(({ isClientGone }) => isClientGone));
@@ -421,18 +426,20 @@ describe('listings', () => {
     const all = await push.send('/v2/list/tags/tags/list');
     const sorted = ['a', 'a-b', 'a.b', 'a_b', 'aa'];
     expect(jsonOf(all)).toEqual({ name: 'list/tags', tags: sorted });
-    expect(all.headers.link).toBeUndefined();
+    expect(all.headers['link']).toBeUndefined();
     const seen: string[] = [];
     let path: string | undefined = '/v2/list/tags/tags/list?n=2';
     while (path !== undefined) {
       const page = await push.send(path);
       seen.push(...(jsonOf(page) as { tags: string[] }).tags);
-      path = /^<([^>]+)>; rel="next"$/.exec((page.headers.link as string | undefined) ?? '')?.[1];
+      path = /^<([^>]+)>; rel="next"$/.exec(
+        (page.headers['link'] as string | undefined) ?? '',
+      )?.[1];
     }
     expect(seen).toEqual(sorted);
     const none = await push.send('/v2/list/tags/tags/list?n=0');
     expect(jsonOf(none)).toEqual({ name: 'list/tags', tags: [] });
-    expect(none.headers.link).toBeUndefined();
+    expect(none.headers['link']).toBeUndefined();
     expect((await push.send('/v2/list/tags/tags/list?n=-1')).status).toBe(400);
   });
 
@@ -446,7 +453,7 @@ describe('listings', () => {
     await pushImage('list/catalog', 'v1');
     const answer = await push.send('/v2/_catalog?n=1&last=list/catalo');
     expect(jsonOf(answer)).toEqual({ repositories: ['list/catalog'] });
-    expect(answer.headers.link).toContain('rel="next"');
+    expect(answer.headers['link']).toContain('rel="next"');
   });
 
   test('referrers are listed and filtered by artifact type, and none is an empty index', async () => {

@@ -31,7 +31,7 @@ export function createPushApp(
     records,
     clock,
   });
-  const names = new PushNames(projects, upstreams, { isDottedReserved: true });
+  const names = new PushNames(projects, upstreams, config);
   const manifests = new ManifestStore(blobs, index);
   const local = new LocalContent(blobs, manifests, index);
   const { publicHosts } = config;

@@ -1,5 +1,5 @@
 /** The parsed configuration: a value, made once by loadConfig and handed to constructors. Units are in the names. */
-export interface FilesystemStorageConfig {
+interface FilesystemStorageConfig {
   readonly kind: 'filesystem';
   readonly dataDir: string;
 }
@@ -23,14 +23,14 @@ export interface S3StorageConfig {
 
 export type StorageConfig = FilesystemStorageConfig | S3StorageConfig;
 
-export interface HttpConfig {
+interface HttpConfig {
   readonly host: string;
   readonly port: number;
   readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined;
   readonly metricsPort: number;
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface CommonConfig {
   readonly http: HttpConfig;
@@ -65,6 +65,8 @@ export interface UpstreamConfig {
 export interface PushConfig extends CommonConfig {
   readonly role: 'push';
   readonly isDeleteEnabled: boolean;
+  /** New projects may not have a dot in their name. */
+  readonly isDottedReserved: boolean;
   readonly manifestReferences: 'require' | 'allow-missing';
   /** Upload sessions older than this are removed. */
   readonly uploadTtlSeconds: number;

@@ -99,6 +99,7 @@ function createPush(values: Values, common: CommonConfig, ports: Ports): PushCon
     role: 'push',
     http: { ...common.http, ...ports },
     isDeleteEnabled: values.DELETE_ENABLED,
+    isDottedReserved: values.RESERVE_DOTTED,
     manifestReferences: values.MANIFEST_REFERENCES,
     uploadTtlSeconds: values.UPLOAD_TTL_SECONDS,
   };

@@ -19,7 +19,7 @@ const SERVICE_LINK_VALUE = /^(?:tcp|udp|sctp):\/\//;
  * True for what Kubernetes sets in every container for each Service in its namespace: a Service named `push` makes
  * `PUSH_PORT=tcp://10.0.0.1:5000`, which was never meant for this program.
  */
-export function isServiceLink(name: string, value: string): boolean {
+function isServiceLink(name: string, value: string): boolean {
   return SERVICE_LINK_NAME.test(name) || (name.endsWith('_PORT') && SERVICE_LINK_VALUE.test(value));
 }
 

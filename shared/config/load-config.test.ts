@@ -50,6 +50,7 @@ describe('loadConfig without any variable', () => {
       pushPublicUrl: undefined,
       publicHosts: [],
       isDeleteEnabled: true,
+      isDottedReserved: true,
       manifestReferences: 'require',
       uploadTtlSeconds: 604_800,
       logLevel: 'info',
@@ -335,6 +336,28 @@ describe('problems', () => {
       problem.includes('cannot be read') ? 'unreadable' : problem,
     );
     expect(told).toContain(expected);
+  });
+
+  test.each<[Mode, Environment, string]>([
+    ['serve', { HTTP_PORT: '9090' }, 'METRICS_PORT and HTTP_PORT are both 9090; they must differ'],
+    [
+      'embedded',
+      { MIRROR_PORT: '5000' },
+      'MIRROR_PORT and PUSH_PORT are both 5000; they must differ',
+    ],
+    [
+      'embedded',
+      { METRICS_PORT: '5000' },
+      'METRICS_PORT and PUSH_PORT are both 5000; they must differ',
+    ],
+  ])('tell of one port for two servers (%s, %j)', (mode, env, expected) => {
+    expect(problems(env, mode)).toContain(expected);
+  });
+
+  test('are not made by ports that the system chooses', () => {
+    expect(problems({ PUSH_PORT: '0', MIRROR_PORT: '0', METRICS_PORT: '0' }, 'embedded')).toEqual(
+      [],
+    );
   });
 
   test('are all told at once, by name', () => {

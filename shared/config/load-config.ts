@@ -51,10 +51,12 @@ export function loadConfig(environment: Environment, options: LoadConfigOptions)
     ...misspeltNames(env.keys()),
     ...uselessWarnings(read, mode),
   ];
+  const roles = createRoles(read.values, mode);
+  problems.push(...portProblems(roles, mode));
   if (problems.length > 0) return { isValid: false, problems, warnings };
   return {
     isValid: true,
-    config: deepFreeze({ mode, roles: createRoles(read.values, mode) }),
+    config: deepFreeze({ mode, roles }),
     warnings,
   };
 }
@@ -93,6 +95,30 @@ function combinationProblems(
       variable: 'UPSTREAM_URL',
       message: 'names this registry itself (PUBLIC_HOSTS, PUSH_PUBLIC_URL)',
     });
+  }
+  return problems;
+}
+
+/** Two servers of one process on one port: the system would blame "another program". */
+function portProblems(roles: readonly Config[], mode: Mode): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const users = new Map<number, string>();
+  const claim = (port: number, variable: string): void => {
+    const other = users.get(port);
+    if (other !== undefined) {
+      problems.push({ variable, message: `and ${other} are both ${port}; they must differ` });
+    } else if (port !== 0) {
+      users.set(port, variable);
+    }
+  };
+  for (const { role, http } of roles) {
+    claim(http.port, mode === 'serve' ? 'HTTP_PORT' : `${role.toUpperCase()}_PORT`);
+  }
+  for (const { role, http } of roles) {
+    claim(
+      http.metricsPort,
+      role === 'mirror' && mode === 'embedded' ? 'METRICS_PORT + 1' : 'METRICS_PORT',
+    );
   }
   return problems;
 }

@@ -73,7 +73,7 @@ function nearestName(name: string): { name: string; distance: number } {
 }
 
 /** Insertions, deletions and replacements that turn one word into the other (Levenshtein). */
-export function editDistance(from: string, to: string): number {
+function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let i = 1; i <= from.length; i += 1) {
     const next = [i];

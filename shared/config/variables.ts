@@ -38,7 +38,7 @@ export interface Variable {
   readonly isSecret?: true;
 }
 
-export const VARIABLES = {
+const VARIABLES = {
   RUN_AS_MIRROR: {
     reader: 'both',
     description:
@@ -240,6 +240,13 @@ export const VARIABLES = {
     schema: strictBoolean,
     fallback: 'true',
   },
+  RESERVE_DOTTED: {
+    reader: 'push',
+    description:
+      'Whether names whose first segment has a dot, like a registry host, are refused for new projects.',
+    schema: strictBoolean,
+    fallback: 'true',
+  },
   MANIFEST_REFERENCES: {
     reader: 'push',
     description:
@@ -278,9 +285,6 @@ export const VARIABLE_NAMES = Object.keys(VARIABLES) as VariableName[];
 
 /** The table's rows without their exact types, for code that walks over all of them. */
 export const variable = (name: VariableName): Variable => VARIABLES[name];
-
-export const isVariableName = (name: string): name is VariableName =>
-  Object.hasOwn(VARIABLES, name);
 
 type Parsed<Row extends Variable> = z.output<Row['schema']>;
 

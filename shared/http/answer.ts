@@ -12,6 +12,13 @@ export interface Answer {
   readonly body?: Buffer | string;
 }
 
+/** Answers written to their last byte whose connection is only kept open to be drained. */
+const draining = new WeakSet<ServerResponse>();
+
+/** True when the client was given the whole answer, whatever became of the connection afterwards. */
+export const isAnswered = (response: ServerResponse): boolean =>
+  response.writableFinished || draining.has(response);
+
 /**
  * Sends a small answer whole, with its exact length. When the request's body was not read to its end the connection
  * is closed afterwards, but not before the client had the time to notice the answer: a connection closed with unread
@@ -38,6 +45,7 @@ export async function sendAnswer(
   }
   if (isBodyless || body.length === 0) response.flushHeaders();
   else response.write(body);
+  draining.add(response);
   await drain(request);
   response.end();
 }

@@ -11,7 +11,7 @@ import {
   type V2Operation,
   type V2Request,
 } from '../oci/v2-path.ts';
-import { sendAnswer } from './answer.ts';
+import { isAnswered, sendAnswer } from './answer.ts';
 import { renderError, sendError } from './error-renderer.ts';
 import { HEADERS } from './headers.ts';
 import { RequestLog, type RequestFacts, type RequestLogOptions } from './request-log.ts';
@@ -146,7 +146,7 @@ function watchClient(
   // A write that comes after the client has left is reported here; that it has left is told by the signal.
   response.on('error', () => undefined);
   response.once('close', () => {
-    const isClientGone = !response.writableFinished && !response.errored && !isOurDoing;
+    const isClientGone = !isAnswered(response) && !response.errored && !isOurDoing;
     end({
       status: response.statusCode,
       bytesOut: socket.bytesWritten - bytesBefore,

@@ -42,18 +42,20 @@ function watch(): { seen: [string, number, boolean][]; observer: Observer; clock
   };
 }
 
-/** A store whose every method answers the same. */
-const answering = <T>(answer: () => Promise<unknown>): T =>
-  new Proxy({}, { get: () => answer }) as T;
+/** Every store at once; each method answers the same. */
+const answering = (
+  answer: () => Promise<unknown>,
+): RecordStore & BlobStore & UploadStore & UploadReaper =>
+  new Proxy({}, { get: () => answer }) as RecordStore & BlobStore & UploadStore & UploadReaper;
 
 async function callAll(
   answer: () => Promise<unknown>,
   given = signal,
 ): Promise<{ seen: [string, number, boolean][]; results: PromiseSettledResult<unknown>[] }> {
   const { seen, observer, clock } = watch();
-  const records = timedRecordStore(answering<RecordStore>(answer), observer, clock);
-  const blobs = timedBlobStore(answering<BlobStore>(answer), observer, clock);
-  const uploads = timedUploadStore(answering<UploadStore & UploadReaper>(answer), observer, clock);
+  const records = timedRecordStore(answering(answer), observer, clock);
+  const blobs = timedBlobStore(answering(answer), observer, clock);
+  const uploads = timedUploadStore(answering(answer), observer, clock);
   const bytes = Buffer.from('x');
   const calls = [
     () => records.get('k', given),

@@ -83,12 +83,12 @@ describe('parseManifest', () => {
 
   test('takes the type from the body, or from its fields, when none is announced', () => {
     expect(parse(image).mediaType).toBe(MEDIA_TYPES.ociManifest);
-    const { mediaType: _, ...untyped } = index;
+    const untyped = { ...index, mediaType: undefined };
     expect(parse(untyped).mediaType).toBe(MEDIA_TYPES.ociIndex);
   });
 
   test('takes the announced type when the body names none', () => {
-    const { mediaType: _, ...untyped } = image;
+    const untyped = { ...image, mediaType: undefined };
     expect(parse(untyped, MEDIA_TYPES.dockerManifest).mediaType).toBe(MEDIA_TYPES.dockerManifest);
   });
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { requireTool } from '../support/find-tool.ts';
 import { makeImage, makeIndex } from '../support/oci-fixtures.ts';
+import { OwnedServers } from '../support/owned-servers.ts';
 import { pushImage, pushIndex } from '../support/registry-client.ts';
 import { startTwinport } from '../support/registry-process.ts';
 import type { TwinportProcess } from '../support/registry-process.ts';
@@ -19,34 +20,33 @@ const image = makeImage({ layerBytes: [200_000, 10] });
 const index = makeIndex(['amd64', 'arm64']);
 
 /** The registry from which the clients bring images, and at the same time the mirror's upstream. */
+const servers = new OwnedServers();
 let upstream: UpstreamRegistry;
 let push: TwinportProcess;
 let mirror: TwinportProcess;
 let source: string;
 
 async function startServers(): Promise<void> {
-  upstream = await startUpstream();
+  upstream = await servers.own(startUpstream());
   source = new URL(upstream.directUrl).host;
   const storage = { dataDir: makeTempFolder('data') };
-  push = await startTwinport({ role: 'push', storage, upstreamUrl: upstream.url });
-  mirror = await startTwinport({
-    role: 'mirror',
-    storage,
-    upstreamUrl: upstream.url,
-    env: { PUSH_PUBLIC_URL: push.url },
-  });
+  push = await servers.own(startTwinport({ role: 'push', storage, upstreamUrl: upstream.url }));
+  mirror = await servers.own(
+    startTwinport({
+      role: 'mirror',
+      storage,
+      upstreamUrl: upstream.url,
+      env: { PUSH_PUBLIC_URL: push.url },
+    }),
+  );
   await pushImage(upstream.directUrl, 'source/image', '1', image);
   await pushIndex(upstream.directUrl, 'source/index', '1', index);
-}
-
-async function stopServers(): Promise<void> {
-  await Promise.all([mirror.stop(), push.stop(), upstream.stop()]);
 }
 
 describeWithTools(['crane', 'registry'], 'crane', () => {
   const { attempt, run } = client('crane');
   beforeAll(startServers);
-  afterAll(stopServers);
+  afterAll(() => servers.stopAll());
 
   test('copies an image in; both roles serve it whole', async () => {
     await run('copy', `${source}/source/image:1`, `${push.host}/crane/image:1`);
@@ -118,7 +118,7 @@ describeWithTools(['skopeo', 'registry'], 'skopeo', () => {
   const digestAt = (name: string): Promise<string> =>
     run('inspect', '--tls-verify=false', '--format', '{{.Digest}}', name);
   beforeAll(startServers);
-  afterAll(stopServers);
+  afterAll(() => servers.stopAll());
 
   test('copies an image in; both roles serve it', async () => {
     await copy(`docker://${source}/source/image:1`, `docker://${push.host}/skopeo/image:1`);

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { makeImage, makeIndex } from '../support/oci-fixtures.ts';
+import { OwnedServers } from '../support/owned-servers.ts';
 import { pushImage, pushIndex } from '../support/registry-client.ts';
 import { startTwinport } from '../support/registry-process.ts';
 import type { TwinportProcess } from '../support/registry-process.ts';
@@ -18,32 +19,34 @@ import { makeTempFolder } from '../support/temp-folder.ts';
 
 describeWithTools(['dockerd', 'docker', 'registry'], 'a docker daemon', () => {
   const dataDir = makeTempFolder('data');
+  const servers = new OwnedServers();
   let upstream: UpstreamRegistry;
   let push: TwinportProcess;
   let mirror: TwinportProcess;
 
   beforeAll(async () => {
-    upstream = await startUpstream();
+    upstream = await servers.own(startUpstream());
     const common = { storage: { dataDir }, upstreamUrl: upstream.url } as const;
-    push = await startTwinport({ ...common, role: 'push' });
-    mirror = await startTwinport({
-      ...common,
-      role: 'mirror',
-      env: { PUSH_PUBLIC_URL: push.url, MIRROR_TAG_TTL_SECONDS: '0' },
-    });
+    push = await servers.own(startTwinport({ ...common, role: 'push' }));
+    mirror = await servers.own(
+      startTwinport({
+        ...common,
+        role: 'mirror',
+        env: { PUSH_PUBLIC_URL: push.url, MIRROR_TAG_TTL_SECONDS: '0' },
+      }),
+    );
   });
-  afterAll(async () => {
-    await Promise.all([mirror.stop(), push.stop(), upstream.stop()]);
-  });
+  afterAll(() => servers.stopAll());
 
   describe('that pushes to one port and pulls from both', () => {
+    const daemons = new OwnedServers();
     let daemon: DockerDaemon;
 
     beforeAll(async () => {
-      daemon = await startDockerd();
+      daemon = await daemons.own(startDockerd());
       await daemon.succeed('build', '--tag', `${push.host}/demo/app:1`, await makeContext());
     });
-    afterAll(() => daemon.stop());
+    afterAll(() => daemons.stopAll());
 
     test('pushes what it built and pulls it again from the push port', async () => {
       const image = `${push.host}/demo/app:1`;
@@ -101,14 +104,15 @@ describeWithTools(['dockerd', 'docker', 'registry'], 'a docker daemon', () => {
   });
 
   describe('with the mirror as its registry mirror', () => {
+    const daemons = new OwnedServers();
     let daemon: DockerDaemon;
 
     beforeAll(async () => {
       await pushImage(upstream.directUrl, 'library/hello', '1', makeImage({ format: 'docker' }));
       await pushIndex(upstream.directUrl, 'team/multi', '1', makeIndex(['amd64', 'arm64']));
-      daemon = await startDockerd({ flags: [`--registry-mirror=${mirror.url}`] });
+      daemon = await daemons.own(startDockerd({ flags: [`--registry-mirror=${mirror.url}`] }));
     });
-    afterAll(() => daemon.stop());
+    afterAll(() => daemons.stopAll());
 
     test('pulls hello:1 through the mirror, and again while the upstream is down', async () => {
       const digest = digestIn(await daemon.succeed('pull', 'hello:1'));

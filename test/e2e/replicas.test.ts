@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { makeImage } from '../support/oci-fixtures.ts';
 import type { FixtureImage } from '../support/oci-fixtures.ts';
+import { OwnedServers } from '../support/owned-servers.ts';
 import {
   locationOf,
   pullImage,
@@ -25,6 +26,7 @@ describeWithTools(
   ['redis-server', 'minio'],
   'two push and two mirror replicas over one bucket and one Redis',
   () => {
+    const servers = new OwnedServers();
     let redis: RedisServer;
     let s3: S3Server;
     let pushers: [TwinportProcess, TwinportProcess];
@@ -32,19 +34,16 @@ describeWithTools(
     let everyUrl: string[];
 
     beforeAll(async () => {
-      [redis, s3] = await Promise.all([startRedis({ own: true }), startMinio()]);
+      redis = await servers.own(startRedis({ own: true }));
+      s3 = await servers.own(startMinio());
       const start = (role: 'push' | 'mirror'): Promise<TwinportProcess> =>
-        startTwinport({ role, storage: s3, redisUrl: redis.url });
+        servers.own(startTwinport({ role, storage: s3, redisUrl: redis.url }));
       // One role at a time, as a rollout does; two of them at once, as its replicas are.
       pushers = await Promise.all([start('push'), start('push')]);
       mirrors = await Promise.all([start('mirror'), start('mirror')]);
       everyUrl = [...pushers, ...mirrors].map(({ url }) => url);
     });
-    afterAll(async () => {
-      redis.resume();
-      await Promise.all([...pushers, ...mirrors].map((process) => process.stop()));
-      await Promise.all([redis.stop(), s3.stop()]);
-    });
+    afterAll(() => servers.stopAll());
 
     test('one upload whose POST, PATCH and PUT go to different replicas becomes a blob', async () => {
       await pushAcrossReplicas('team/split', makeImage({ layerBytes: [300_000] }));
@@ -67,6 +66,16 @@ describeWithTools(
         202,
       );
       await expectEverywhere('team/tagged', 'latest', 'absent');
+    });
+
+    test('answers come by way of Redis while it is there', async () => {
+      await seed('team/indexed');
+      await answers('team/indexed');
+      expect(await redis.keyCount()).toBeGreaterThan(0);
+      for (const { metricsUrl } of [...pushers, ...mirrors]) {
+        const readiness = await fetch(`${metricsUrl}/readyz`);
+        expect(await readiness.text()).not.toMatch(/redis/i);
+      }
     });
 
     test('flushing Redis changes no answer', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { makeImage } from '../support/oci-fixtures.ts';
+import { OwnedServers } from '../support/owned-servers.ts';
 import { pullImage, pullManifest, pushImage } from '../support/registry-client.ts';
 import { startTwinport } from '../support/registry-process.ts';
 import type { TwinportProcess } from '../support/registry-process.ts';
@@ -13,23 +14,24 @@ import { waitFor } from '../support/wait-for.ts';
 
 describeWithTools(['registry'], 'a push service and a mirror over one folder', () => {
   const dataDir = makeTempFolder('data');
+  const servers = new OwnedServers();
   let upstream: UpstreamRegistry;
   let push: TwinportProcess;
   let mirror: TwinportProcess;
 
   const startBoth = async (): Promise<void> => {
     const common = { storage: { dataDir }, upstreamUrl: upstream.url } as const;
-    push = await startTwinport({ ...common, role: 'push' });
-    mirror = await startTwinport({ ...common, role: 'mirror', env: { PUSH_PUBLIC_URL: push.url } });
+    push = await servers.own(startTwinport({ ...common, role: 'push' }));
+    mirror = await servers.own(
+      startTwinport({ ...common, role: 'mirror', env: { PUSH_PUBLIC_URL: push.url } }),
+    );
   };
 
   beforeAll(async () => {
-    upstream = await startUpstream();
+    upstream = await servers.own(startUpstream());
     await startBoth();
   });
-  afterAll(async () => {
-    await Promise.all([mirror.stop(), push.stop(), upstream.stop()]);
-  });
+  afterAll(() => servers.stopAll());
 
   test('the mirror refuses a push and says where to push, the push service takes it, both serve it', async () => {
     const image = makeImage();

@@ -128,9 +128,16 @@ async function answersOf(url: string, repository: string): Promise<Record<string
   ]) {
     const answer = await fetch(`${url}/v2/${repository}/${path}`);
     const body = Buffer.from(await answer.arrayBuffer());
-    answers[path] = answer.ok ? `${answer.status} ${digestOf(body)}` : answer.status;
+    const content = path === 'tags/list' ? withoutName(body) : body;
+    answers[path] = answer.ok ? `${answer.status} ${digestOf(content)}` : answer.status;
   }
   return answers;
+}
+
+/** A list of tags repeats the name that was asked for. */
+function withoutName(tagList: Buffer): Buffer {
+  const { tags } = JSON.parse(tagList.toString()) as { tags?: string[] };
+  return Buffer.from(JSON.stringify(tags));
 }
 
 const STORES: readonly (readonly [string, () => Promise<TestStorage>])[] = [
@@ -153,21 +160,28 @@ const STORES: readonly (readonly [string, () => Promise<TestStorage>])[] = [
 describe.each(STORES)('a push service on %s and Redis, killed at', (_, openStore) => {
   let store: TestStorage;
   let redis: RedisServer;
-  let survivors: TwinportProcess[];
+  /** Replicas that live on, with the name by which each knows a repository whether or not its project was made. */
+  let survivors: { readonly url: string; readonly prefix: string }[];
+  let processes: TwinportProcess[];
   let withoutRedis: TwinportProcess;
   let runs = 0;
 
   beforeAll(async () => {
     [store, redis] = await Promise.all([openStore(), startRedis({ own: true })]);
     const shared = { storage: store.storage, redisUrl: redis.url };
-    survivors = await Promise.all([
+    const [push, mirror] = await Promise.all([
       startTwinport({ role: 'push', ...shared }),
       startTwinport({ role: 'mirror', ...shared }),
     ]);
     withoutRedis = await startTwinport({ role: 'push', storage: store.storage });
+    processes = [push, mirror, withoutRedis];
+    survivors = [
+      { url: push.url, prefix: '' },
+      { url: mirror.url, prefix: 'local/' },
+    ];
   }, 120_000);
   afterAll(async () => {
-    await Promise.all([...survivors, withoutRedis].map((running) => running.stop()));
+    await Promise.all(processes.map((running) => running.stop()));
     await redis.stop();
     await store.close();
   }, 60_000);
@@ -193,15 +207,18 @@ describe.each(STORES)('a push service on %s and Redis, killed at', (_, openStore
       for (const path of seen.there)
         expect([path, truth[path]]).toEqual([path, expect.stringMatching(/^200 /)]);
       for (const path of seen.gone) expect([path, truth[path]]).toEqual([path, 404]);
-      for (const { url } of survivors) expect(await answersOf(url, repository)).toEqual(truth);
+      for (const { url, prefix } of survivors)
+        expect(await answersOf(url, `${prefix}${repository}`)).toEqual(truth);
       await redis.flush();
-      for (const { url } of survivors) expect(await answersOf(url, repository)).toEqual(truth);
+      for (const { url, prefix } of survivors)
+        expect(await answersOf(url, `${prefix}${repository}`)).toEqual(truth);
 
       const again: Acknowledged = { there: new Set(), gone: new Set() };
       await pushAndDelete(survivors[0]!.url, repository, again);
       const end = await answersOf(withoutRedis.url, repository);
       for (const path of again.gone) expect([path, end[path]]).toEqual([path, 404]);
-      for (const { url } of survivors) expect(await answersOf(url, repository)).toEqual(end);
+      for (const { url, prefix } of survivors)
+        expect(await answersOf(url, `${prefix}${repository}`)).toEqual(end);
     },
     60_000,
   );

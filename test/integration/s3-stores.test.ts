@@ -21,12 +21,14 @@ import { s3StorageConfig, SMALLEST_PART_BYTES } from '../support/s3-storage-conf
 import { type S3Server, startMinio, startVersitygw } from '../support/start-s3.ts';
 
 const SERVERS = [
-  { name: 'minio', start: startMinio, isFlat: true },
-  { name: 'versitygw', start: startVersitygw, isFlat: false },
+  { name: 'minio', start: startMinio },
+  { name: 'versitygw', start: startVersitygw },
 ] as const;
+/** versitygw refuses a key that is an object and a folder at once, MinIO leaves the folder out of its listings. */
+const isFlat = false;
 const SIZES = { partBytes: SMALLEST_PART_BYTES };
 
-describe.each(SERVERS)('over $name', ({ name, start, isFlat }) => {
+describe.each(SERVERS)('over $name', ({ name, start }) => {
   describeWithTools([name], `a bucket of ${name}`, () => {
     let server: S3Server;
     let client: S3Client;

@@ -1,12 +1,13 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import { request } from 'node:http';
+import { createServer, request, type Server } from 'node:http';
 import path from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import { describeWithTools } from '../support/describe-with-tools.ts';
 import { freePort } from '../support/free-port.ts';
 import { type RunningProcess, startProcess } from '../support/start-process.ts';
+import { startMinio } from '../support/start-s3.ts';
 import { makeTempFolder, removeTempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -221,6 +222,20 @@ describe('the program', () => {
     },
   );
 
+  test('says which variables are wrong when the certificate is none', async () => {
+    const [port, metrics] = [await freePort(), await freePort()];
+    await writeFile(path.join(folder, 'tls.pem'), 'not a certificate');
+    const program = await start('main.ts', {
+      HTTP_HOST: '127.0.0.1',
+      HTTP_PORT: String(port),
+      METRICS_PORT: String(metrics),
+      HTTP_TLS_CERTIFICATE: 'tls.pem',
+      HTTP_TLS_KEY: 'tls.pem',
+    });
+    expect((await program.ended).code).toBe(1);
+    expect(program.logs()).toContain('HTTP_TLS_CERTIFICATE and HTTP_TLS_KEY cannot be used');
+  });
+
   test('lives and waits, not ready, while its bucket does not answer', async () => {
     const [port, metrics, nobody] = [await freePort(), await freePort(), await freePort()];
     const program = await start('main.ts', {
@@ -244,6 +259,46 @@ describe('the program', () => {
     expect((await program.ended).code).toBe(0);
   });
 
+  describeWithTools(['minio'], 'over a bucket', () => {
+    test('gets ready when the bucket answers, and is not ready while it does not', async () => {
+      const s3 = await startMinio({ own: true });
+      try {
+        s3.pause();
+        const [port, metrics] = [await freePort(), await freePort()];
+        const program = await start('main.ts', {
+          HTTP_HOST: '127.0.0.1',
+          HTTP_PORT: String(port),
+          METRICS_PORT: String(metrics),
+          S3_ENDPOINT: s3.endpoint,
+          S3_BUCKET: s3.bucket,
+          S3_ACCESS_KEY_ID: s3.accessKeyId,
+          S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
+        });
+        const readiness = async (): Promise<unknown> =>
+          await (await fetch(`http://127.0.0.1:${metrics}/readyz`)).json();
+        const waitUntil = (state: string) =>
+          waitFor(async () => ((await readiness()) as { status: string }).status === state, {
+            what: `the state ${state}`,
+            timeoutMs: 60_000,
+          });
+        await waitUntil('starting');
+        s3.resume();
+        await waitUntil('ready');
+        expect(await status(port)).toBe(200);
+        s3.pause();
+        await waitUntil('store-unavailable');
+        expect(program.isRunning()).toBe(true);
+        s3.resume();
+        await waitUntil('ready');
+        program.signal('SIGTERM');
+        expect((await program.ended).code).toBe(0);
+      } finally {
+        s3.resume();
+        await s3.stop();
+      }
+    });
+  });
+
   describe('told to stop in the middle of an upload', () => {
     async function openUpload(env: Env = {}) {
       const [port, metrics] = [await freePort(), await freePort()];
@@ -262,7 +317,8 @@ describe('the program', () => {
         method: 'POST',
       });
       const location = begun.headers.get('location') ?? '';
-      const patch = request(new URL(location, `http://127.0.0.1:${port}`), {
+      const session = new URL(location, `http://127.0.0.1:${port}`);
+      const patch = request(session, {
         method: 'PATCH',
         headers: { 'Content-Type': 'application/octet-stream', 'Content-Length': 10 },
       });
@@ -271,7 +327,10 @@ describe('the program', () => {
         patch.once('error', reject);
       });
       answered.catch(() => undefined);
-      await new Promise((resolve) => patch.write('12345', resolve));
+      patch.write('12345');
+      await waitFor(async () => (await fetch(session)).headers.get('range') === '0-4', {
+        what: 'the first bytes to arrive',
+      });
       return { program, port, metrics, patch, answered };
     }
 

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { FixtureImage } from './oci-fixtures.ts';
 
 /** One request that the upstream or its token service saw. */
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
@@ -26,7 +26,7 @@ interface FakeRepository {
 }
 
 /** What the upstream does wrong or differently from now on. */
-export interface FakeBehaviour {
+interface FakeBehaviour {
   /** Wants a Bearer token for everything. */
   wantsToken: boolean;
   /** Named as realm in the challenge instead of its own token service. */
@@ -50,9 +50,9 @@ export interface FakeBehaviour {
   /** Blobs are redirected to this origin (the path is kept). */
   redirectBlobsTo: string | undefined;
   /** A blob's body stops after so many bytes until the promise resolves. */
-  pauseBlob: { atByte: number; until: Promise<void> } | undefined;
+  pauseBlob: { atByte: number; until: Promise<unknown> } | undefined;
   /** Does not answer before the promise resolves. */
-  hold: Promise<void> | undefined;
+  hold: Promise<unknown> | undefined;
 }
 
 export interface FakeUpstream {
@@ -267,9 +267,9 @@ class ScriptedUpstream implements FakeUpstream {
       response.writeHead(307, { location: `${redirectBlobsTo}${path}?signature=x` }).end();
       return;
     }
-    const [first = 0, last = bytes.length - 1] = (/^bytes=(\d+)-(\d+)?$/.exec(range ?? '') ?? [])
-      .slice(1)
-      .map((digits) => (digits === undefined ? bytes.length - 1 : Number(digits)));
+    const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
+    const first = Number(from ?? 0);
+    const last = to === undefined || to === '' ? bytes.length - 1 : Number(to);
     const body = this.#damaged(bytes).subarray(first, last + 1);
     response.writeHead(range === undefined ? 200 : 206, {
       'content-type': 'application/octet-stream',

@@ -22,7 +22,10 @@ export function toolFolder(tool: Tool): string {
 export function findTool(name: ToolName): string | undefined {
   const tool: Tool = TOOLS[name];
   const fixed = tool.exactPath === undefined ? findOnPath(tool.name) : onlyProgram(tool.exactPath);
-  return fixed ?? onlyProgram(path.join(toolFolder(tool), tool.name));
+  return (
+    (tool.isPinned === true ? undefined : fixed) ??
+    onlyProgram(path.join(toolFolder(tool), tool.name))
+  );
 }
 
 /** A program of any name on PATH or in the folders of system programs. */

@@ -83,11 +83,19 @@ async function buildFromGo(wanted: readonly ToolName[], context: GoBuildContext)
 async function goInstall(go: string, tool: Tool): Promise<void> {
   const staging = mkdtempSync(path.join(toolCache(), '.building-'));
   try {
-    await runSuccessfully(go, ['install', `${tool.goPackage ?? ''}@${tool.version}`], {
+    const options = {
       cwd: staging,
       env: { ...goEnvironment(), GOBIN: staging },
       timeoutMs: 1_800_000,
-    });
+    };
+    const { goPackage = '', goModule, name, version } = tool;
+    if (goModule === undefined) {
+      await runSuccessfully(go, ['install', `${goPackage}@${version}`], options);
+    } else {
+      await runSuccessfully(go, ['mod', 'init', 'twinport.test/tools'], options);
+      await runSuccessfully(go, ['get', `${goModule}@${version}`], options);
+      await runSuccessfully(go, ['build', '-mod=mod', '-o', name, goPackage], options);
+    }
     moveIntoCache(staging, tool);
   } finally {
     rmSync(staging, { recursive: true, force: true });

@@ -99,11 +99,11 @@ export function makeIndex(
   return { manifest, images };
 }
 
-export function makeBlob(bytes: Buffer): FixtureBlob {
+function makeBlob(bytes: Buffer): FixtureBlob {
   return { digest: digestOf(bytes), bytes };
 }
 
-export function makeManifest(mediaType: string, content: unknown): FixtureManifest {
+function makeManifest(mediaType: string, content: unknown): FixtureManifest {
   return { ...makeBlob(toJson(content)), mediaType };
 }
 

@@ -42,7 +42,7 @@ export async function pushIndex(
 }
 
 /** POST and one PUT with all the bytes. */
-export async function pushBlob(url: string, repo: string, blob: FixtureBlob): Promise<void> {
+async function pushBlob(url: string, repo: string, blob: FixtureBlob): Promise<void> {
   const opened = await fetch(`${url}/v2/${repo}/blobs/uploads/`, { method: 'POST' });
   await requireStatus(opened, 202);
   const target = locationOf(opened);
@@ -100,7 +100,7 @@ export async function pullImage(
 }
 
 /** Reads a blob without keeping it and proves it; answers its size. */
-export async function pullBlob(url: string, repo: string, digest: string): Promise<number> {
+async function pullBlob(url: string, repo: string, digest: string): Promise<number> {
   const response = await fetch(`${url}/v2/${repo}/blobs/${digest}`);
   if (response.status !== 200 || response.body === null) {
     await requireStatus(response, 200);

@@ -11,6 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { unmountBelow } from './unmount-below.ts';
+
 /**
  * One folder per test run holds everything that tests leave on the machine while they run: temporary folders, logs,
  * claimed ports, and a note of every process started. So one sweep at the end finds what a test forgot or a killed
@@ -54,6 +56,7 @@ export function forgetProcess(pid: number): void {
 export function sweepRun(folder: string): string[] {
   const left = notes(folder).filter((note) => isStillRunning(note));
   for (const note of left) killQuietly(note.pid);
+  unmountBelow(folder);
   rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   return left.map((note) => `${note.name} (pid ${note.pid})`);
 }

@@ -8,11 +8,14 @@ import type { CommandResult } from './run-command.ts';
 import { forgetProcess, noteProcess } from './run-folder.ts';
 import { startProcess } from './start-process.ts';
 import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
+import { unmountBelow } from './unmount-below.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface DockerdOptions {
   /** More flags of the daemon, for example ['--registry-mirror=http://127.0.0.1:5001']. */
   readonly flags?: readonly string[];
+  /** For the commands of tests that build larger images. */
+  readonly commandTimeoutMs?: number;
 }
 
 export interface DockerDaemon {
@@ -44,7 +47,10 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Docker
     DOCKER_BUILDKIT: '0',
   };
   const docker = (...args: readonly string[]): Promise<CommandResult> =>
-    runCommand(requireTool('docker'), args, { env, timeoutMs: COMMAND_TIMEOUT_MS });
+    runCommand(requireTool('docker'), args, {
+      env,
+      timeoutMs: options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS,
+    });
   const daemon = await startProcess({
     name: 'dockerd',
     command: requireTool('dockerd'),
@@ -68,6 +74,7 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Docker
     stop: async () => {
       await daemon.stop();
       if (containerd !== undefined) await endContainerd(containerd);
+      unmountBelow(folder);
       await removeTempFolder(folder);
     },
   };

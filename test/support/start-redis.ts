@@ -29,6 +29,7 @@ export interface RedisServer {
   resume(): void;
   /** FLUSHALL, or FLUSHDB on a server that the environment names. */
   flush(): Promise<void>;
+  keyCount(): Promise<number>;
 }
 
 /** An empty Redis: a process of its own on loopback without persistence, or the one that TEST_REDIS_URL names. */
@@ -64,7 +65,10 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     },
     pause: () => server.signal('SIGSTOP'),
     resume: () => server.signal('SIGCONT'),
-    flush: () => withClient(url, (client) => client.flushall()),
+    flush: async () => {
+      await withClient(url, (client) => client.flushall());
+    },
+    keyCount: () => withClient(url, (client) => client.dbsize()),
   };
 }
 
@@ -72,7 +76,9 @@ async function useSharedRedis(base: string): Promise<RedisServer> {
   // Each jest worker gets a database of its own, so that two test files may flush at the same time.
   const url = new URL(base);
   if (url.pathname.length < 2) url.pathname = `/${process.env['JEST_WORKER_ID'] ?? '0'}`;
-  const flush = (): Promise<void> => withClient(url.href, (client) => client.flushdb());
+  const flush = async (): Promise<void> => {
+    await withClient(url.href, (client) => client.flushdb());
+  };
   const refuse = (): never => {
     throw new Error('a Redis that TEST_REDIS_URL names is not ours to stop; ask for { own: true }');
   };
@@ -86,14 +92,15 @@ async function useSharedRedis(base: string): Promise<RedisServer> {
     pause: refuse,
     resume: refuse,
     flush,
+    keyCount: () => withClient(url.href, (client) => client.dbsize()),
   };
 }
 
-async function withClient(url: string, use: (client: Redis) => Promise<unknown>): Promise<void> {
+async function withClient<T>(url: string, use: (client: Redis) => Promise<T>): Promise<T> {
   const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 1 });
   try {
     await client.connect();
-    await use(client);
+    return await use(client);
   } finally {
     client.disconnect();
   }

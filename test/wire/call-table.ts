@@ -43,7 +43,10 @@ export async function call(
         path,
         agent: false,
         headers: {
-          ...(body !== undefined && { 'Content-Length': String(Buffer.byteLength(body)) }),
+          ...(body !== undefined &&
+            headers?.['Transfer-Encoding'] === undefined && {
+              'Content-Length': String(Buffer.byteLength(body)),
+            }),
           ...headers,
         },
       },

@@ -28,6 +28,7 @@ export class Spool {
   readonly #base: string;
   readonly #maxBytes: number;
   #opened: { readonly folder: string; readonly lock: Server } | undefined;
+  readonly #files = new Set<SpoolFile>();
   #reservedBytes = 0;
 
   /** `base` undefined: the system's temporary folder. */
@@ -61,19 +62,24 @@ export class Spool {
     const path = join(this.#opened.folder, randomUUID());
     try {
       const handle = await open(path, 'wx+', 0o600);
-      return new ReservedFile(handle, path, () => {
+      const file = new ReservedFile(handle, path, () => {
+        this.#files.delete(file);
         this.#reservedBytes -= bytes;
       });
+      this.#files.add(file);
+      return file;
     } catch (error) {
       this.#reservedBytes -= bytes;
       throw error;
     }
   }
 
+  /** Closes all files and removes the folder. */
   async close(): Promise<void> {
     const opened = this.#opened;
     if (!opened) return;
     this.#opened = undefined;
+    await Promise.all([...this.#files].map((file) => file.close()));
     await new Promise<void>((resolve) => {
       opened.lock.close(() => {
         resolve();

@@ -4,6 +4,7 @@ import { Agent, type Dispatcher, errors } from 'undici';
 
 import type { Observer } from '../../../shared/observability/observer.ts';
 import { UpstreamFault } from './outcome.ts';
+import { MAX_REDIRECTS, redirectedHeaders, redirectTarget } from './redirect-policy.ts';
 
 /** Deadlines in milliseconds. */
 export interface ExchangeDeadlines {
@@ -14,7 +15,7 @@ export interface ExchangeDeadlines {
   readonly idleMs: number;
 }
 
-export const DEFAULT_DEADLINES: ExchangeDeadlines = {
+const DEFAULT_DEADLINES: ExchangeDeadlines = {
   connectMs: 5_000,
   headersMs: 30_000,
   idleMs: 60_000,
@@ -40,7 +41,6 @@ export interface ExchangeResponse {
   discard(): void;
 }
 
-const MAX_REDIRECTS = 5;
 /** Bodies up to this are read away so that the connection is used again. */
 const DISCARD_BYTES = 16 * 1024;
 const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
@@ -81,7 +81,7 @@ export class HttpExchange {
       if (hop === MAX_REDIRECTS)
         throw new UpstreamFault('redirect', `more than ${MAX_REDIRECTS} redirects`);
       const next = redirectTarget(location, url);
-      if (next.origin !== url.origin) headers = withoutAuthorization(headers);
+      headers = redirectedHeaders(headers, url, next);
       url = next;
     }
   }
@@ -128,28 +128,6 @@ export class HttpExchange {
   }
 }
 
-/** Where a redirect leads. Relative locations are resolved; what would leave https or http is refused. */
-function redirectTarget(location: string, from: URL): URL {
-  const next = URL.parse(location, from.href);
-  if (!next || (next.protocol !== 'https:' && next.protocol !== 'http:')) {
-    throw new UpstreamFault('redirect', `${from.host} redirects to something that is not http(s)`);
-  }
-  if (from.protocol === 'https:' && next.protocol === 'http:') {
-    throw new UpstreamFault('redirect', `${from.host} redirects from https to http`);
-  }
-  if (next.username !== '' || next.password !== '') {
-    throw new UpstreamFault('redirect', `${from.host} redirects to a URL with user information`);
-  }
-  return next;
-}
-
-/** Once stripped it never comes back, also when a later hop returns to the first host. */
-function withoutAuthorization(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
-  );
-}
-
 const TIMEOUTS: ReadonlySet<string> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_HEADERS_TIMEOUT',
@@ -158,7 +136,7 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
 ]);
 
 /** Names the host alone: query strings of redirects are credentials. */
-export function asFault(error: unknown, url: URL): UpstreamFault {
+function asFault(error: unknown, url: URL): UpstreamFault {
   if (error instanceof UpstreamFault) return error;
   const code =
     error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';

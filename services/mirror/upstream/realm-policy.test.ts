@@ -56,9 +56,7 @@ describe('decideRealm', () => {
 
   test('names the realm that it refuses, without its query', () => {
     const decision = decideRealm('https://evil.net/token?x=1', new URL('https://ghcr.io'), true);
-    expect(decision).toMatchObject({
-      kind: 'refused',
-      reason: expect.stringContaining('https://evil.net,') as string,
-    });
+    expect(decision.kind === 'refused' && decision.reason).toContain('https://evil.net,');
+    expect(JSON.stringify(decision)).not.toContain('x=1');
   });
 });

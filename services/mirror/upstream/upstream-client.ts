@@ -25,10 +25,8 @@ export interface UpstreamBlob {
   readonly body: Readable;
 }
 
-/** Clients give up on headers after 30 s (containerd): everything before a body must fit below that. */
+/** Clients give up on headers after 30 s (containerd): headers of blobs, and all of what is small, must be here before. */
 const ANSWER_DEADLINE_MS = 25_000;
-/** The same for whole small bodies. */
-const SMALL_BODY_DEADLINE_MS = 60_000;
 const MAX_TAG_PAGES = 100;
 
 /** Types that say nothing of a manifest: the bytes then decide. */
@@ -110,7 +108,7 @@ export class UpstreamClient {
       path: manifestPath(reference),
       headers: { accept: MANIFEST_ACCEPT },
     };
-    return this.#bounded(SMALL_BODY_DEADLINE_MS, signal, async (bounded) => {
+    return this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
       const answer = await this.#ask(ask, bounded);
       if (answer.kind !== 'found') return answer;
       const { value: response } = answer;
@@ -174,7 +172,7 @@ export class UpstreamClient {
 
   /** All tags, in the upstream's order. */
   tagList(repository: RepositoryName, signal: AbortSignal): Promise<Outcome<Tag[]>> {
-    return this.#bounded(SMALL_BODY_DEADLINE_MS, signal, async (bounded) => {
+    return this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
       const tags: Tag[] = [];
       let path: string | undefined = 'tags/list?n=1000';
       for (let page = 0; path !== undefined; page += 1) {

@@ -93,6 +93,7 @@ const CONFIG: PushConfig = {
   idleTimeoutSeconds: 30,
   crashPoint: undefined,
   isDeleteEnabled: true,
+  isDottedReserved: true,
   manifestReferences: 'require',
   uploadTtlSeconds: 3600,
 };

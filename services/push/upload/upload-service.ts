@@ -21,7 +21,7 @@ export interface Chunk {
 }
 
 /** Whether a blob may be read where a mount wants to take it from. */
-export type FindBlob = (
+type FindBlob = (
   repository: RepositoryName,
   digest: Digest,
   signal: AbortSignal,

@@ -45,14 +45,14 @@ export function sendRaw(port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port });
     const chunks: Buffer[] = [];
-    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.once('error', reject);
     socket.once('close', () => resolve(Buffer.concat(chunks).toString()));
     socket.write(text);
   });
 }
 
-export interface OciErrorBody {
+interface OciErrorBody {
   readonly errors: readonly { code: string; message: string; detail?: unknown }[];
 }
 

@@ -75,8 +75,8 @@ type Probe =
  * - A writer that dies between (1) and (3) leaves its mark: the key is read from the store until the mark lapses.
  * - A flush takes marks, generations and answers away together. Fills and installs from before are refused (their
  *   generation is gone). A mutation under way has lost its mark: what was filled meanwhile is forgotten at its (3).
- *   If it dies before that, nothing wrong stands either: nothing is cached in the first `coldMs` of an epoch, and a
- *   mutation that began before gives up its write within `writeDeadlineMs`, which is less.
+ *   If it dies before that, nothing wrong stands either: what is read, or marked, in the first `coldMs` of an epoch
+ *   is not kept, and a mutation from before it gives up its store write within `writeDeadlineMs`, which is less.
  * - A restart or a failover, which may bring back old marks and answers, begins a new epoch (redis-epoch.ts): the same
  *   as a flush.
  * - A command that Redis executes later than its caller waited for it (Redis hung) is harmless: a mark only makes
@@ -221,9 +221,9 @@ export class CoherentCache {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const epoch = await this.#currentEpoch();
       if (!epoch) return 'unsent';
-      const { markTtlMs, entryTtlMs } = this.#timing;
+      const { markTtlMs, entryTtlMs, coldMs } = this.#timing;
       const entries = keys.map((key) => entryKey(epoch.storeId, key));
-      const args = [token, markTtlMs, Math.max(entryTtlMs, markTtlMs)];
+      const args = [token, markTtlMs, Math.max(entryTtlMs, markTtlMs), coldMs];
       const answer = await this.#epoch.run(epoch, 'mark', MARK_ENTRIES, entries, args);
       const [kind, ...before] = (answer?.value ?? []) as [kind?: string, ...before: string[]];
       if (kind === 'marked' && this.#journal.trustedStoreId === epoch.storeId) {

@@ -67,10 +67,12 @@ export async function createRedisIndex(options: RedisIndexOptions): Promise<Redi
     },
   };
   const close = async (): Promise<void> => {
+    shutdown.removeEventListener('abort', onShutdown);
     await upkeep.close();
     await client.close();
   };
-  shutdown.addEventListener('abort', () => void close(), { once: true });
+  const onShutdown = (): void => void close();
+  shutdown.addEventListener('abort', onShutdown);
   if (!shutdown.aborted) await startWithin(START_PATIENCE_MS, [client.start(), upkeep.start()]);
   return {
     tags: new RedisTagIndex(inner.tags, cache),

@@ -87,19 +87,22 @@ return 1
 `);
 
 /**
- * KEYS epoch, entries; ARGV nonce, token, time to live of the mark, life. The token becomes the generation too, which
- * refuses every fill under way. Answers {'cold'}, or {'marked', …} with `=<value>` for each entry whose answer was
- * known, else an empty text.
+ * KEYS epoch, entries; ARGV nonce, token, time to live of the mark, life, cold time. The token becomes the generation
+ * too, which refuses every fill under way; in an epoch that is not warm yet there is none, which refuses the install.
+ * Answers {'cold'} when the epoch is another, else {'marked', …} with `=<value>` for each entry whose answer was
+ * known and an empty text for the others.
  */
 export const MARK_ENTRIES = script(`${ENTRY}
-if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then return {'cold'} end
+local epoch = redis.call('HMGET', KEYS[1], 'nonce', 'born')
+if epoch[1] ~= ARGV[1] then return {'cold'} end
+local is_warm = now >= tonumber(epoch[2]) + tonumber(ARGV[5])
 local answer = {'marked'}
 for i = 2, #KEYS do
   local v = not is_marked(KEYS[i]) and generation(KEYS[i], ARGV[1]) and redis.call('HGET', KEYS[i], 'v')
   answer[i] = v and '=' .. v or ''
-  redis.call('HDEL', KEYS[i], 'v')
-  redis.call('HSET', KEYS[i], 'g', ARGV[1] .. '/' .. ARGV[2],
-    'd:' .. ARGV[2], string.format('%.0f', now + tonumber(ARGV[3])))
+  redis.call('HDEL', KEYS[i], 'g', 'v')
+  redis.call('HSET', KEYS[i], 'd:' .. ARGV[2], string.format('%.0f', now + tonumber(ARGV[3])))
+  if is_warm then redis.call('HSET', KEYS[i], 'g', ARGV[1] .. '/' .. ARGV[2]) end
   redis.call('PEXPIRE', KEYS[i], ARGV[4])
 end
 return answer

@@ -3,13 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import type { Descriptor } from '../../oci/descriptor.ts';
-import { type Digest, digestOf } from '../../oci/digest.ts';
-import {
-  parseRepositoryName,
-  parseTag,
-  type RepositoryName,
-  type Tag,
-} from '../../oci/reference.ts';
+import { digestOf } from '../../oci/digest.ts';
+import { parseRepositoryName } from '../../oci/reference.ts';
 import { StorageError } from '../../storage/errors.ts';
 import {
   layerLinkKey,
@@ -21,6 +16,7 @@ import {
 } from '../../storage/object-keys.ts';
 import type { RecordStore } from '../../storage/record-store.ts';
 import type { RegistryIndex } from '../ports.ts';
+import { digestOfText, newRepository, tagOf } from './index-names.ts';
 
 export interface IndexBench {
   readonly index: RegistryIndex;
@@ -34,11 +30,6 @@ export interface IndexBench {
 }
 
 const unending = new AbortController().signal;
-
-export const newRepository = (): RepositoryName =>
-  parseRepositoryName(`contract/${randomUUID()}/app`)!;
-export const tagOf = (text: string): Tag => parseTag(text)!;
-export const digestOfText = (text: string): Digest => digestOf(Buffer.from(text));
 
 /** What every RegistryIndex must do. The suite works in repositories with random names. */
 export function describeRegistryIndex(name: string, make: () => Promise<IndexBench>): void {

@@ -5,7 +5,7 @@ import { finishDigest, startDigest } from '../../oci/digest.ts';
 import { uploadTailKey } from '../object-keys.ts';
 import { lingeringSignal } from './lingering-signal.ts';
 import { beginMultipart, type StoredPart } from './multipart-upload.ts';
-import { PartAssembler } from './part-assembler.ts';
+import { type AssembledPart, PartAssembler } from './part-assembler.ts';
 import { PartUploader } from './part-uploader.ts';
 import { sha256Of } from './payload-hash.ts';
 import { readBody } from './read-body.ts';
@@ -13,18 +13,22 @@ import type { RunningHash } from './running-hashes.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { cleanupSignal } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
+import { deleteAll } from './s3-listing.ts';
 import {
   type OpenUpload,
-  readTail,
+  joinPieces,
+  piecesSize,
   saveUpload,
+  type TailPiece,
   type UploadCall,
   type UploadTail,
 } from './upload-state.ts';
 
 /** How long the bytes of a client that is gone may take to be stored. */
 const SALVAGE_MS = 15_000;
-/** A tail up to this size stands in the record: small blobs then need no object of their own until they are blobs. */
+/** Up to so many bytes of the tail stand in the record itself. */
 const INLINE_TAIL_BYTES = 32 * 1024;
+const EMPTY = Buffer.alloc(0);
 
 export interface UploadProgress {
   readonly state: OpenUpload;
@@ -38,9 +42,9 @@ export interface AppendOutcome extends UploadProgress {
 }
 
 /**
- * Appends a body to a session: whole parts go to the multipart upload of the staged object, what remains becomes the
- * new tail. The order is crash-safe: parts and tail first, then the record, which acknowledges them, then the old tail
- * goes. When the body or the store breaks, what could be stored up to there is recorded the same way.
+ * Appends a body to a session: whole parts go to the multipart upload of the staged object, what remains is added to
+ * the tail. The order is crash-safe: the bytes first, then the record, which acknowledges them, and only then goes the
+ * tail that a part has taken up. When the body or the store breaks, what could be stored up to there is recorded the same way.
  */
 export async function appendToUpload(
   bucket: S3Bucket,
@@ -67,12 +71,14 @@ class UploadAppend {
   readonly #uploader: PartUploader;
   readonly #assembler: PartAssembler;
   #running: RunningHash | undefined;
+  #multipart: OpenUpload['multipart'];
   #received = 0;
 
   constructor(bucket: S3Bucket, call: UploadCall, state: OpenUpload) {
     this.#bucket = bucket;
     this.#call = call;
     this.#state = state;
+    this.#multipart = state.multipart;
     this.#firstNumber = state.parts.length + 1;
     this.#uploader = new PartUploader(bucket, {
       operation: call.operation,
@@ -83,23 +89,23 @@ class UploadAppend {
       },
       signal: call.signal,
     });
-    this.#assembler = new PartAssembler(this.#firstNumber, state.partBytes, (part) =>
-      this.#uploader.add(part),
-    );
+    const { pieces } = state.tail;
+    const options = {
+      partBytes: state.partBytes,
+      firstNumber: this.#firstNumber,
+      heldBytes: piecesSize(pieces),
+    };
+    this.#assembler = new PartAssembler(options, (part) => this.#send(part));
   }
 
-  /** Takes the old tail up: it becomes the beginning of the next part. */
+  /** Takes up what stands in the record: it becomes the beginning of what is gathered. */
   async begin(running: RunningHash | undefined): Promise<void> {
     const { tail, parts, offset, algorithm } = this.#state;
-    const bytes = await readTail(this.#bucket, this.#call, tail);
-    if (bytes === undefined) {
-      const message = `${this.#state.key}: the tail of the session is gone`;
-      throw new S3StorageError(this.#call.operation, message, true);
-    }
+    const bytes = Buffer.from(tail.inline, 'base64');
     await this.#assembler.write(bytes);
     if (running?.offset === offset && running.algorithm === algorithm) {
       this.#running = running;
-    } else if (parts.length === 0) {
+    } else if (offset === bytes.length && parts.length === 0) {
       this.#running = { algorithm, offset, hash: startDigest(algorithm).update(bytes) };
     }
   }
@@ -120,68 +126,86 @@ class UploadAppend {
 
   /** Stores what remains and replaces the record. Throws a fault of the store. */
   async record(): Promise<UploadProgress> {
-    const { offset: before, algorithm, tail: oldTail } = this.#state;
-    if (this.#received === 0) return { state: this.#state, running: this.#running };
+    const before = this.#state;
+    if (this.#received === 0) return { state: before, running: this.#running };
     await this.#uploader.settle();
-    const parts = [...this.#state.parts, ...this.#uploader.unbroken(this.#firstNumber)];
-    const rest = this.#uploader.hasFailed ? Buffer.alloc(0) : this.#assembler.rest.bytes;
-    const offset = sizeOf(parts) + rest.length;
-    if (offset > before) {
-      const isWhole = offset === before + this.#received;
-      const hash = isWhole ? this.#running?.hash : undefined;
-      const tail = await this.#storeTail(rest, offset);
-      const { uploadId } = this.#uploader;
-      const multipart = uploadId === undefined ? this.#state.multipart : { uploadId };
-      const { schemaVersion, kind, key, partBytes } = this.#state;
-      const state: OpenUpload = {
-        schemaVersion,
-        kind,
-        key,
-        partBytes,
-        algorithm,
-        ...(multipart && { multipart }),
-        parts,
-        ...(tail && { tail }),
-        offset,
-        ...(hash && { digest: finishDigest(algorithm, hash.copy()) }),
-      };
-      await saveUpload(this.#bucket, this.#call, state);
-      await this.#dropTail(oldTail);
+    const added = this.#uploader.unbroken(this.#firstNumber);
+    const parts = [...before.parts, ...added];
+    const pieces = added.length === 0 ? before.tail.pieces : [];
+    const rest = this.#uploader.hasFailed ? EMPTY : this.#assembler.rest.bytes;
+    const offset = sizeOf(parts) + piecesSize(pieces) + rest.length;
+    if (offset <= before.offset) {
       await this.#uploader.finish();
-      return { state, running: hash && { algorithm, offset, hash } };
+      return { state: before, running: undefined };
     }
+    const { algorithm } = before;
+    const isWhole = offset === before.offset + this.#received;
+    const hash = isWhole ? this.#running?.hash : undefined;
+    const state: OpenUpload = {
+      ...before,
+      multipart: this.#multipart,
+      parts,
+      tail: await this.#storeTail(pieces, rest, offset),
+      offset,
+      digest: hash && finishDigest(algorithm, hash.copy()),
+    };
+    await saveUpload(this.#bucket, this.#call, state);
+    if (added.length > 0) await this.#dropPieces(before.tail.pieces);
     await this.#uploader.finish();
-    return { state: this.#state, running: undefined };
+    return { state, running: hash && { algorithm, offset, hash } };
+  }
+
+  /** The first part also has what earlier chunks left. */
+  async #send(part: AssembledPart): Promise<void> {
+    const { pieces } = this.#state.tail;
+    if (part.number !== this.#firstNumber || pieces.length === 0) {
+      await this.#uploader.add(part);
+      return;
+    }
+    const bytes = await joinPieces(this.#bucket, this.#call, pieces, part.bytes);
+    if (bytes === undefined) {
+      const message = `${this.#state.key}: the tail of the session is gone`;
+      throw new S3StorageError(this.#call.operation, message, true);
+    }
+    await this.#uploader.add({ number: part.number, bytes });
   }
 
   /** The record tells of the upload before it exists, so that whoever ends the session looks for it. */
   async #beginMultipart(): Promise<string> {
     const { operation, signal } = this.#call;
-    const { key, multipart } = this.#state;
-    if (multipart?.uploadId !== undefined) return multipart.uploadId;
-    if (multipart === undefined) {
+    const { key } = this.#state;
+    if (this.#multipart?.uploadId !== undefined) return this.#multipart.uploadId;
+    if (this.#multipart === undefined) {
       await saveUpload(this.#bucket, this.#call, { ...this.#state, multipart: {} });
+      this.#multipart = {};
     }
-    return (await beginMultipart(this.#bucket, operation, key, signal)).uploadId;
+    const { uploadId } = await beginMultipart(this.#bucket, operation, key, signal);
+    this.#multipart = { uploadId };
+    return uploadId;
   }
 
-  async #storeTail(bytes: Buffer, offset: number): Promise<UploadTail | undefined> {
-    if (bytes.length === 0) return undefined;
-    if (bytes.length <= INLINE_TAIL_BYTES) return { base64: bytes.toString('base64') };
+  async #storeTail(
+    pieces: readonly TailPiece[],
+    bytes: Buffer,
+    offset: number,
+  ): Promise<UploadTail> {
+    if (bytes.length <= INLINE_TAIL_BYTES) {
+      return { pieces: [...pieces], inline: bytes.toString('base64') };
+    }
     const { operation, repository, id, signal } = this.#call;
-    // No name is used twice: a late try of another request never replaces a tail that a record names.
+    // No name is used twice: a late try of another request never replaces a piece that a record names.
     const name = `${offset}-${randomBytes(4).toString('hex')}`;
     const key = uploadTailKey(repository, id, name);
     const sha256 = await sha256Of(bytes);
     await this.#bucket.put({ operation, key, signal }, bytes, sha256);
-    return { key, size: bytes.length, sha256 };
+    return { pieces: [...pieces, { key, size: bytes.length, sha256 }], inline: '' };
   }
 
-  /** A tail that stays is removed with its session. */
-  async #dropTail(tail: UploadTail | undefined): Promise<void> {
-    if (tail === undefined || !('key' in tail)) return;
+  /** Pieces that stay are removed with their session. */
+  async #dropPieces(pieces: readonly TailPiece[]): Promise<void> {
     try {
-      await this.#bucket.delete(this.#call.operation, tail.key, cleanupSignal());
+      const keys = pieces.map(({ key }) => key);
+      await deleteAll(this.#bucket, this.#call.operation, keys, cleanupSignal());
     } catch {
       // Nothing depends on it.
     }

@@ -38,9 +38,9 @@ export async function finishUpload(
   const { operation, repository, id, signal } = call;
   try {
     await saveUpload(bucket, call, { schemaVersion: 1, kind: 'committed', digest });
-    const tail = state.tail !== undefined && 'key' in state.tail ? [state.tail.key] : [];
+    const pieces = state.tail.pieces.map(({ key }) => key);
     const data = state.parts.length > 0 ? [state.key] : [];
-    const keys = [uploadStartedAtKey(repository, id), ...tail, ...data];
+    const keys = [uploadStartedAtKey(repository, id), ...pieces, ...data];
     await deleteAll(bucket, operation, keys, signal);
     if (state.multipart !== undefined) {
       await abortMultipartsOf(bucket, operation, state.key, undefined, signal);

@@ -21,13 +21,24 @@ export interface AssembledPart {
   readonly bytes: Buffer;
 }
 
+export interface PartAssemblerOptions {
+  /** Size of part 1 of the whole upload in bytes. */
+  readonly partBytes: number;
+  /** Number of the part that is gathered first; 1 without it. */
+  readonly firstNumber?: number;
+  /** So many bytes of that part are kept elsewhere already: it is passed on without them. */
+  readonly heldBytes?: number;
+}
+
 /**
  * Cuts chunks of any size into parts of exactly the size S3 shall see. Bytes are copied into blocks of our own: the
  * chunks are slices of pooled slabs that a waiting part would pin, and a part is sent again when a try fails. A full
  * block is passed on when more comes, so the last part stays in `rest` whatever its size.
  */
 export class PartAssembler {
+  readonly #firstNumber: number;
   readonly #firstBytes: number;
+  readonly #heldBytes: number;
   readonly #emit: (part: AssembledPart) => Promise<void>;
   readonly #spare: Buffer[] = [];
   #number: number;
@@ -35,13 +46,11 @@ export class PartAssembler {
   #filled = 0;
 
   /** `emit` resolves when the next part may be gathered; until then nothing more is taken. */
-  constructor(
-    firstNumber: number,
-    firstBytes: number,
-    emit: (part: AssembledPart) => Promise<void>,
-  ) {
-    this.#number = firstNumber;
-    this.#firstBytes = firstBytes;
+  constructor(options: PartAssemblerOptions, emit: (part: AssembledPart) => Promise<void>) {
+    this.#firstNumber = options.firstNumber ?? 1;
+    this.#number = this.#firstNumber;
+    this.#firstBytes = options.partBytes;
+    this.#heldBytes = options.heldBytes ?? 0;
     this.#emit = emit;
   }
 
@@ -53,7 +62,7 @@ export class PartAssembler {
   async write(chunk: Buffer): Promise<void> {
     let taken = 0;
     while (taken < chunk.length) {
-      const target = partBytesAt(this.#number, this.#firstBytes);
+      const target = this.#target();
       if (this.#filled === target) {
         await this.#pass();
         continue;
@@ -71,6 +80,11 @@ export class PartAssembler {
     this.#spare.push(part.bytes);
   }
 
+  #target(): number {
+    const held = this.#number === this.#firstNumber ? this.#heldBytes : 0;
+    return partBytesAt(this.#number, this.#firstBytes) - held;
+  }
+
   async #pass(): Promise<void> {
     const part = this.rest;
     await this.#emit(part);
@@ -83,7 +97,7 @@ export class PartAssembler {
   #reserve(bytes: number, target: number): void {
     if (this.#block.length >= bytes) return;
     const grown = Math.max(FIRST_BLOCK_BYTES, this.#block.length * BLOCK_GROWTH, bytes);
-    const isFirst = this.#block.length > 0 || this.#number === 1;
+    const isFirst = this.#block.length > 0 || this.#number === this.#firstNumber;
     const block = Buffer.allocUnsafeSlow(isFirst ? Math.min(target, grown) : target);
     this.#block.copy(block, 0, 0, this.#filled);
     this.#block = block;

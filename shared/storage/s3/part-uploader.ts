@@ -33,11 +33,6 @@ export class PartUploader {
     this.#options = options;
   }
 
-  /** Undefined until a part was added. */
-  get uploadId(): string | undefined {
-    return this.#uploadId;
-  }
-
   get hasFailed(): boolean {
     return this.#fault !== undefined;
   }

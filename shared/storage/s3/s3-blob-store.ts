@@ -129,8 +129,8 @@ export class S3BlobStore implements BlobStore {
       },
       signal,
     });
-    const firstBytes = firstPartBytes(this.#bucket.config.partBytes, size);
-    const assembler = new PartAssembler(1, firstBytes, (part) => uploader.add(part));
+    const partBytes = firstPartBytes(this.#bucket.config.partBytes, size);
+    const assembler = new PartAssembler({ partBytes }, (part) => uploader.add(part));
     let actualSize = 0;
     try {
       await readBody(body, signal, async (chunk) => {

@@ -26,7 +26,8 @@ export function createS3Client(
   return new S3Client({
     region: config.region,
     ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    ...(config.credentials === undefined ? {} : { credentials: config.credentials }),
+    // A copy: the SDK writes into what it is given, and the configuration is frozen.
+    ...(config.credentials === undefined ? {} : { credentials: { ...config.credentials } }),
     forcePathStyle: config.forcePathStyle,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',

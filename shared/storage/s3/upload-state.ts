@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { z } from 'zod';
 
 import { type Digest, type DigestAlgorithm, parseDigest } from '../../oci/digest.ts';
@@ -10,6 +11,9 @@ import { S3StorageError } from './s3-errors.ts';
 /** A list of 10,000 parts has about 1 MB. */
 const MAX_STATE_BYTES = 4 * 1024 * 1024;
 
+/** How many pieces of a tail are read at a time. */
+const CONCURRENT_READS = 4;
+
 const digestSchema = z.string().transform((text, context): Digest => {
   const digest = parseDigest(text);
   if (digest !== undefined) return digest;
@@ -17,11 +21,13 @@ const digestSchema = z.string().transform((text, context): Digest => {
   return z.NEVER;
 });
 
-const tailSchema = z.union([
-  /** Few bytes stand in the record itself. */
-  z.object({ base64: z.base64() }),
-  z.object({ key: z.string(), size: z.int().nonnegative(), sha256: z.string() }),
-]);
+const pieceSchema = z.object({ key: z.string(), size: z.int().nonnegative(), sha256: z.string() });
+
+/**
+ * The bytes after the last whole part: objects, each with what one chunk or a few brought, then what stands in the
+ * record itself. So a chunk is written once however small it is, and small blobs need no object before they are one.
+ */
+const tailSchema = z.object({ pieces: z.array(pieceSchema), inline: z.base64() });
 
 const openSchema = z.object({
   schemaVersion: z.literal(1),
@@ -34,7 +40,7 @@ const openSchema = z.object({
   multipart: z.object({ uploadId: z.string().optional() }).optional(),
   parts: z.array(z.object({ n: z.int(), etag: z.string(), size: z.int() })),
   /** What follows the parts. */
-  tail: tailSchema.optional(),
+  tail: tailSchema,
   /** Bytes of parts and tail together. */
   offset: z.int().nonnegative(),
   algorithm: z.enum(['sha256', 'sha512']),
@@ -50,10 +56,11 @@ const committedSchema = z.object({
 
 const stateSchema = z.discriminatedUnion('kind', [openSchema, committedSchema]);
 
+export type TailPiece = z.infer<typeof pieceSchema>;
 export type UploadTail = z.infer<typeof tailSchema>;
 export type OpenUpload = z.infer<typeof openSchema>;
 /** What stays of a finished session until it is reaped: it lets that digest, and no other, be committed once more. */
-export type CommittedUpload = z.infer<typeof committedSchema>;
+type CommittedUpload = z.infer<typeof committedSchema>;
 export type UploadState = OpenUpload | CommittedUpload;
 
 /** The record of a session is not one that this version understands. */
@@ -87,6 +94,7 @@ export function emptyUpload(
     key: uploadDataKey(call.repository, call.id),
     partBytes,
     parts: [],
+    tail: { pieces: [], inline: '' },
     offset: 0,
     algorithm,
   };
@@ -118,24 +126,48 @@ export async function saveUpload(
   await bucket.put({ operation, key, signal }, bytes, await sha256Of(bytes));
 }
 
-export function tailSize(tail: UploadTail | undefined): number {
-  if (tail === undefined) return 0;
-  return 'key' in tail ? tail.size : Buffer.byteLength(tail.base64, 'base64');
+export function piecesSize(pieces: readonly TailPiece[]): number {
+  return pieces.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** The bytes of the tail, verified; undefined when its object is not there. */
-export async function readTail(
+/**
+ * The bytes of pieces, each verified, followed by `rest`, in one new buffer; undefined when one of them is not there.
+ */
+export async function joinPieces(
   bucket: S3Bucket,
   { operation, signal }: UploadCall,
-  tail: UploadTail | undefined,
+  pieces: readonly TailPiece[],
+  rest: Buffer,
 ): Promise<Buffer | undefined> {
-  if (tail === undefined) return Buffer.alloc(0);
-  if (!('key' in tail)) return Buffer.from(tail.base64, 'base64');
-  const bytes = await bucket.get({ operation, key: tail.key, signal }, tail.size);
-  if (bytes !== undefined && (await sha256Of(bytes)) !== tail.sha256) {
-    throw new S3StorageError(operation, `${tail.key}: the store gave back other bytes`, false);
-  }
-  return bytes;
+  const held = piecesSize(pieces);
+  const joined = Buffer.allocUnsafeSlow(held + rest.length);
+  rest.copy(joined, held);
+  const limit = pLimit(CONCURRENT_READS);
+  let end = 0;
+  const reads = pieces.map((piece) => {
+    const start = end;
+    end += piece.size;
+    return limit(async () => {
+      const bytes = await bucket.get({ operation, key: piece.key, signal }, piece.size);
+      if (bytes === undefined) return false;
+      if ((await sha256Of(bytes)) !== piece.sha256) {
+        const message = `${piece.key}: the store gave back other bytes`;
+        throw new S3StorageError(operation, message, false);
+      }
+      bytes.copy(joined, start);
+      return true;
+    });
+  });
+  return (await Promise.all(reads)).every((isThere) => isThere) ? joined : undefined;
+}
+
+/** All bytes of the tail; undefined when they are not there. */
+export async function readTail(
+  bucket: S3Bucket,
+  call: UploadCall,
+  { pieces, inline }: UploadTail,
+): Promise<Buffer | undefined> {
+  return await joinPieces(bucket, call, pieces, Buffer.from(inline, 'base64'));
 }
 
 function parseTime(bytes: Buffer): Date {

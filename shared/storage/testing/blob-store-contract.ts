@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
 import { digestOf, type Digest } from '../../oci/digest.ts';
 import type { RangeRequest } from '../../oci/range.ts';
@@ -38,6 +38,8 @@ export function describeBlobStore(
   make: () => Promise<BlobStoreBench>,
   { partBytes }: ContractSizes,
 ): void {
+  // Real disks and servers, on a machine that may be busy.
+  jest.setTimeout(60_000);
   describe(`${name} as a BlobStore`, () => {
     let bench: BlobStoreBench;
     let store: BlobStore;

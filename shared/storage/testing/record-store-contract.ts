@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
 import { StorageError } from '../errors.ts';
 import type { RecordStore } from '../record-store.ts';
@@ -19,6 +19,8 @@ export interface RecordStoreBench {
 
 /** What every RecordStore must do. The suite writes under random folders and leaves them to `cleanUp`. */
 export function describeRecordStore(name: string, make: () => Promise<RecordStoreBench>): void {
+  // Real disks and servers, on a machine that may be busy.
+  jest.setTimeout(60_000);
   describe(`${name} as a RecordStore`, () => {
     let bench: RecordStoreBench;
     let store: RecordStore;

@@ -1,0 +1,143 @@
+import { readdir } from 'node:fs/promises';
+import type { MirrorConfig } from '../../../shared/config/config.ts';
+import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
+import { type HttpServer, startHttpServer } from '../../../shared/http/start-http-server.ts';
+import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
+import {
+  send,
+  type TestAnswer,
+  type TestRequest,
+} from '../../../shared/http/testing/http-client.ts';
+import { OPEN_ACCESS } from '../../../shared/auth/access.ts';
+import { createStoreIndex } from '../../../shared/index/store/create-store-index.ts';
+import { type Clock, systemClock } from '../../../shared/lifecycle/clock.ts';
+import type { ProxyObservation } from '../../../shared/observability/observer.ts';
+import type { BlobStore } from '../../../shared/storage/blob-store.ts';
+import type { Platform, RoleApp } from '../../platform.ts';
+import { createMirrorApp } from '../create-mirror-app.ts';
+
+/** The system's time, moved forward at will. */
+class TravellingClock implements Clock {
+  #aheadMs = 0;
+
+  advance(ms: number): void {
+    this.#aheadMs += ms;
+  }
+
+  now(): Date {
+    return new Date(systemClock.now().getTime() + this.#aheadMs);
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs() + this.#aheadMs;
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return systemClock.sleep(ms, signal);
+  }
+}
+
+export interface TestMirrorOptions {
+  readonly username?: string;
+  readonly password?: string;
+  readonly spoolMaxBytes?: number;
+  /** Over an existing store, which then outlives the mirror. */
+  readonly store?: TempStore;
+  readonly blobs?: (blobs: BlobStore) => BlobStore;
+}
+
+export interface TestMirror {
+  readonly port: number;
+  readonly store: TempStore;
+  readonly clock: TravellingClock;
+  readonly edge: RecordedEdge;
+  readonly proxied: readonly ProxyObservation[];
+  readonly role: RoleApp;
+  send(path: string, options?: TestRequest): Promise<TestAnswer>;
+  /** Paths of all files of the store, sorted. */
+  files(): Promise<string[]>;
+  stop(): Promise<void>;
+}
+
+export const TAG_TTL_SECONDS = 60;
+
+/** A mirror of one upstream over a folder, served on a free port. */
+export async function startTestMirror(
+  upstreamUrl: string,
+  options: TestMirrorOptions = {},
+): Promise<TestMirror> {
+  const store = options.store ?? (await createTempStore());
+  const clock = new TravellingClock();
+  const edge = new RecordedEdge();
+  const proxied: ProxyObservation[] = [];
+  const shutdown = new AbortController();
+  const platform: Platform = {
+    records: store.records,
+    blobs: options.blobs?.(store.blobs) ?? store.blobs,
+    index: createStoreIndex(store.records, clock),
+    access: OPEN_ACCESS,
+    clock,
+    log: edge.log,
+    observer: { ...edge.observer, proxy: (observation) => void proxied.push(observation) },
+    shutdown: shutdown.signal,
+  };
+  const role = createMirrorApp(platform, configFor(upstreamUrl, options));
+  await role.start();
+  const http: HttpServer = await startHttpServer({
+    app: role.app,
+    host: '127.0.0.1',
+    port: 0,
+    idleTimeoutSeconds: 30,
+    log: edge.log,
+  });
+  return {
+    port: http.port,
+    store,
+    clock,
+    edge,
+    proxied,
+    role,
+    send: (path, request) => send(http.port, path, request),
+    files: async () => {
+      const entries = await readdir(store.folder, { recursive: true, withFileTypes: true });
+      return entries
+        .filter((entry) => entry.isFile())
+        .map((entry) => `${entry.parentPath.slice(store.folder.length + 1)}/${entry.name}`)
+        .filter((path) => !path.startsWith('twinport/'))
+        .sort();
+    },
+    stop: async () => {
+      await http.close(0);
+      shutdown.abort();
+      await role.close();
+      if (!options.store) await store.remove();
+    },
+  };
+}
+
+function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
+  return {
+    role: 'mirror',
+    http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
+    storage: { kind: 'filesystem', dataDir: 'unused' },
+    redisUrl: undefined,
+    indexTrustSeconds: 5,
+    pushPublicUrl: 'http://push.example:5000',
+    publicHosts: ['push.example:5000'],
+    upstream: {
+      project: 'mirror',
+      url,
+      hosts: ['docker.io', 'index.docker.io', 'registry-1.docker.io', new URL(url).host],
+      username: options.username,
+      password: options.password,
+    },
+    logLevel: 'info',
+    crashPoint: undefined,
+    shutdownGraceSeconds: 1,
+    idleTimeoutSeconds: 30,
+    tagTtlSeconds: TAG_TTL_SECONDS,
+    localProjects: [],
+    spoolDir: undefined,
+    spoolMaxBytes: options.spoolMaxBytes ?? 1024 * 1024 * 1024,
+  };
+}

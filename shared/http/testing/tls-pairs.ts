@@ -1,0 +1,44 @@
+/**
+ * Two self-signed pairs that prove nothing and protect nothing: made for these tests alone, valid for a hundred years.
+ * Their subjects are `CN=one` and `CN=two`.
+ */
+export const TLS_PAIRS = {
+  one: {
+    certificate: `-----BEGIN CERTIFICATE-----
+MIIBcjCCARmgAwIBAgIUB+riHpTSzUFf20mZ6GWEk4hQjlIwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDb25lMCAXDTI2MTEyMTExNDU0N1oYDzIxMjYxMDI4MTE0NTQ3
+WjAOMQwwCgYDVQQDDANvbmUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARhUm3n
+H5KtQmR/X2KApKi+rOGCV1W+wAzifa26abOJ+/ZMtmDhUpCCAIQqslegkrMnL8Y5
+aweDDyJ4iZed6nv0o1MwUTAdBgNVHQ4EFgQUUF2BxuxMviCtG+8nH23JzgP1+t0w
+HwYDVR0jBBgwFoAUUF2BxuxMviCtG+8nH23JzgP1+t0wDwYDVR0TAQH/BAUwAwEB
+/zAKBggqhkjOPQQDAgNHADBEAiAyfYCwevnzCkOb4wDb4BDk7Nv+qN4eOnM1G0qz
+sC+DuwIgE0U7CMbkj+3EGMSZsnLTZAjwz5iBrsWnAgQbSVL76Is=
+-----END CERTIFICATE-----
+`,
+    key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+gSJSw/kvG4Oip+7
+NBC7d25PAxGUDUdm9D+7u00T1YuhRANCAARhUm3nH5KtQmR/X2KApKi+rOGCV1W+
+wAzifa26abOJ+/ZMtmDhUpCCAIQqslegkrMnL8Y5aweDDyJ4iZed6nv0
+-----END PRIVATE KEY-----
+`,
+  },
+  two: {
+    certificate: `-----BEGIN CERTIFICATE-----
+MIIBcjCCARmgAwIBAgIUBJMAteCHjKti9TrjdtT5yE4x3CcwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDdHdvMCAXDTI2MTEyMTExNDU0N1oYDzIxMjYxMDI4MTE0NTQ3
+WjAOMQwwCgYDVQQDDAN0d28wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATFgvzH
+EMToXsJbkuNWeMcHpYHiNcLG7GQEQSLorbZ9zH0pocCp1wciFD8GWajp6WI4sD3m
++7Ky8ydwwlC+GEvKo1MwUTAdBgNVHQ4EFgQUV49jpiHWSWkC8ADiW3sIgaBYM1cw
+HwYDVR0jBBgwFoAUV49jpiHWSWkC8ADiW3sIgaBYM1cwDwYDVR0TAQH/BAUwAwEB
+/zAKBggqhkjOPQQDAgNHADBEAiAoxBp0ors4arWShmcr6IN7ObTIIxB6YGchrIeW
+J/8a+AIgKDTbEUpqwxk6XuVdzWV9iOwsVpO1v4gQchZkWA5NkBo=
+-----END CERTIFICATE-----
+`,
+    key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmjhLUewgK7/zVuWT
+aM4tgq+uSs+rlltpfDdizDYwLZihRANCAATFgvzHEMToXsJbkuNWeMcHpYHiNcLG
+7GQEQSLorbZ9zH0pocCp1wciFD8GWajp6WI4sD3m+7Ky8ydwwlC+GEvK
+-----END PRIVATE KEY-----
+`,
+  },
+} as const;

@@ -1,0 +1,187 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { afterEach, expect, test } from '@jest/globals';
+
+import type { RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
+import type { RegistryIndex } from '../../shared/index/ports.ts';
+import { digestOfText, newRepository, tagOf } from '../../shared/index/testing/index-names.ts';
+import type { Digest } from '../../shared/oci/digest.ts';
+import type { RepositoryName, Tag } from '../../shared/oci/reference.ts';
+import { dirtyFolder } from '../../shared/storage/object-keys.ts';
+import { describeWithTools } from '../support/describe-with-tools.ts';
+import { createIndexLab, type IndexLab, TRUST_SECONDS } from '../support/index-lab.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const unending = new AbortController().signal;
+const REPLICAS = 3;
+const CLIENTS = 6;
+const OPERATIONS = 120;
+const TAGS = ['one', 'two'].map(tagOf);
+/** A busy machine may stop a process this long between two of its lines. */
+const SLACK_MS = 500;
+
+interface Operation {
+  readonly kind: 'read' | 'write';
+  readonly tag: Tag;
+  /** What was read, or what the write makes of the tag. */
+  readonly value: Digest | undefined;
+  readonly startMs: number;
+  /** Infinity for a write that failed: it may take effect at any time. */
+  readonly endMs: number;
+}
+
+const UNWRITTEN = { value: undefined, startMs: -Infinity, endMs: -Infinity };
+
+/**
+ * Reads that no order of the operations explains: what they answer was overwritten by a write that began after it had
+ * ended and that itself had ended `staleMs` before the read began, or was not yet written when the read ended.
+ */
+function unexplained(history: readonly Operation[], staleMs: number): Operation[] {
+  return history.filter((read) => {
+    if (read.kind === 'write') return false;
+    const writes = history.filter(({ kind, tag }) => kind === 'write' && tag === read.tag);
+    return ![...writes, UNWRITTEN].some(
+      (write) =>
+        write.value === read.value &&
+        write.startMs <= read.endMs &&
+        !writes.some((next) => next.startMs > write.endMs && next.endMs < read.startMs - staleMs),
+    );
+  });
+}
+
+describeWithTools(['redis-server'], 'readers and writers of one tag on several replicas', () => {
+  let lab: IndexLab;
+  afterEach(async () => {
+    await lab.close();
+  });
+
+  const answers = async (index: RegistryIndex, repository: RepositoryName): Promise<unknown> => ({
+    tags: await Promise.all(TAGS.map((tag) => index.tags.get(repository, tag, unending))),
+    list: await index.tags.list(repository, unending),
+  });
+
+  /** Runs all clients to their end, and `disturb` again and again as long as they run. */
+  const run = async (
+    seed: number,
+    replicas: readonly RedisIndex[],
+    repository: RepositoryName,
+    disturb: (random: () => number) => Promise<void>,
+  ): Promise<Operation[]> => {
+    const history: Operation[] = [];
+    let running = CLIENTS;
+    const client = async (number: number): Promise<void> => {
+      const random = seededRandom(seed * 1000 + number);
+      for (let i = 0; i < OPERATIONS; i += 1) {
+        const { tags } = replicas[Math.floor(random() * REPLICAS)]!;
+        const tag = TAGS[Math.floor(random() * TAGS.length)]!;
+        const chance = random();
+        const startMs = performance.now();
+        if (chance < 0.6) {
+          const value = await tags.get(repository, tag, unending);
+          history.push({ kind: 'read', tag, value, startMs, endMs: performance.now() });
+          continue;
+        }
+        const value = chance < 0.9 ? digestOfText(`${number} ${i}`) : undefined;
+        const writing = value
+          ? tags.set(repository, tag, value, unending)
+          : tags.delete(repository, tag, unending);
+        const endMs = await writing.then(
+          () => performance.now(),
+          () => Infinity,
+        );
+        history.push({ kind: 'write', tag, value, startMs, endMs });
+        if (random() < 0.2) await tags.list(repository, unending);
+      }
+      running -= 1;
+    };
+    const disturbing = async (): Promise<void> => {
+      const random = seededRandom(seed);
+      while (running > 0) await disturb(random);
+    };
+    await Promise.all([disturbing(), ...Array.from({ length: CLIENTS }, (_, i) => client(i))]);
+    return history;
+  };
+
+  const expectAgreement = async (
+    replicas: readonly RedisIndex[],
+    repository: RepositoryName,
+  ): Promise<void> => {
+    await Promise.all(replicas.map((replica) => lab.reachable(replica)));
+    await waitFor(async () => (await lab.records.list(dirtyFolder, {}, unending)).length === 0, {
+      what: 'the journal to be settled',
+      timeoutMs: 30_000,
+    });
+    const truth = await answers(lab.truth, repository);
+    for (const replica of replicas) expect(await answers(replica, repository)).toEqual(truth);
+    await lab.redis.flush();
+    for (const replica of replicas) expect(await answers(replica, repository)).toEqual(truth);
+  };
+
+  const newReplicas = (): Promise<RedisIndex[]> =>
+    Promise.all(Array.from({ length: REPLICAS }, () => lab.replica()));
+
+  test.each([1, 2, 3])(
+    'read what was written last, also while Redis is flushed (seed %i)',
+    async (seed) => {
+      lab = await createIndexLab({ timing: { coldMs: 0 } });
+      const replicas = await newReplicas();
+      const repository = newRepository();
+      const history = await run(seed, replicas, repository, async (random) => {
+        await delay(random() * 30);
+        await lab.redis.flush();
+      });
+      // A writer that had no answer in time left a journal entry: then, and only then, others may be behind.
+      const isBehind = lab.operations.includes('forget') || lab.operations.includes('reset');
+      const staleMs = isBehind ? TRUST_SECONDS * 1000 + SLACK_MS : 0;
+      expect(unexplained(history, staleMs)).toEqual([]);
+      await expectAgreement(replicas, repository);
+    },
+    60_000,
+  );
+
+  test.each([4, 5, 6])(
+    'are behind by the trust period at most while Redis hangs, restarts and forgets (seed %i)',
+    async (seed) => {
+      lab = await createIndexLab({ timing: { coldMs: 0 } });
+      const replicas = await newReplicas();
+      const repository = newRepository();
+      const history = await run(seed, replicas, repository, async (random) => {
+        await delay(random() * 300);
+        const chance = random();
+        if (chance < 0.3) await lab.redis.flush();
+        else if (chance < 0.5) await lab.redis.restart();
+        else {
+          lab.redis.pause();
+          await delay(random() * 300);
+          lab.redis.resume();
+        }
+      });
+      expect(unexplained(history, TRUST_SECONDS * 1000 + SLACK_MS)).toEqual([]);
+      await expectAgreement(replicas, repository);
+    },
+    120_000,
+  );
+});
+
+test('a history that goes back is found out', () => {
+  const tag = tagOf('one');
+  const [first, second] = ['1', '2'].map(digestOfText);
+  const write = (value: Digest | undefined, startMs: number, endMs: number): Operation => ({
+    kind: 'write',
+    tag,
+    value,
+    startMs,
+    endMs,
+  });
+  const read = (value: Digest | undefined, startMs: number): Operation => ({
+    ...write(value, startMs, startMs + 1),
+    kind: 'read',
+  });
+  const writes = [write(first, 0, 10), write(second, 20, 30)];
+  expect(unexplained([...writes, read(first, 25), read(second, 25)], 0)).toEqual([]);
+  expect(unexplained([...writes, read(first, 31)], 0)).toHaveLength(1);
+  expect(unexplained([...writes, read(first, 31)], 5)).toEqual([]);
+  expect(unexplained([...writes, read(second, 15)], 0)).toHaveLength(1);
+  expect(unexplained([...writes, read(undefined, 31)], 0)).toHaveLength(1);
+});
