@@ -4,7 +4,8 @@ import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { MirrorNames } from '../../shared/content/mirror-names.ts';
 import { Projects } from '../../shared/content/projects.ts';
-import { publishUpstream } from '../../shared/content/upstream-table.ts';
+import { shadowedProjects } from '../../shared/content/reserved-names.ts';
+import { publishedProjects, publishUpstream } from '../../shared/content/upstream-table.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
@@ -35,7 +36,9 @@ export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleA
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, config.spoolMaxBytes);
+  const projects = new Projects({ ...index, records, clock });
   const content = createContent(platform, config, {
+    projects,
     connections,
     background,
     fills,
@@ -53,6 +56,15 @@ export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleA
     app,
     start: async () => {
       await openSpool(spool);
+      // Adopted before the name is published as an upstream's: from then on nobody looks for other content under it.
+      const published = await publishedProjects(records, lifetime);
+      const shadowed = shadowedProjects(await projects.adoptAll(published, lifetime), upstreams);
+      if (shadowed.length > 0) {
+        platform.log.warn(
+          { projects: shadowed },
+          'the store holds projects with names that mean an upstream at this mirror: here they are pulled as local/<name>',
+        );
+      }
       withdraw = await publishUpstream(records, config.upstream, clock, lifetime);
     },
     degraded: () => Promise.resolve(connections.degraded()),
@@ -67,6 +79,7 @@ export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleA
 }
 
 interface ContentParts {
+  readonly projects: Projects;
   readonly connections: UpstreamConnections;
   readonly background: BackgroundTasks;
   readonly fills: FillRegistry;
@@ -79,14 +92,14 @@ function createContent(
   config: MirrorConfig,
   parts: ContentParts,
 ): ContentSource {
-  const { records, blobs, index, clock } = platform;
+  const { blobs, index, clock } = platform;
   const { origins, catalog, tags, members, hints } = index;
   const manifests = new ManifestStore(blobs, index);
   const local = new LocalContent(blobs, manifests, index);
   const names = new MirrorNames({
     upstreams: [config.upstream],
     defaultUpstream: config.upstream,
-    projects: new Projects({ projects: index.projects, origins, records, clock }),
+    projects: parts.projects,
     origins,
     publicHosts: config.publicHosts,
     rootProjects: config.localProjects,

@@ -5,7 +5,7 @@ import { Projects } from '../../shared/content/projects.ts';
 import { PushContent } from '../../shared/content/push-content.ts';
 import { PushNames } from '../../shared/content/push-names.ts';
 import { checkStore } from '../../shared/content/store-check.ts';
-import { UpstreamTable } from '../../shared/content/upstream-table.ts';
+import { publishedProjects, UpstreamTable } from '../../shared/content/upstream-table.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
@@ -67,7 +67,8 @@ export function createPushApp(
     app,
     start: async () => {
       await checkStore(records, platform.shutdown);
-      await projects.adoptAll(platform.shutdown);
+      const published = await publishedProjects(records, platform.shutdown);
+      await projects.adoptAll(published, platform.shutdown);
       const { uploadTtlSeconds } = config;
       reaper = runUploadReaper(
         { ...platform, uploads, leases: index.leases, uploadTtlSeconds },

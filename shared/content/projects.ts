@@ -31,6 +31,8 @@ export class Projects {
   readonly #clock: Clock;
   readonly #found = new LRUCache<string, ProjectRecord>({ max: 10_000, ttl: FOUND_MS });
   readonly #searched = new LRUCache<string, true>({ max: 10_000, ttl: SEARCHED_MS });
+  /** First segments that hold an upstream's repositories alone: pushes to them are refused, so that stays so. */
+  readonly #cachesOnly = new Set<string>();
 
   constructor({ projects, origins, records, clock }: ProjectsDependencies) {
     this.#index = projects;
@@ -46,8 +48,10 @@ export class Projects {
       this.#found.set(name, known);
       return known;
     }
-    if (this.#searched.has(name)) return undefined;
-    if (await this.#holdsUnmarked(name, signal)) return this.#create(name, true, signal);
+    if (this.#searched.has(name) || this.#cachesOnly.has(name)) return undefined;
+    const holds = await this.#search(name, signal);
+    if (holds === 'unmarked') return this.#create(name, true, signal);
+    if (holds === 'marked') this.#cachesOnly.add(name);
     this.#searched.set(name, true);
     return undefined;
   }
@@ -57,8 +61,12 @@ export class Projects {
     return (await this.find(name, signal)) ?? this.#create(name, false, signal);
   }
 
-  /** Adopts every first segment of the store that needs it, and returns all projects. */
-  async adoptAll(signal: AbortSignal): Promise<ProjectRecord[]> {
+  /**
+   * Adopts every first segment of the store that needs it, and returns all projects. `published`: projects of
+   * upstreams that a mirror has published before this start, so that nothing unmarked can have come under them since.
+   */
+  async adoptAll(published: readonly string[], signal: AbortSignal): Promise<ProjectRecord[]> {
+    for (const project of published) this.#cachesOnly.add(project);
     for (const child of await this.#records.list(repositoriesFolder, {}, signal)) {
       if (child.isFolder && parseRepositoryName(child.name)) await this.find(child.name, signal);
     }
@@ -79,18 +87,21 @@ export class Projects {
   }
 
   /** Depth first, until the first repository that carries no origin marker. */
-  async #holdsUnmarked(path: string, signal: AbortSignal): Promise<boolean> {
+  async #search(path: string, signal: AbortSignal): Promise<'nothing' | 'marked' | 'unmarked'> {
     const name = parseRepositoryName(path);
-    if (!name) return false;
+    if (!name) return 'nothing';
     const children = await this.#records.list(repositoryFolder(name), {}, signal);
     const isRepository = children.some(
       (child) => child.name === '_manifests' || child.name === '_layers',
     );
-    if (isRepository && !(await this.#origins.get(name, signal))) return true;
+    if (isRepository && !(await this.#origins.get(name, signal))) return 'unmarked';
+    let holds: 'nothing' | 'marked' = isRepository ? 'marked' : 'nothing';
     for (const child of children) {
       if (!child.isFolder || child.name.startsWith('_')) continue;
-      if (await this.#holdsUnmarked(`${path}/${child.name}`, signal)) return true;
+      const below = await this.#search(`${path}/${child.name}`, signal);
+      if (below === 'unmarked') return below;
+      if (below === 'marked') holds = below;
     }
-    return false;
+    return holds;
   }
 }

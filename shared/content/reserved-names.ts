@@ -1,3 +1,4 @@
+import type { ProjectRecord } from '../index/ports.ts';
 import { findUpstream, type UpstreamEntry } from './upstream-entry.ts';
 
 /** First segment that says "what follows is a local repository", at either role. */
@@ -30,4 +31,16 @@ export function whyReserved(
     return `"${project}" looks like the host of another registry; push under a project name without a dot`;
   }
   return undefined;
+}
+
+/** Local projects whose name means something else at a mirror: they can come from another registry's store alone. */
+export function shadowedProjects(
+  projects: readonly ProjectRecord[],
+  upstreams: readonly UpstreamEntry[],
+): string[] {
+  return projects
+    .map(({ name }) => name)
+    .filter(
+      (name) => name === OFFICIAL_PREFIX || name === LOCAL_PREFIX || findUpstream(upstreams, name),
+    );
 }

@@ -57,9 +57,8 @@ export class UpstreamTable {
   async entries(signal: AbortSignal): Promise<readonly UpstreamEntry[]> {
     if (this.#clock.monotonicMs() - this.#readAt < REFRESH_MS) return this.#entries;
     const published: UpstreamEntry[] = [];
-    for (const child of await this.#records.list(upstreamsFolder, {}, signal)) {
-      if (child.isFolder || !child.name.endsWith('.json')) continue;
-      const bytes = await this.#records.get(`${upstreamsFolder}/${child.name}`, signal);
+    for (const project of await publishedProjects(this.#records, signal)) {
+      const bytes = await this.#records.get(upstreamKey(project), signal);
       const entry = bytes && parseRecord(entrySchema, bytes);
       if (entry) published.push({ project: entry.project, url: entry.url, hosts: entry.hosts });
     }
@@ -68,6 +67,17 @@ export class UpstreamTable {
     this.#readAt = this.#clock.monotonicMs();
     return this.#entries;
   }
+}
+
+/** The projects of the upstreams that mirrors over this store have ever published. */
+export async function publishedProjects(
+  records: RecordStore,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const children = await records.list(upstreamsFolder, {}, signal);
+  return children
+    .filter(({ name, isFolder }) => !isFolder && name.endsWith('.json'))
+    .map(({ name }) => name.slice(0, -'.json'.length));
 }
 
 /**

@@ -3,8 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Express } from 'express';
 
 import { type Access, type AccessPolicy, ANONYMOUS } from '../auth/access.ts';
-import type { RegistryError } from '../oci/errors.ts';
-import { registryError } from '../oci/errors.ts';
+import { RegistryError, registryError } from '../oci/errors.ts';
 import {
   allowedMethods,
   parseV2Request,
@@ -117,10 +116,12 @@ class V2Edge {
     const rendered = renderError(error);
     if (rendered.isFault || isAnswerBegun) {
       const { operation, repository, reference } = facts;
-      this.#options.log.error(
-        { err: error, operation, repository, reference },
-        isAnswerBegun ? 'the answer was broken off' : 'the request failed',
-      );
+      const fields = { operation, repository, reference };
+      const message = isAnswerBegun ? 'the answer was broken off' : 'the request failed';
+      // What the domain tells a client by itself is understood: its sentence is enough, and nobody need wake up.
+      if (error instanceof RegistryError) {
+        this.#options.log.warn({ ...fields, reason: error.message }, message);
+      } else this.#options.log.error({ ...fields, err: error }, message);
     }
     if (isAnswerBegun) client.blameServer();
     await sendError(http, response, rendered);

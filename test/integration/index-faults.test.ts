@@ -28,7 +28,7 @@ const SLACK_MS = 1_000;
 describeWithTools(['redis-server'], 'the index and a Redis that is out of order', () => {
   let lab: IndexLab;
   const cleanUps: (() => Promise<void>)[] = [];
-  const newLab = async (options: LabOptions = { timing: { coldMs: 0 } }): Promise<IndexLab> => {
+  const newLab = async (options: LabOptions = {}): Promise<IndexLab> => {
     lab = await createIndexLab(options);
     cleanUps.push(() => lab.close());
     return lab;
@@ -50,6 +50,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
   const isCaching = (index: RedisIndex, gated: GatedRecordStore): Promise<unknown> =>
     waitFor(
       async () => {
+        await lab.warm();
         const repository = newRepository();
         await index.tags.set(repository, tag, OLD, unending);
         gated.operations.length = 0;
@@ -143,7 +144,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
     });
 
     test('and dies has its journal entry settled by the others', async () => {
-      await newLab({ timing: { coldMs: 0, journalReuseMs: 100, writeDeadlineMs: 400 } });
+      await newLab({ timing: { journalReuseMs: 100, writeDeadlineMs: 400 } });
       const [reader, writer] = [
         await lab.replica(),
         await lab.replica({ url: 'redis://127.0.0.1:1' }),
@@ -160,7 +161,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
     });
 
     test('and a journal entry that nobody can read makes everything come from the store', async () => {
-      await newLab({ timing: { coldMs: 0, journalReuseMs: 100, writeDeadlineMs: 400 } });
+      await newLab({ timing: { journalReuseMs: 100, writeDeadlineMs: 400 } });
       const reader = await lab.replica();
       const repository = newRepository();
       await reader.tags.set(repository, tag, OLD, unending);
@@ -296,7 +297,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
   });
 
   test('warns once of a Redis that may evict, and serves right answers from it', async () => {
-    await newLab({ timing: { coldMs: 0 }, redisArgs: ['--maxmemory-policy', 'allkeys-lru'] });
+    await newLab({ redisArgs: ['--maxmemory-policy', 'allkeys-lru'] });
     const index = await lab.replica();
     const warnings = lab.log.filter(({ message }) => message.includes('noeviction'));
     expect(warnings).toEqual([

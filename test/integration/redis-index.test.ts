@@ -2,12 +2,12 @@ import { afterAll } from '@jest/globals';
 
 import { describeRegistryIndex } from '../../shared/index/testing/index-contract.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
-import { createIndexLab, type IndexLab } from '../support/index-lab.ts';
+import { createIndexLab, type IndexLab, type LabOptions } from '../support/index-lab.ts';
 
 describeWithTools(['redis-server'], 'the index with Redis', () => {
   const labs: IndexLab[] = [];
-  const newLab = async (timing?: { readonly coldMs: number }): Promise<IndexLab> => {
-    const lab = await createIndexLab(timing ? { timing } : {});
+  const newLab = async (options: LabOptions = {}): Promise<IndexLab> => {
+    const lab = await createIndexLab(options);
     labs.push(lab);
     return lab;
   };
@@ -15,14 +15,14 @@ describeWithTools(['redis-server'], 'the index with Redis', () => {
     for (const lab of labs) await lab.close();
   });
 
-  describeRegistryIndex('RedisIndex that caches from the start', async () => {
-    const lab = await newLab({ coldMs: 0 });
+  describeRegistryIndex('RedisIndex', async () => {
+    const lab = await newLab();
     const [index, replica] = [await lab.replica(), await lab.replica()];
     return { index, replica, records: lab.records, isShared: true, cleanUp: () => lab.close() };
   });
 
   describeRegistryIndex('RedisIndex in an epoch that is still cold', async () => {
-    const lab = await newLab();
+    const lab = await newLab({ isCold: true });
     const [index, replica] = [await lab.replica(), await lab.replica()];
     return { index, replica, records: lab.records, isShared: true, cleanUp: () => lab.close() };
   });

@@ -377,6 +377,9 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
     for (const operation of ['PutObject', 'GetObject', 'DeleteObject'] as const) {
       proxy.inject({ operation, every: 3, fault: slowDown });
     }
+    // The other tests have used up the retry budget of their client.
+    const rested = createS3Client(s3StorageConfig({ ...server, endpoint: proxy.endpoint }));
+    records = new S3RecordStore(rested, config);
     const keys = Array.from({ length: 80 }, (_, i) => `twinport/v1/records/${i}`);
     const results = await Promise.allSettled(
       keys.map(async (key) => {
@@ -386,6 +389,7 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
         expect(await records.get(key, unending)).toBeUndefined();
       }),
     );
+    rested.destroy();
     const faults = results.filter((result) => result.status === 'rejected');
     for (const { reason } of faults) expect(reason).toBeInstanceOf(StorageError);
     // Four tries each: about one request in a hundred is out of luck, of four a key needs.
@@ -467,14 +471,18 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
   });
 
   test('stores a blob again while a slow reader holds it open, and does not break the reader', async () => {
-    const { bytes, digest } = fresh(8 * PART);
+    const { bytes, digest } = fresh(3 * PART);
     await put(bytes, digest);
     const opened = await new S3BlobStore(client, config).open(digest, undefined, unending);
-    const started = performance.now();
+    proxy.clear();
     await put(bytes, digest);
     await upload(bytes, digest);
     await blobs.put(digest, bytes, undefined, unending);
-    expect(performance.now() - started).toBeLessThan(20_000);
+    // MinIO keeps a writer waiting for as long as anybody reads the object, and here nobody reads on.
+    const writes = new Set(['PutObject', 'CopyObject', 'CompleteMultipartUpload']);
+    const isWrite = ({ operation, key }: { operation: string; key: string }): boolean =>
+      writes.has(operation) && key.endsWith(blobKey(digest));
+    expect(proxy.seen.filter(isWrite)).toEqual([]);
     expect((await readAll(opened!.stream)).equals(bytes)).toBe(true);
     await reapAll();
   });

@@ -35,7 +35,6 @@ const index = await createRedisIndex({
   },
   trustSeconds: 0.5,
   shutdown: shutdown.signal,
-  timing: { coldMs: 0 },
 });
 const repository = parseRepositoryName(name);
 if (!repository) throw new Error('the repository has no name');

@@ -4,6 +4,7 @@ import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { createRedisIndex, type RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
 import type { IndexTiming } from '../../shared/index/redis/index-timing.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
+import { digestOfText, newRepository } from '../../shared/index/testing/index-names.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { Log, Observer } from '../../shared/observability/observer.ts';
 import { FilesystemRecordStore } from '../../shared/storage/filesystem/filesystem-record-store.ts';
@@ -14,6 +15,8 @@ import { waitFor } from './wait-for.ts';
 
 export interface LabOptions {
   readonly timing?: Partial<IndexTiming>;
+  /** True: the index is not made warm for every replica that starts. */
+  readonly isCold?: boolean;
   readonly redisArgs?: readonly string[];
 }
 
@@ -42,7 +45,10 @@ export interface IndexLab {
   readonly log: readonly LogLine[];
   /** Operations of Redis that replicas reported, in order. */
   readonly operations: readonly string[];
+  /** Starts a replica and makes the index warm. */
   replica(options?: ReplicaOptions): Promise<RedisIndex>;
+  /** Makes the epoch in Redis so old that answers are kept, as it is some time after a start. */
+  warm(): Promise<void>;
   /** Resolves when the replica sends commands to Redis. */
   reachable(replica: RedisIndex): Promise<void>;
   /** A client beside the replicas, to look at what stands in Redis. */
@@ -63,6 +69,19 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
   const clients: Redis[] = [];
   const replicas: RedisIndex[] = [];
   let isClosed = false;
+  const newClient = (): Redis => {
+    const client = new Redis(redis.url, { maxRetriesPerRequest: 1 });
+    clients.push(client);
+    return client;
+  };
+  const warm = async (): Promise<void> => {
+    const index = replicas.find((replica) => replica.isReachable());
+    // Whoever asks first begins the epoch.
+    await index?.members.has(newRepository(), 'blob', digestOfText('x'), shutdown.signal);
+    if (!index) return;
+    const client = newClient();
+    for (const key of await client.keys('twinport:*:epoch')) await client.hset(key, 'born', 0);
+  };
   return {
     folder,
     records,
@@ -83,16 +102,14 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
         timing: { ...options.timing, ...timing },
       });
       replicas.push(replica);
+      if (options.isCold !== true) await warm();
       return replica;
     },
     reachable: async (replica) => {
       await waitFor(() => replica.isReachable(), { what: 'Redis to be reachable', everyMs: 10 });
     },
-    client: () => {
-      const client = new Redis(redis.url, { maxRetriesPerRequest: 1 });
-      clients.push(client);
-      return client;
-    },
+    warm,
+    client: newClient,
     close: async () => {
       if (isClosed) return;
       isClosed = true;

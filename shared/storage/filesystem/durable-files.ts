@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { lstat, mkdir, open, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  open,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  unlink,
+  type FileHandle,
+} from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { LRUCache } from 'lru-cache';
@@ -107,8 +117,9 @@ export class DurableFiles {
         if (first !== undefined) this.#forgetFrom(first, folder);
         return;
       } catch (error) {
-        // Another removed an empty folder above while this one was being made.
-        if (systemCode(error) !== 'ENOENT' || race >= MAX_RACES) throw error;
+        // Another removed an empty folder above while this one was being made. Node says ENOTDIR or EEXIST for that
+        // too, when the folder goes between its two looks; where a file stands in the way, that stays.
+        if (race >= MAX_RACES || (await isBlocked(folder, error))) throw error;
       }
     }
   }
@@ -194,6 +205,17 @@ export class DurableFiles {
       this.#durable.delete(folder);
       if (folder === dirname(folder)) return;
     }
+  }
+}
+
+async function isBlocked(folder: string, error: unknown): Promise<boolean> {
+  const code = systemCode(error);
+  if (code === 'ENOENT') return false;
+  if (code !== 'ENOTDIR' && code !== 'EEXIST') return true;
+  try {
+    return !(await stat(folder)).isDirectory();
+  } catch (statError) {
+    return systemCode(statError) !== 'ENOENT';
   }
 }
 

@@ -94,6 +94,22 @@ describe('FilesystemRecordStore', () => {
     await expect(put(key)).rejects.toThrow(StorageError);
   });
 
+  test('never fails because another replica removes the folders that it is making', async () => {
+    const replicas = [1, 2, 3].map(() => new FilesystemRecordStore(root));
+    await Promise.all(
+      Array.from({ length: 9 }, async (_, worker) => {
+        const mine = replicas[worker % 3]!;
+        for (let round = 0; round < 60; round += 1) {
+          const key = `a/b/c${round % 2}/d/record-${worker}`;
+          await mine.put(key, Buffer.from(key), unending);
+          expect((await mine.get(key, unending))?.toString()).toBe(key);
+          await mine.delete(key, unending);
+        }
+      }),
+    );
+    expect(await store.list('a', {}, unending)).toEqual([]);
+  });
+
   test('leaves the root when its last record goes', async () => {
     await put('a/b/c');
     await store.delete('a/b/c', unending);

@@ -124,6 +124,41 @@ describe('FilesystemUploadStore after a crash or an intruder', () => {
     expect((await stored())?.equals(bytes)).toBe(true);
   });
 
+  test('stores the blob whenever two replicas commit one session at the same time', async () => {
+    const replica = new FilesystemUploadStore(root, systemClock);
+    for (let round = 0; round < 25; round += 1) {
+      const session = await begin(bytes);
+      const committed = await Promise.allSettled([
+        store.commit(session, digest, unending),
+        replica.commit(session, digest, unending),
+      ]);
+      const done = { status: 'fulfilled', value: { size: bytes.length } };
+      expect(committed).toEqual([done, done]);
+      expect((await stored())?.equals(bytes)).toBe(true);
+      await blobs.delete(digest, unending);
+    }
+  });
+
+  test('makes no empty file of a claim that was taken away, nor a wrong blob', async () => {
+    // Without patience the replicas rob one another in the middle of their steps.
+    const hasty = { ...systemClock, sleep: () => Promise.resolve() };
+    const replicas = [1, 2, 3].map(() => new FilesystemUploadStore(root, hasty));
+    for (let round = 0; round < 25; round += 1) {
+      const session = await begin(bytes);
+      const results = await Promise.allSettled(
+        replicas.map((replica) => replica.commit(session, digest, unending)),
+      );
+      for (const result of results) {
+        if (result.status === 'rejected') {
+          expect(result.reason).not.toBeInstanceOf(DigestMismatchError);
+        }
+      }
+      await store.commit(session, digest, unending);
+      expect((await stored())?.equals(bytes)).toBe(true);
+      await blobs.delete(digest, unending);
+    }
+  });
+
   test('reaps what is no whole session by the age of its folder', async () => {
     const session = await begin(bytes);
     await rm(join(folderOf(session), 'startedat'));

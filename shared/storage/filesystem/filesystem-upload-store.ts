@@ -44,6 +44,8 @@ import {
 
 /** Sessions whose running hash is kept; one takes about a kilobyte. The others are read again at their commit. */
 const KEPT_HASHES = 2000;
+/** Between two looks at a staged file that another replica works on. */
+const PAUSE_MS = 25;
 /** Commits of one session that race on several replicas take the staged file from one another. */
 const MAX_COMMIT_RACES = 5;
 
@@ -113,7 +115,7 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
   ): Promise<UploadSession> {
     const append = async (): Promise<UploadSession> => {
       const folder = this.#folder(session.repository, session.id);
-      const claim = await claimStaged(folder, offset);
+      const claim = await claimStaged(folder, this.#pause(signal), offset);
       let running: RunningHash | undefined;
       let appended: Appended;
       try {
@@ -196,7 +198,7 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     signal: AbortSignal,
   ): Promise<BlobStat> {
     const folder = this.#folder(session.repository, session.id);
-    const claim = await unlessUnknown(claimStaged(folder));
+    const claim = await unlessUnknown(claimStaged(folder, this.#pause(signal)));
     if (!claim) return this.#recommit(folder, digest);
     if (!(await isStaged(folder, claim, digest, signal))) {
       await claim.handle.close();
@@ -254,6 +256,10 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
   async #drop(session: UploadSession): Promise<void> {
     this.#hashes.delete(session.id);
     await this.#files.removeTree(uploadFolder(session.repository, session.id), false);
+  }
+
+  #pause(signal: AbortSignal): () => Promise<void> {
+    return () => this.#clock.sleep(PAUSE_MS, signal);
   }
 
   #folder(repository: RepositoryName, id: UploadId): string {

@@ -14,6 +14,10 @@ const CLAIMED_PREFIX = 'data.';
 const COPY_PREFIX = 'copy.';
 /** More racing claims of one session than any client makes. */
 const MAX_RACES = 10;
+/** How often one pauses before a file that another claimed is taken over: a live one gives it back meanwhile. */
+const PATIENCE = 40;
+/** Never creates the file: it may have been taken away since it was claimed. */
+const OPEN_TO_APPEND = constants.O_RDWR | constants.O_APPEND;
 
 /** Staged bytes that this process alone works on, under a name that no other opens. */
 export interface Claim {
@@ -38,16 +42,27 @@ export async function stagedBytes(folder: string): Promise<number | undefined> {
  * Takes the staged file by renaming it. A write that is still under way in a process that was believed dead goes on
  * into its own claimed file, which is replaced by a copy here: it can never reach a published blob. Throws
  * UploadUnknownError when the session is gone, and UploadOffsetError, without having touched anything, when `offset`
- * is given and is not where the staged bytes end.
+ * is given and is not where the staged bytes end. `pause`: a short sleep while another holds the file.
  */
-export async function claimStaged(folder: string, offset?: number): Promise<Claim> {
+export async function claimStaged(
+  folder: string,
+  pause: () => Promise<void>,
+  offset?: number,
+): Promise<Claim> {
+  let pauses = 0;
   for (let race = 0; race < MAX_RACES; race += 1) {
-    const staged = await findStaged(folder);
+    let staged = await findStaged(folder);
+    while (staged && staged.name !== FREE && pauses < PATIENCE) {
+      requireOffset(offset, staged.size);
+      pauses += 1;
+      await pause();
+      staged = await findStaged(folder);
+    }
     if (!staged) break;
     requireOffset(offset, staged.size);
     const path =
       staged.name === FREE ? await takeFree(folder) : await takeOver(folder, staged.name);
-    const handle = path === undefined ? undefined : await unlessAbsent(open(path, 'a+'));
+    const handle = path === undefined ? undefined : await unlessAbsent(open(path, OPEN_TO_APPEND));
     if (path === undefined || !handle) continue;
     try {
       const { size, ino } = await handle.stat();
