@@ -1,0 +1,46 @@
+import type { ListOptions, RecordChild, RecordStore } from '../../storage/record-store.ts';
+
+/** Records in a map, for tests of what stands on a record store; `isBroken` makes every call fail. */
+export class MemoryRecordStore implements RecordStore {
+  readonly records = new Map<string, Buffer>();
+  isBroken = false;
+
+  async get(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
+    await this.#answer(signal);
+    return this.records.get(key);
+  }
+
+  async put(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
+    await this.#answer(signal);
+    this.records.set(key, bytes);
+  }
+
+  async delete(key: string, signal: AbortSignal): Promise<void> {
+    await this.#answer(signal);
+    this.records.delete(key);
+  }
+
+  async deleteTree(folder: string, signal: AbortSignal): Promise<void> {
+    await this.#answer(signal);
+    for (const key of this.records.keys()) {
+      if (key.startsWith(`${folder}/`)) this.records.delete(key);
+    }
+  }
+
+  async list(folder: string, _: ListOptions, signal: AbortSignal): Promise<RecordChild[]> {
+    await this.#answer(signal);
+    const children = new Map<string, boolean>();
+    for (const key of this.records.keys()) {
+      if (!key.startsWith(`${folder}/`)) continue;
+      const [name = '', ...rest] = key.slice(folder.length + 1).split('/');
+      children.set(name, rest.length > 0 || children.get(name) === true);
+    }
+    return [...children].sort().map(([name, isFolder]) => ({ name, isFolder }));
+  }
+
+  async #answer(signal: AbortSignal): Promise<void> {
+    await Promise.resolve();
+    signal.throwIfAborted();
+    if (this.isBroken) throw new Error('the store is broken');
+  }
+}
