@@ -48,7 +48,9 @@ COPY --from=build /out/packages /opt/twinport
 COPY --from=build /out/program /opt/twinport
 COPY --from=build --chown=65532:65532 /out/empty /var/lib/twinport
 COPY --from=build --chown=65532:65532 /out/empty /var/spool/twinport
+# File work runs on libuv's threads, and each fsync holds one: the default of four would make pushes wait for each other.
 ENV NODE_ENV=production \
+    UV_THREADPOOL_SIZE=16 \
     LD_LIBRARY_PATH=/opt/node/lib \
     DATA_DIR=/var/lib/twinport
 WORKDIR /opt/twinport

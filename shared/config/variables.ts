@@ -156,7 +156,7 @@ const VARIABLES = {
     reader: 'both',
     description: 'Objects larger than this are copied in parts.',
     schema: wholeNumber(5 * MIB, 5 * GIB),
-    fallback: String(5 * GIB),
+    fallback: String(GIB),
   },
   REDIS_URL: {
     reader: 'both',

@@ -7,6 +7,7 @@ import {
   SizeMismatchError,
   StorageError,
   UploadOffsetError,
+  UploadUnknownError,
 } from '../storage/errors.ts';
 import { renderError } from './error-renderer.ts';
 
@@ -54,6 +55,7 @@ describe('renderError', () => {
       false,
     ],
     [new UploadOffsetError(7), 416, 'BLOB_UPLOAD_INVALID', {}, false],
+    [new UploadUnknownError('x', 'gone'), 404, 'BLOB_UPLOAD_UNKNOWN', {}, false],
     [new DigestMismatchError('x'), 400, 'DIGEST_INVALID', {}, false],
     [new SizeMismatchError('x'), 400, 'SIZE_INVALID', {}, false],
     [new TypeError('secret internals'), 500, 'UNKNOWN', {}, true],

@@ -7,6 +7,7 @@ import {
   SizeMismatchError,
   StorageError,
   UploadOffsetError,
+  UploadUnknownError,
 } from '../storage/errors.ts';
 import { sendAnswer } from './answer.ts';
 import { type HeaderFields, HEADERS } from './headers.ts';
@@ -30,6 +31,7 @@ export function renderError(error: unknown): RenderedError {
     const { status, code, message, detail, headers } = error;
     return { status, code, message, detail, headers, isFault: status >= 500 };
   }
+  if (error instanceof UploadUnknownError) return rendered('BLOB_UPLOAD_UNKNOWN');
   if (error instanceof StorageError) {
     return rendered('UNAVAILABLE', { [HEADERS.retryAfter]: STORE_RETRY_SECONDS }, true);
   }
