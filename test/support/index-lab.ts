@@ -76,11 +76,19 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
   };
   const warm = async (): Promise<void> => {
     const index = replicas.find((replica) => replica.isReachable());
-    // Whoever asks first begins the epoch.
-    await index?.members.has(newRepository(), 'blob', digestOfText('x'), shutdown.signal);
     if (!index) return;
     const client = newClient();
-    for (const key of await client.keys('twinport:*:epoch')) await client.hset(key, 'born', 0);
+    const epochs = await waitFor(
+      async () => {
+        // Whoever asks first begins the epoch.
+        await index.members.has(newRepository(), 'blob', digestOfText('x'), shutdown.signal);
+        const keys = await client.keys('twinport:*:epoch');
+        return keys.length > 0 ? keys : undefined;
+      },
+      { what: 'an epoch', everyMs: 10 },
+    );
+    for (const key of epochs) await client.hset(key, 'born', 0);
+    client.disconnect();
   };
   return {
     folder,

@@ -49,6 +49,19 @@ export const TOOLS = {
     debianPackage: 'docker.io',
     exactPath: '/usr/bin/docker',
   },
+  containerd: {
+    name: 'containerd',
+    version: 'debian',
+    debianPackage: 'containerd',
+    exactPath: '/usr/bin/containerd',
+    needsRoot: true,
+  },
+  ctr: {
+    name: 'ctr',
+    version: 'debian',
+    debianPackage: 'containerd',
+    exactPath: '/usr/bin/ctr',
+  },
   'docker-compose': {
     name: 'docker-compose',
     version: 'v2.40.3',

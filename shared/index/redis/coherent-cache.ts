@@ -189,8 +189,8 @@ export class CoherentCache {
   async #probe(key: CacheKey): Promise<Probe> {
     const epoch = await this.#currentEpoch();
     if (!epoch) return undefined;
-    const { coldMs, entryTtlMs } = this.#timing;
-    const args = [randomUUID(), coldMs, entryTtlMs];
+    const { coldMs, absentTtlMs } = this.#timing;
+    const args = [randomUUID(), coldMs, absentTtlMs];
     const keys = [entryKey(epoch.storeId, key)];
     const answer = await this.#epoch.run(epoch, 'read', READ_ENTRY, keys, args);
     const [kind, text] = (answer?.value ?? []) as [kind?: string, text?: string];
@@ -211,7 +211,8 @@ export class CoherentCache {
     const text = encode({ value });
     if (text === undefined) return;
     const keys = [entryKey(epoch.storeId, key)];
-    const args = [generation, text, this.#timing.entryTtlMs];
+    const { entryTtlMs, absentTtlMs } = this.#timing;
+    const args = [generation, text, isNothing(value) ? absentTtlMs : entryTtlMs];
     await this.#epoch.run(epoch, 'fill', FILL_ENTRY, keys, args);
   }
 
@@ -268,6 +269,9 @@ export class CoherentCache {
     return (await epoch.session.run('forget', FORGET_ENTRIES, entries, [token])) !== undefined;
   }
 }
+
+const isNothing = (value: unknown): boolean =>
+  value === undefined || value === false || (Array.isArray(value) && value.length === 0);
 
 /** The text kept in Redis; undefined when it is too long. No text stands for "there is nothing". */
 function encode({ value }: Known<unknown>): string | undefined {

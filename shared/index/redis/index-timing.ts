@@ -12,6 +12,8 @@ export interface IndexTiming {
   readonly markTtlMs: number;
   /** A cached value lives this long: what bounds the harm of a store that was changed by other hands. */
   readonly entryTtlMs: number;
+  /** That nothing is there lives this long, and so does leave to fill an answer in: anybody can ask for what is not. */
+  readonly absentTtlMs: number;
 }
 
 /** The times for a trust period as configured (INDEX_TRUST_SECONDS). */
@@ -25,5 +27,6 @@ export function indexTiming(trustSeconds: number): IndexTiming {
     journalReuseMs: 300_000,
     markTtlMs: 600_000,
     entryTtlMs: 3_600_000,
+    absentTtlMs: 30_000,
   };
 }

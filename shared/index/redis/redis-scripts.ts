@@ -57,7 +57,7 @@ return ARGV[2]
 export const END_EPOCH = script(`return redis.call('DEL', KEYS[1])`);
 
 /**
- * KEYS epoch, entry; ARGV nonce, random, cold time, life. Answers {'hit', value}, {'miss', generation} for a fill,
+ * KEYS epoch, entry; ARGV nonce, random, cold time, life of a leave to fill. Answers {'hit', value}, {'miss', generation} for a fill,
  * {'unknown'} when nothing may be read or filled now, {'cold'} when the epoch is another.
  */
 export const READ_ENTRY = script(`${ENTRY}
