@@ -23,7 +23,11 @@ export default {
   testTimeout: FULL_SIZES ? 3_600_000 : 120_000,
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{shared,services,bin}/**/*.test.ts'] },
-    { ...shared, displayName: 'integration', testMatch: ['<rootDir>/test/integration/**/*.test.ts'] },
+    {
+      ...shared,
+      displayName: 'integration',
+      testMatch: ['<rootDir>/test/integration/**/*.test.ts'],
+    },
     { ...shared, displayName: 'wire', testMatch: ['<rootDir>/test/wire/**/*.test.ts'] },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },
   ],

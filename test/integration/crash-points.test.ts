@@ -128,7 +128,7 @@ async function answersOf(url: string, repository: string): Promise<Record<string
   ]) {
     const answer = await fetch(`${url}/v2/${repository}/${path}`);
     const body = Buffer.from(await answer.arrayBuffer());
-    const content = path === 'tags/list' ? withoutName(body) : body;
+    const content = path === 'tags/list' && answer.ok ? withoutName(body) : body;
     answers[path] = answer.ok ? `${answer.status} ${digestOf(content)}` : answer.status;
   }
   return answers;

@@ -8,7 +8,7 @@ import type { RegistryIndex } from '../../shared/index/ports.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { dirtyFolder } from '../../shared/storage/object-keys.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
-import { createIndexLab, type IndexLab, TRUST_SECONDS } from '../support/index-lab.ts';
+import { createIndexLab, type IndexLab, PATIENT } from '../support/index-lab.ts';
 import { startProcess } from '../support/start-process.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -19,7 +19,7 @@ describeWithTools(['redis-server'], 'a replica of the index that is killed', () 
   let lab: IndexLab;
   let survivor: RedisIndex;
   beforeAll(async () => {
-    lab = await createIndexLab();
+    lab = await createIndexLab({ timing: PATIENT });
     survivor = await lab.replica();
   });
   afterAll(() => lab.close());
@@ -60,7 +60,7 @@ describeWithTools(['redis-server'], 'a replica of the index that is killed', () 
       // On a busy machine Redis answered the process too late, and it left a journal entry.
       await waitFor(async () => isDeepStrictEqual(await answers(survivor, repository), truth), {
         what: 'the journal entry to be seen',
-        timeoutMs: TRUST_SECONDS * 1000 + 1_000,
+        timeoutMs: PATIENT.trustMs + 5_000,
       });
     }
     expect(await answers(survivor, repository)).toEqual(truth);

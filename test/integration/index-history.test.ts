@@ -9,7 +9,7 @@ import type { Digest } from '../../shared/oci/digest.ts';
 import type { RepositoryName, Tag } from '../../shared/oci/reference.ts';
 import { dirtyFolder } from '../../shared/storage/object-keys.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
-import { createIndexLab, type IndexLab, TRUST_SECONDS } from '../support/index-lab.ts';
+import { createIndexLab, type IndexLab, PATIENT, TRUST_SECONDS } from '../support/index-lab.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -125,7 +125,7 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
   test.each([1, 2, 3])(
     'read what was written last, also while Redis is flushed (seed %i)',
     async (seed) => {
-      lab = await createIndexLab({ timing });
+      lab = await createIndexLab({ timing: { ...timing, ...PATIENT } });
       const replicas = await newReplicas();
       const repository = newRepository();
       const history = await run(seed, replicas, repository, async (random) => {

@@ -33,12 +33,12 @@ export async function makeTwinportImage(folder: string): Promise<ImageFile> {
 export async function makeRedisImage(folder: string): Promise<ImageFile> {
   const image = { name: 'twinport.test/redis:test', file: path.join(folder, 'redis.tar') };
   const packages = ['redis-server'];
-  const layer = await makeDebianRoot({ name: 'redis', variant: 'extract', packages });
-  await writeDockerArchive({ name: image.name, layer }, image.file);
+  const layers = [await makeDebianRoot({ name: 'redis', variant: 'extract', packages })];
+  await writeDockerArchive({ name: image.name, layers }, image.file);
   return image;
 }
 
-/** The S3 server alone: one static program. */
+/** The S3 server and, because it may have been built to need one, a C library. */
 export async function makeS3Image(folder: string): Promise<ImageFile> {
   const image = { name: 'twinport.test/versitygw:test', file: path.join(folder, 's3.tar') };
   await writeProgramImage(image, path.join(folder, 's3'));
@@ -59,7 +59,8 @@ async function writeProgramImage({ name, file }: ImageFile, root: string): Promi
   const program = path.join(root, S3_PROGRAM);
   mkdirSync(path.dirname(program), { recursive: true });
   cpSync(requireTool('versitygw'), program, { dereference: true });
-  await writeLayer(root, `${root}-layer.tar`);
-  const entrypoint = [S3_PROGRAM];
-  await writeDockerArchive({ name, layer: `${root}-layer.tar`, entrypoint }, file);
+  const layer = `${root}-layer.tar`;
+  await writeLayer(root, layer);
+  const library = await makeDebianRoot({ name: 'run', variant: 'extract', packages: ['libc6'] });
+  await writeDockerArchive({ name, layers: [library, layer], entrypoint: [S3_PROGRAM] }, file);
 }

@@ -10,17 +10,22 @@ import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
 export interface ArchivedImage {
   /** With its tag, for example `demo/hello:1`. */
   readonly name: string;
-  /** A tar of the whole root file system. */
-  readonly layer: string;
+  /** Tars that together are the root file system, the lowest first. */
+  readonly layers: readonly string[];
   readonly entrypoint?: readonly string[];
 }
 
-/** Writes what `docker save` writes, for an image of one layer, without a docker. */
+/** Writes what `docker save` writes, without a docker. */
 export async function writeDockerArchive(image: ArchivedImage, file: string): Promise<void> {
   const folder = makeTempFolder('archive');
   try {
-    const digest = await sha256OfFile(image.layer);
-    await placeFile(image.layer, path.join(folder, 'layer.tar'));
+    const digests: string[] = [];
+    for (const layer of image.layers) {
+      const digest = await sha256OfFile(layer);
+      await placeFile(layer, path.join(folder, `${digest}.tar`));
+      digests.push(digest);
+    }
+    const layerFiles = digests.map((digest) => `${digest}.tar`);
     const config = JSON.stringify({
       architecture: arch() === 'x64' ? 'amd64' : arch(),
       os: 'linux',
@@ -29,13 +34,13 @@ export async function writeDockerArchive(image: ArchivedImage, file: string): Pr
         Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
         ...(image.entrypoint === undefined ? {} : { Entrypoint: image.entrypoint }),
       },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${digest}`] },
+      rootfs: { type: 'layers', diff_ids: digests.map((digest) => `sha256:${digest}`) },
     });
     const configFile = `${createHash('sha256').update(config).digest('hex')}.json`;
-    const manifest = [{ Config: configFile, RepoTags: [image.name], Layers: ['layer.tar'] }];
+    const manifest = [{ Config: configFile, RepoTags: [image.name], Layers: layerFiles }];
     writeFileSync(path.join(folder, configFile), config);
     writeFileSync(path.join(folder, 'manifest.json'), JSON.stringify(manifest));
-    const members = ['manifest.json', configFile, 'layer.tar'];
+    const members = ['manifest.json', configFile, ...layerFiles];
     await runSuccessfully('tar', ['-cf', file, '-C', folder, ...members]);
   } finally {
     await removeTempFolder(folder);

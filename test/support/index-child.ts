@@ -33,7 +33,8 @@ const index = await createRedisIndex({
     proxy: ignore,
     upstreamRequest: ignore,
   },
-  trustSeconds: 0.5,
+  trustSeconds: 20,
+  timing: { commandMs: 5_000 },
   shutdown: shutdown.signal,
 });
 const repository = parseRepositoryName(name);

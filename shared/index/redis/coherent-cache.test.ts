@@ -32,7 +32,8 @@ describe('CoherentCache without Redis', () => {
   let cache: CoherentCache;
   const newCache = (writeDeadlineMs = 30_000): CoherentCache => {
     const timing = { ...indexTiming(5), writeDeadlineMs };
-    const client = new RedisClient({ url: 'redis://127.0.0.1:1', clock, log, observer });
+    const url = 'redis://127.0.0.1:1';
+    const client = new RedisClient({ url, clock, log, observer, commandMs: 50 });
     const journal = new DirtyJournal(records, clock, timing);
     return new CoherentCache(new RedisEpoch(client), journal, clock, timing);
   };

@@ -52,9 +52,9 @@ export interface RedisIndex extends RegistryIndex {
  * written without a second look at the store, so it is walked for each request.
  */
 export async function createRedisIndex(options: RedisIndexOptions): Promise<RedisIndex> {
-  const { inner, records, clock, log, shutdown } = options;
+  const { url, inner, records, clock, log, observer, shutdown } = options;
   const timing = { ...indexTiming(options.trustSeconds), ...options.timing };
-  const client = new RedisClient(options);
+  const client = new RedisClient({ url, clock, log, observer, commandMs: timing.commandMs });
   const journal = new DirtyJournal(records, clock, timing);
   const cache = new CoherentCache(new RedisEpoch(client), journal, clock, timing);
   const upkeep = new IndexUpkeep({ client, journal, cache, clock, log, trustMs: timing.trustMs });

@@ -1,5 +1,7 @@
 /** The times of the protocol of coherent-cache.ts, in milliseconds. What must hold between them stands beside each. */
 export interface IndexTiming {
+  /** What one command may take: an answer that is later is dearer than asking the store. */
+  readonly commandMs: number;
   /** Redis is trusted while the journal folder was last listed less than this ago: the bound on stale answers. */
   readonly trustMs: number;
   /** A mutation gives up its store write this long after it began. */
@@ -21,6 +23,7 @@ export function indexTiming(trustSeconds: number): IndexTiming {
   const trustMs = trustSeconds * 1000;
   const writeDeadlineMs = 30_000;
   return {
+    commandMs: 50,
     trustMs,
     writeDeadlineMs,
     coldMs: Math.max(writeDeadlineMs + 5_000, 3 * trustMs),

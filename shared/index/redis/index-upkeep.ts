@@ -4,6 +4,9 @@ import type { CoherentCache } from './coherent-cache.ts';
 import type { DirtyJournal } from './dirty-journal.ts';
 import type { RedisClient } from './redis-client.ts';
 
+/** Between two rounds, however long the first of them took. */
+const MIN_REST_MS = 50;
+
 export interface UpkeepParts {
   readonly client: RedisClient;
   readonly journal: DirtyJournal;
@@ -14,8 +17,9 @@ export interface UpkeepParts {
 }
 
 /**
- * The background task of the index: twice in each trust period it lists the journal, asks whether Redis is still the
- * same server, and settles what journal entries and marks are left.
+ * The background task of the index: three times in each trust period, so that a slow listing or a failed one does not
+ * end the trust, it lists the journal, asks whether Redis is still the same server, and settles what journal entries
+ * and marks are left.
  */
 export class IndexUpkeep {
   readonly #parts: UpkeepParts;
@@ -42,9 +46,11 @@ export class IndexUpkeep {
   async #run(): Promise<void> {
     const { clock, trustMs } = this.#parts;
     while (!this.#stop.signal.aborted) {
+      const startedAtMs = clock.monotonicMs();
       await this.#round();
       this.#firstRound.resolve(undefined);
-      await clock.sleep(trustMs / 2, this.#stop.signal).catch(() => undefined);
+      const restMs = Math.max(MIN_REST_MS, startedAtMs + trustMs / 3 - clock.monotonicMs());
+      await clock.sleep(restMs, this.#stop.signal).catch(() => undefined);
     }
   }
 

@@ -1,15 +1,13 @@
 import type { Clock } from '../../lifecycle/clock.ts';
-import type { Log, Observer } from '../../observability/observer.ts';
-import { RedisSession } from './redis-session.ts';
+import type { Log } from '../../observability/observer.ts';
+import { RedisSession, type RedisSessionOptions } from './redis-session.ts';
 
 /** Between two attempts to connect, in milliseconds: from the first to the last, with up to a half more at random. */
 const RETRY_MS = { first: 100, last: 1_000 };
 
-export interface RedisClientOptions {
-  readonly url: string;
+export interface RedisClientOptions extends RedisSessionOptions {
   readonly clock: Clock;
   readonly log: Log;
-  readonly observer: Observer;
 }
 
 /**
@@ -70,7 +68,7 @@ export class RedisClient {
 
   async #open(): Promise<RedisSession | undefined> {
     try {
-      const session = await RedisSession.open(this.#options.url, this.#options.observer);
+      const session = await RedisSession.open(this.#options);
       this.#tellReachable(session);
       return session;
     } catch (error) {

@@ -4,8 +4,6 @@ import type { Observer } from '../../observability/observer.ts';
 import { probeKey } from './redis-keys.ts';
 import { PROBE, type RedisScript } from './redis-scripts.ts';
 
-/** What one command may take: an answer that is later than this is dearer than asking the store. */
-const COMMAND_DEADLINE_MS = 50;
 /** What connecting and the first questions may take together, off the path of any request. */
 const CONNECT_DEADLINE_MS = 1_000;
 /** So many deadlines in a row without an answer, and the connection is given up. */
@@ -24,6 +22,13 @@ export interface RedisServerInfo {
   readonly evictionPolicy: string | undefined;
 }
 
+export interface RedisSessionOptions {
+  readonly url: string;
+  readonly observer: Observer;
+  /** The deadline of one command. */
+  readonly commandMs: number;
+}
+
 /** The answer to a command, or undefined when there was none in time or it was an error. */
 export type RedisAnswer = { readonly value: unknown } | undefined;
 
@@ -34,6 +39,7 @@ export type RedisAnswer = { readonly value: unknown } | undefined;
 export class RedisSession {
   readonly #redis: Redis;
   readonly #observer: Observer;
+  readonly #commandMs: number;
   readonly #closed = Promise.withResolvers<undefined>();
   #isOpen = true;
   #failures = 0;
@@ -41,8 +47,9 @@ export class RedisSession {
   #info: RedisServerInfo | undefined;
   #lastFault: unknown;
 
-  private constructor(url: string, observer: Observer) {
+  private constructor({ url, observer, commandMs }: RedisSessionOptions) {
     this.#observer = observer;
+    this.#commandMs = commandMs;
     this.#redis = new Redis(url, {
       lazyConnect: true,
       protocol: 2,
@@ -67,8 +74,8 @@ export class RedisSession {
   }
 
   /** Connects and asks who is there. Throws what went wrong, without secrets; then nothing stays open. */
-  static async open(url: string, observer: Observer): Promise<RedisSession> {
-    const session = new RedisSession(url, observer);
+  static async open(options: RedisSessionOptions): Promise<RedisSession> {
+    const session = new RedisSession(options);
     try {
       await withDeadline(session.#connect(), CONNECT_DEADLINE_MS);
       return session;
@@ -97,7 +104,7 @@ export class RedisSession {
     return this.#lastFault;
   }
 
-  /** Runs a script within COMMAND_DEADLINE_MS. Never throws. */
+  /** Runs a script within its deadline. Never throws. */
   async run(
     operation: string,
     script: RedisScript,
@@ -163,7 +170,7 @@ export class RedisSession {
     const start = performance.now();
     const seconds = (): number => (performance.now() - start) / 1000;
     try {
-      const value = await withDeadline(command(), COMMAND_DEADLINE_MS);
+      const value = await withDeadline(command(), this.#commandMs);
       this.#failures = 0;
       this.#observer.redis(operation, seconds(), false);
       return { value };
