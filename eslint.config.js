@@ -27,7 +27,11 @@ export default defineConfig(
       'no-console': 'error',
       'no-restricted-properties': [
         'error',
-        { object: 'process', property: 'env', message: 'Configuration is read in services/main.ts.' },
+        {
+          object: 'process',
+          property: 'env',
+          message: 'Configuration is read in services/main.ts.',
+        },
         { object: 'process', property: 'exit', message: 'Only services/main.ts ends the process.' },
       ],
       'no-restricted-syntax': [

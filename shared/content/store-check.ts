@@ -2,7 +2,7 @@ import { foreignProxyCacheKey, ownFolder } from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
 
 /** The store must not be served as it is; the message says what to do. */
-export class UnusableStoreError extends Error {
+class UnusableStoreError extends Error {
   override readonly name = 'UnusableStoreError';
 }
 

@@ -76,10 +76,12 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
     clients.push(client);
     return client;
   };
+  let warming: Redis | undefined;
   const warm = async (): Promise<void> => {
     const index = replicas.find((replica) => replica.isReachable());
     if (!index) return;
-    const client = newClient();
+    warming ??= newClient();
+    const client = warming;
     const epochs = await waitFor(
       async () => {
         // Whoever asks first begins the epoch.
@@ -90,7 +92,6 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
       { what: 'an epoch', everyMs: 10 },
     );
     for (const key of epochs) await client.hset(key, 'born', 0);
-    client.disconnect();
   };
   return {
     folder,
