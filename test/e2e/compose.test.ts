@@ -91,9 +91,10 @@ describeWithTools(['docker-compose'], 'docker-compose.yml', () => {
       expect(Object.keys(project.services[name]!.networks!)).toEqual(['back']);
   });
 
-  test('keeps Redis from dropping keys', () => {
+  test('keeps Redis from dropping keys and from refusing the other containers', () => {
     const command = project.services['redis']!.command!;
     expect(command[command.indexOf('--maxmemory-policy') + 1]).toBe('noeviction');
+    expect(command[command.indexOf('--protected-mode') + 1]).toBe('no');
   });
 
   test('takes every image and the keys from variables', async () => {

@@ -40,13 +40,13 @@ export class Cluster {
     await this.kubectl('apply', '--filename', file);
   }
 
-  /** A loopback port of this machine that leads to the first port of a service. */
-  async forward(service: string, port: number): Promise<PortForward> {
+  /** A loopback port of this machine that leads to a port of `service/name` or `deployment/name`. */
+  async forward(target: string, port: number): Promise<PortForward> {
     const line = /Forwarding from (127\.0\.0\.1:\d+)/;
     const running: RunningProcess = await startProcess({
-      name: `port-forward-${service}`,
+      name: `port-forward-${target}`,
       command: 'kubectl',
-      args: this.#words(['port-forward', `service/${service}`, `:${port}`]),
+      args: this.#words(['port-forward', target, `:${port}`]),
       isReady: (logs) => line.test(logs),
     });
     return {
