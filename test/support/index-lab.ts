@@ -20,7 +20,7 @@ export interface LabOptions {
   readonly redisArgs?: readonly string[];
 }
 
-export interface ReplicaOptions {
+interface ReplicaOptions {
   /** Another way to Redis, or no Redis at all. */
   readonly url?: string;
   /** Another way to the store. */
@@ -29,7 +29,7 @@ export interface ReplicaOptions {
 }
 
 /** One line of the log. */
-export interface LogLine {
+interface LogLine {
   readonly level: 'info' | 'warn' | 'error' | 'debug';
   readonly fields: Record<string, unknown>;
   readonly message: string;

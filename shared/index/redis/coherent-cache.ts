@@ -21,7 +21,7 @@ const MAX_VALUE_LENGTH = 1024 * 1024;
 const MAX_LEFT_MARKS = 1_000;
 
 /** An answer that is known, which may be that there is nothing. */
-export interface Known<T> {
+interface Known<T> {
   readonly value: T | undefined;
 }
 
