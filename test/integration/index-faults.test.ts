@@ -12,6 +12,7 @@ import {
   createIndexLab,
   type IndexLab,
   type LabOptions,
+  PATIENT,
   TRUST_SECONDS,
 } from '../support/index-lab.ts';
 import { startRedis } from '../support/start-redis.ts';
@@ -68,7 +69,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
         const proxy = await proxyTo(lab.redis.port);
         const [reader, writer] = [
           await lab.replica(),
-          await lab.replica({ url: `redis://127.0.0.1:${proxy.port}` }),
+          await lab.replica({ url: `redis://127.0.0.1:${proxy.port}`, isAwaited: true }),
         ];
         const repository = newRepository();
         await writer.tags.set(repository, tag, OLD, unending);
@@ -119,7 +120,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
       const proxy = await proxyTo(lab.redis.port);
       const [reader, writer] = [
         await lab.replica(),
-        await lab.replica({ url: `redis://127.0.0.1:${proxy.port}` }),
+        await lab.replica({ url: `redis://127.0.0.1:${proxy.port}`, isAwaited: true }),
       ];
       const repositories = Array.from({ length: 50 }, newRepository);
       for (const repository of repositories) {
@@ -228,7 +229,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
     await newLab();
     lab.redis.pause();
     const gated = new GatedRecordStore(lab.records);
-    const index = await lab.replica({ records: gated });
+    const index = await lab.replica({ records: gated, isAwaited: false });
     expect(index.isReachable()).toBe(false);
     const repository = newRepository();
     await index.tags.set(repository, tag, NEW, unending);
@@ -240,7 +241,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
   });
 
   test('answers that come back with an old dump are not believed', async () => {
-    await newLab();
+    await newLab({ timing: PATIENT });
     const [a, b] = [await lab.replica(), await lab.replica()];
     const repository = newRepository();
     await a.tags.set(repository, tag, OLD, unending);
@@ -264,7 +265,10 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
     cleanUps.push(() => second.stop());
     const way = await proxyTo(lab.redis.port);
     const url = `redis://127.0.0.1:${way.port}`;
-    const [a, b] = [await lab.replica({ url }), await lab.replica({ url })];
+    const [a, b] = [
+      await lab.replica({ url, isAwaited: true }),
+      await lab.replica({ url, isAwaited: true }),
+    ];
     const repository = newRepository();
     await a.tags.set(repository, tag, OLD, unending);
     expect(await reads(b, repository)).toBe(OLD);
@@ -302,7 +306,7 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
   });
 
   test('warns once of a Redis that may evict, and serves right answers from it', async () => {
-    await newLab({ redisArgs: ['--maxmemory-policy', 'allkeys-lru'] });
+    await newLab({ timing: PATIENT, redisArgs: ['--maxmemory-policy', 'allkeys-lru'] });
     const index = await lab.replica();
     const warnings = lab.log.filter(({ message }) => message.includes('noeviction'));
     expect(warnings).toEqual([
@@ -334,9 +338,12 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
   });
 
   test('who cannot list the journal does not believe Redis', async () => {
-    await newLab();
+    await newLab({ timing: PATIENT });
     const gated = new GatedRecordStore(lab.records);
-    const [blind, writer] = [await lab.replica({ records: gated }), await lab.replica()];
+    const [blind, writer] = [
+      await lab.replica({ records: gated, timing: { trustMs: 500 } }),
+      await lab.replica(),
+    ];
     const repository = newRepository();
     await writer.tags.set(repository, tag, OLD, unending);
     gated.fail('list', dirtyFolder);
@@ -354,9 +361,9 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
   });
 
   test('a store id that cannot be read keeps Redis out', async () => {
-    await newLab({ isCold: true });
+    await newLab();
     await lab.records.put(storeIdKey, Buffer.from('{}'), unending);
-    const index = await lab.replica();
+    const index = await lab.replica({ isAwaited: false });
     const repository = newRepository();
     await index.tags.set(repository, tag, NEW, unending);
     expect(await reads(index, repository)).toBe(NEW);

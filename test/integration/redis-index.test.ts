@@ -2,7 +2,7 @@ import { afterAll } from '@jest/globals';
 
 import { describeRegistryIndex } from '../../shared/index/testing/index-contract.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
-import { createIndexLab, type IndexLab, type LabOptions } from '../support/index-lab.ts';
+import { createIndexLab, type IndexLab, type LabOptions, PATIENT } from '../support/index-lab.ts';
 
 describeWithTools(['redis-server'], 'the index with Redis', () => {
   const labs: IndexLab[] = [];
@@ -16,13 +16,13 @@ describeWithTools(['redis-server'], 'the index with Redis', () => {
   });
 
   describeRegistryIndex('RedisIndex', async () => {
-    const lab = await newLab();
+    const lab = await newLab({ timing: PATIENT });
     const [index, replica] = [await lab.replica(), await lab.replica()];
     return { index, replica, records: lab.records, isShared: true, cleanUp: () => lab.close() };
   });
 
   describeRegistryIndex('RedisIndex in an epoch that is still cold', async () => {
-    const lab = await newLab({ isCold: true });
+    const lab = await newLab({ timing: PATIENT, isCold: true });
     const [index, replica] = [await lab.replica(), await lab.replica()];
     return { index, replica, records: lab.records, isShared: true, cleanUp: () => lab.close() };
   });

@@ -26,6 +26,8 @@ interface ReplicaOptions {
   /** Another way to the store. */
   readonly records?: RecordStore;
   readonly timing?: Partial<IndexTiming>;
+  /** False for a replica that does not come to use Redis; without it, one that has a `url` of its own does not. */
+  readonly isAwaited?: boolean;
 }
 
 /** One line of the log. */
@@ -45,9 +47,9 @@ export interface IndexLab {
   readonly log: readonly LogLine[];
   /** Operations of Redis that replicas reported, in order. */
   readonly operations: readonly string[];
-  /** Starts a replica and makes the index warm. */
+  /** Starts a replica, waits until it uses Redis and makes the index warm. */
   replica(options?: ReplicaOptions): Promise<RedisIndex>;
-  /** Makes the epoch in Redis so old that answers are kept, as it is some time after a start. */
+  /** Makes an epoch that was begun so old that answers are kept, as it is some time after a start. */
   warm(): Promise<void>;
   /** Resolves when the replica sends commands to Redis. */
   reachable(replica: RedisIndex): Promise<void>;
@@ -78,20 +80,9 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
   };
   let warming: Redis | undefined;
   const warm = async (): Promise<void> => {
-    const index = replicas.find((replica) => replica.isReachable());
-    if (!index) return;
     warming ??= newClient();
     const client = warming;
-    const epochs = await waitFor(
-      async () => {
-        // Whoever asks first begins the epoch.
-        await index.members.has(newRepository(), 'blob', digestOfText('x'), shutdown.signal);
-        const keys = await client.keys('twinport:*:epoch');
-        return keys.length > 0 ? keys : undefined;
-      },
-      { what: 'an epoch', everyMs: 10 },
-    );
-    for (const key of epochs) await client.hset(key, 'born', 0);
+    for (const key of await client.keys('twinport:*:epoch')) await client.hset(key, 'born', 0);
   };
   return {
     folder,
@@ -100,19 +91,31 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
     truth: createStoreIndex(records, systemClock),
     log,
     operations,
-    replica: async ({ url, records: way = records, timing } = {}) => {
+    replica: async ({
+      url,
+      records: way = records,
+      timing,
+      isAwaited = url === undefined,
+    } = {}) => {
+      const own: string[] = [];
       const replica = await createRedisIndex({
         url: url ?? redis.url,
         inner: createStoreIndex(way, systemClock),
         records: way,
         clock: systemClock,
         log: collectingLog(log),
-        observer: collectingObserver(operations),
+        observer: collectingObserver([own, operations]),
         trustSeconds: TRUST_SECONDS,
         shutdown: shutdown.signal,
         timing: { ...options.timing, ...timing },
       });
       replicas.push(replica);
+      if (!isAwaited) return replica;
+      const asks = async (): Promise<boolean> => {
+        await replica.members.has(newRepository(), 'blob', digestOfText('x'), shutdown.signal);
+        return own.includes('read');
+      };
+      await waitFor(asks, { what: 'the replica to use Redis', everyMs: 10 });
       if (options.isCold !== true) await warm();
       return replica;
     },
@@ -141,12 +144,14 @@ function collectingLog(lines: LogLine[]): Log {
   return { info: at('info'), warn: at('warn'), error: at('error'), debug: at('debug') };
 }
 
-function collectingObserver(operations: string[]): Observer {
+function collectingObserver(lists: readonly string[][]): Observer {
   const ignore = (): void => undefined;
   return {
     request: ignore,
     store: ignore,
-    redis: (operation) => void operations.push(operation),
+    redis: (operation) => {
+      for (const list of lists) list.push(operation);
+    },
     proxy: ignore,
     upstreamRequest: ignore,
   };
