@@ -360,6 +360,56 @@ describeWithTools(['redis-server'], 'the index and a Redis that is out of order'
     expect(await journal()).toHaveLength(1);
   });
 
+  describe('a lease', () => {
+    test('is kept while Redis is away, and taken up again when it is back', async () => {
+      await newLab({ timing: PATIENT });
+      const [holder, other] = [await lab.replica(), await lab.replica()];
+      const lease = await holder.leases.acquire('work', 0, unending);
+      await lab.redis.restart();
+      await Promise.all([lab.reachable(holder), lab.reachable(other)]);
+      const client = lab.client();
+      await waitFor(async () => (await client.keys('*:lease:work')).length > 0, {
+        what: 'the lease in the new Redis',
+      });
+      expect(lease?.lost.aborted).toBe(false);
+      expect(await other.leases.acquire('work', 0, unending)).toBeUndefined();
+      await lease?.release();
+      const next = await other.leases.acquire('work', 5_000, unending);
+      expect(next).toBeDefined();
+      await next?.release();
+    });
+
+    test('that another took because the holder hung is lost for the holder, and stays the other one’s', async () => {
+      await newLab({ timing: PATIENT });
+      const [holder, other] = [await lab.replica(), await lab.replica()];
+      const lease = await holder.leases.acquire('work', 0, unending);
+      const client = lab.client();
+      // What Redis does when the holder did not renew in time.
+      const [key = ''] = await client.keys('*:lease:work');
+      await client.del(key);
+      const taken = await other.leases.acquire('work', 0, unending);
+      expect(taken).toBeDefined();
+      await waitFor(() => lease?.lost.aborted === true, { what: 'the holder to learn of it' });
+      await lease?.release();
+      expect(await holder.leases.acquire('work', 0, unending)).toBeUndefined();
+      expect(taken?.lost.aborted).toBe(false);
+      await taken?.release();
+    });
+
+    test('is one of the process alone while Redis is not reachable', async () => {
+      await newLab();
+      const url = 'redis://127.0.0.1:1';
+      const [a, b] = [await lab.replica({ url }), await lab.replica({ url })];
+      const leases = [
+        await a.leases.acquire('work', 0, unending),
+        await b.leases.acquire('work', 0, unending),
+      ];
+      expect(leases.every((lease) => lease !== undefined)).toBe(true);
+      expect(await a.leases.acquire('work', 0, unending)).toBeUndefined();
+      for (const lease of leases) await lease?.release();
+    });
+  });
+
   test('a store id that cannot be read keeps Redis out', async () => {
     await newLab();
     await lab.records.put(storeIdKey, Buffer.from('{}'), unending);
