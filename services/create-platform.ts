@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { OPEN_ACCESS } from '../shared/auth/access.ts';
 import type { Config } from '../shared/config/config.ts';
 import { checkStore } from '../shared/content/store-check.ts';
+import { markStore } from '../shared/content/store-probe.ts';
 import { createRedisIndex, type RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
@@ -49,6 +50,7 @@ export async function createPlatform(
   const records = timedRecordStore(stores.records, observer, clock);
   await stores.prepare(signal);
   await checkStore(records, signal);
+  await markStore(records, signal);
   const shutdown = new AbortController();
   const inner = createStoreIndex(records, clock);
   let redis: RedisIndex | undefined;

@@ -1,13 +1,13 @@
 import type { Config } from '../shared/config/config.ts';
 import type { Mode } from '../shared/config/create-roles.ts';
 import { describeConfig } from '../shared/config/describe-config.ts';
+import { askStore } from '../shared/content/store-probe.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import { Health } from '../shared/observability/health.ts';
 import type { Logger } from '../shared/observability/logger.ts';
 import type { Metrics } from '../shared/observability/metrics.ts';
 import type { Observer } from '../shared/observability/observer.ts';
 import { type OpsServer, startOpsServer } from '../shared/observability/ops-server.ts';
-import { probeKey } from '../shared/storage/object-keys.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
 import { isPortTaken, listenProblem } from './start-problem.ts';
 
@@ -42,7 +42,7 @@ export async function startRoleOps(config: Config, options: RoleOpsOptions): Pro
   let degraded = (): Promise<readonly string[]> => Promise.resolve([]);
   const health = new Health({
     clock,
-    probeStore: (signal) => records.get(probeKey('readyz'), signal),
+    probeStore: (signal) => askStore(records, signal),
     degraded: () => degraded(),
   });
   const observer = metrics.observer(role);

@@ -10,7 +10,7 @@ import { type RangeRequest, type ResolvedRange, resolveRange } from '../../share
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import type { Log, Observer, ProxyObservation } from '../../shared/observability/observer.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../../shared/storage/blob-store.ts';
-import { RangeNotSatisfiableError } from '../../shared/storage/errors.ts';
+import { RangeNotSatisfiableError, StorageError } from '../../shared/storage/errors.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { BlobFill } from './fill/blob-fill.ts';
 import type { FillRegistry, RunningFill } from './fill/fill-registry.ts';
@@ -125,14 +125,28 @@ export class BlobPull {
         refuseUnlessAbsent(proof, repository);
         return undefined;
       }
-      if (running) {
-        await this.#options.verdicts.beforeStore(repository, admission, signal);
+      if (running && (await this.#isMarked(repository, admission, signal))) {
         running.repositories.add(repository.cached);
       }
       const stored = await this.#linkStored(request, range, signal);
       if (stored) return this.#hit(stored);
     }
     return this.#follow(request, range, signal);
+  }
+
+  /** False when the marker that must come before a link could not be written: the blob is then only passed on. */
+  async #isMarked(
+    repository: CachedRepository,
+    admission: Admission,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      await this.#options.verdicts.beforeStore(repository, admission, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof StorageError) return false;
+      throw error;
+    }
   }
 
   /** The stored blob, after linking it into the repository; undefined when it is not stored. */

@@ -11,6 +11,7 @@ import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { BackgroundTasks, within } from './background-tasks.ts';
 import { BlobPull } from './blob-pull.ts';
+import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { TagFreshness } from './freshness.ts';
@@ -35,7 +36,7 @@ export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleA
   const connections = new UpstreamConnections({ ...platform, upstreams, lifetime });
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
-  const spool = new Spool(config.spoolDir, config.spoolMaxBytes);
+  const spool = new Spool(config.spoolDir, config.spoolMaxBytes, clock);
   const projects = new Projects({ ...index, records, clock });
   const content = createContent(platform, config, {
     projects,
@@ -104,7 +105,14 @@ function createContent(
     publicHosts: config.publicHosts,
     rootProjects: config.localProjects,
   });
-  const verdicts = new Verdicts({ ...parts, origins, catalog, clock });
+  const verdicts = new Verdicts({
+    ...parts,
+    origins,
+    catalog,
+    clock,
+    forget: (repository, signal) =>
+      forgetCached(repository, { records: platform.records, tags, members }, signal),
+  });
   const freshness = new TagFreshness(hints, clock, config.tagTtlSeconds);
   const manifestPull = new ManifestPull({
     ...platform,

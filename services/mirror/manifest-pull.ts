@@ -34,6 +34,8 @@ const STALE = 'served from the cache: the upstream could not confirm that the ta
 interface PulledManifest {
   readonly content: ManifestContent;
   readonly cache: 'hit' | 'miss';
+  /** The store has it, under its tag where it was asked for by one. */
+  readonly isStored: boolean;
 }
 
 /** Manifests of upstream repositories: what is held, else the upstream's, stored on its way. */
@@ -77,7 +79,7 @@ export class ManifestPull {
     if (held) return this.#served(held, 'hit');
     const flight = this.#flights.run(`${repository.cached}@${digest}`, async () => {
       const heldNow = await this.#heldNow(repository, reference);
-      if (heldNow) return found({ content: heldNow, cache: 'hit' });
+      if (heldNow) return found({ content: heldNow, cache: 'hit', isStored: true });
       return this.#fetch(repository, reference, admission);
     });
     const outcome = await waitFor(flight, signal);
@@ -152,12 +154,14 @@ export class ManifestPull {
     const { cached } = repository;
     const held = await this.#heldNow(repository, { kind: 'tag', tag });
     if (held && (await freshness.isFresh(cached, tag)))
-      return found({ content: held, cache: 'hit' });
+      return found({ content: held, cache: 'hit', isStored: true });
     const outcome = held
       ? await this.#confirm(repository, tag, held, admission)
       : await this.#fetch(repository, { kind: 'tag', tag }, admission, tag);
-    if (outcome.kind === 'found') await freshness.confirm(cached, tag);
-    else if (outcome.kind === 'limited') freshness.pause(cached, tag, outcome.retryAfterSeconds);
+    if (outcome.kind === 'found') {
+      // What the store could not take is asked for again: else the old image would count as confirmed.
+      if (outcome.value.isStored) await freshness.confirm(cached, tag);
+    } else if (outcome.kind === 'limited') freshness.pause(cached, tag, outcome.retryAfterSeconds);
     else if (outcome.kind !== 'not-found') freshness.pause(cached, tag);
     if (outcome.kind !== 'found' && decideTag(outcome.kind, held !== undefined) === 'drop') {
       await this.#bestEffort('tag.drop', () => tags.delete(cached, tag, lifetime));
@@ -180,14 +184,16 @@ export class ManifestPull {
     );
     if (head.kind !== 'found') return head;
     const { digest } = head.value;
-    if (digest === held.digest) return found({ content: held, cache: 'hit' });
+    if (digest === held.digest) return found({ content: held, cache: 'hit', isStored: true });
     if (!digest) return this.#fetch(repository, byTag, admission, tag);
 
     const byDigest = { kind: 'digest', digest } as const;
     const other = await this.#held(repository, byDigest, admission, lifetime);
     if (other) {
-      await this.#bestEffort('tag.move', () => tags.set(repository.cached, tag, digest, lifetime));
-      return found({ content: other, cache: 'hit' });
+      const isStored = await this.#bestEffort('tag.move', () =>
+        tags.set(repository.cached, tag, digest, lifetime),
+      );
+      return found({ content: other, cache: 'hit', isStored });
     }
     const fetched = await this.#fetch(repository, byDigest, admission, tag);
     if (fetched.kind === 'found') return fetched;
@@ -210,14 +216,14 @@ export class ManifestPull {
     );
     if (outcome.kind !== 'found') return outcome;
     const manifest = outcome.value;
-    if (admission.isStorable) {
-      await this.#bestEffort('manifest.store', () =>
+    const isStored =
+      admission.isStorable &&
+      (await this.#bestEffort('manifest.store', () =>
         this.#store(repository, manifest, tag ? [tag] : [], admission),
-      );
-    }
+      ));
     const { bytes, digest, parsed } = manifest;
     const content = { bytes, digest, mediaType: parsed.mediaType, size: bytes.length };
-    return found({ content, cache: 'miss' });
+    return found({ content, cache: 'miss', isStored });
   }
 
   async #store(
@@ -233,11 +239,13 @@ export class ManifestPull {
   }
 
   /** A store that fails costs the next client an upstream request, not this one its answer. */
-  async #bestEffort(operation: string, act: () => Promise<unknown>): Promise<void> {
+  async #bestEffort(operation: string, act: () => Promise<unknown>): Promise<boolean> {
     try {
       await act();
+      return true;
     } catch (error) {
       this.#options.log.warn({ operation, err: error }, 'the cache could not be written');
+      return false;
     }
   }
 

@@ -5,17 +5,20 @@ import type { Catalog, OriginIndex, OriginMarker } from '../../shared/index/port
 import type { Clock } from '../../shared/lifecycle/clock.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
-import type { ManifestReference } from '../../shared/oci/reference.ts';
+import type { ManifestReference, RepositoryName } from '../../shared/oci/reference.ts';
+import { StorageError } from '../../shared/storage/errors.ts';
 import type { BackgroundTasks } from './background-tasks.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { type Failure, found, type Outcome } from './upstream/outcome.ts';
-import type { UpstreamClient } from './upstream/upstream-client.ts';
 import type { UpstreamConnections } from './upstream/upstream-connections.ts';
+import type { Upstream } from './upstream/with-fallback.ts';
 
 /** How long a proof that anybody may pull holds. After that it is proved again, in the background. */
 const PROOF_TTL_MS = 24 * 60 * 60 * 1000;
 /** A proof is not tried more often, and two denials count as two only when they are this far apart. */
 const PROOF_INTERVAL_MS = 60_000;
+/** A denial without a second one for this long is forgotten. */
+const DENIAL_TTL_MS = 60 * 60 * 1000;
 /** How old this process's copy of a marker may be. */
 const MARKER_TTL_MS = 10_000;
 const MAX_REPOSITORIES = 10_000;
@@ -27,8 +30,8 @@ export type Probe =
 
 /** On which terms a request about a cached repository goes on. */
 export interface Admission {
-  /** Whom to ask; as nobody, unless the repository is proved public. */
-  readonly client: UpstreamClient;
+  /** Whom to ask; as nobody, unless a proof that the repository is public holds. */
+  readonly client: Upstream;
   readonly isAnonymous: boolean;
   /** Held content may be served. */
   readonly isHeldServable: boolean;
@@ -39,6 +42,11 @@ export interface Admission {
 export type AdmissionOutcome =
   | { readonly kind: 'admitted'; readonly admission: Admission }
   | { readonly kind: 'refused'; readonly outcome: Failure };
+
+/** `isWritten`: the proof stands in the store, so that content may follow it. */
+interface Judgement {
+  readonly isWritten: boolean;
+}
 
 /**
  * What the store says of a cached repository. `foreign`: it has content but no marker, so it was pushed (or adopted)
@@ -55,19 +63,22 @@ export interface VerdictsOptions {
   readonly connections: UpstreamConnections;
   readonly clock: Clock;
   readonly background: BackgroundTasks;
+  /** Takes everything from a cached repository whose content came from elsewhere. */
+  readonly forget: (repository: RepositoryName, signal: AbortSignal) => Promise<void>;
   readonly lifetime: AbortSignal;
 }
 
 /**
  * Public or private, per upstream repository (docs/architecture.md). Public is what an anonymous caller was given; the
- * configured account never gives the verdict and is used only where the repository is proved public, so that nothing
- * that it alone may read gets here. A proof lasts 24 hours. It is withdrawn by two registry-shaped denials a minute
+ * configured account never gives the verdict and is used only while a proof that the repository is public holds, so that
+ * nothing that it alone may read gets here. A proof lasts 24 hours; after that new content is asked for as nobody, which
+ * proves it again, and what is held is still served. It is withdrawn by two registry-shaped denials a minute
  * apart, after fresh anonymous tokens; any other answer (a limit, a proxy's 403, a failure) leaves it as it is.
  */
 export class Verdicts {
   readonly #options: VerdictsOptions;
   readonly #standings: LRUCache<string, { readonly standing: Standing; readonly readAtMs: number }>;
-  readonly #judgements = new SingleFlight<Outcome<undefined>>();
+  readonly #judgements = new SingleFlight<Outcome<Judgement>>();
   readonly #markings = new SingleFlight<void>();
   readonly #triedAtMs = new LRUCache<string, number>({ max: MAX_REPOSITORIES });
   readonly #deniedAtMs = new LRUCache<string, number>({ max: MAX_REPOSITORIES });
@@ -92,15 +103,18 @@ export class Verdicts {
     // Without an account the request itself is the proof: it is made as nobody.
     if (!configured) return { kind: 'admitted', admission };
     const judgement = await waitFor(
-      this.#judgements.run(repository.cached, () => this.#judge(repository, probe, admission)),
+      // An outcome may be about what was asked for alone, so only those who ask for the same share it.
+      this.#judgements.run(`${repository.cached} ${probeName(probe)}`, () =>
+        this.#judge(repository, probe, admission),
+      ),
       signal,
     );
     if (judgement.kind !== 'found') return { kind: 'refused', outcome: judgement };
     return {
       kind: 'admitted',
-      admission: admission.isStorable
+      admission: judgement.value.isWritten
         ? { client: configured, isAnonymous: false, isHeldServable: true, isStorable: true }
-        : admission,
+        : { ...admission, isStorable: false },
     };
   }
 
@@ -112,9 +126,10 @@ export class Verdicts {
       standing.kind === 'marked' &&
       standing.marker.verdict === 'public' &&
       isOfUpstream(standing.marker, repository);
+    const account = isPublic && !this.#isDue(standing.marker, repository) ? configured : undefined;
     return {
-      client: isPublic ? (configured ?? anonymous) : anonymous,
-      isAnonymous: !isPublic || !configured,
+      client: account ?? anonymous,
+      isAnonymous: !account,
       isHeldServable: isPublic,
       isStorable: standing.kind !== 'foreign',
     };
@@ -163,7 +178,10 @@ export class Verdicts {
   }
 
   async #mark(repository: CachedRepository, verdict: 'public' | 'private'): Promise<void> {
-    const { origins, clock, lifetime } = this.#options;
+    const { origins, clock, forget, lifetime } = this.#options;
+    const before = await origins.get(repository.cached, lifetime);
+    // What another upstream delivered is not proved by this one.
+    if (before && !isOfUpstream(before, repository)) await forget(repository.cached, lifetime);
     const marker: OriginMarker = {
       schemaVersion: 1,
       upstreamUrl: repository.upstream.url,
@@ -181,8 +199,8 @@ export class Verdicts {
     repository: CachedRepository,
     probe: Probe,
     admission: Admission,
-  ): Promise<Outcome<undefined>> {
-    const { clock, lifetime } = this.#options;
+  ): Promise<Outcome<Judgement>> {
+    const { clock } = this.#options;
     const { cached } = repository;
     const deniedAtMs = this.#deniedAtMs.get(cached);
     if (deniedAtMs !== undefined && clock.monotonicMs() - deniedAtMs < PROOF_INTERVAL_MS) {
@@ -191,11 +209,23 @@ export class Verdicts {
     const outcome = await this.#tryAnonymously(repository, probe);
     if (outcome.kind === 'found') {
       this.#deniedAtMs.delete(cached);
-      if (admission.isStorable) await this.#markPublic(repository, lifetime);
-    } else if (outcome.kind === 'denied' && outcome.isRegistryAnswer) {
+      return found({ isWritten: admission.isStorable && (await this.#writeProof(repository)) });
+    }
+    if (outcome.kind === 'denied' && outcome.isRegistryAnswer) {
       this.#deniedAtMs.set(cached, clock.monotonicMs());
     }
     return outcome;
+  }
+
+  /** A store that cannot be written costs the cache its gain, not the client its answer. */
+  async #writeProof(repository: CachedRepository): Promise<boolean> {
+    try {
+      await this.#markPublic(repository, this.#options.lifetime);
+      return true;
+    } catch (error) {
+      if (error instanceof StorageError) return false;
+      throw error;
+    }
   }
 
   #isDue(marker: OriginMarker, repository: CachedRepository): boolean {
@@ -221,13 +251,15 @@ export class Verdicts {
     const { cached } = repository;
     const outcome = await this.#tryAnonymously(repository, probe);
     if (outcome.kind === 'found') {
+      this.#deniedAtMs.delete(cached);
       await this.#markPublic(repository, this.#options.lifetime);
       return;
     }
     if (outcome.kind !== 'denied' || !outcome.isRegistryAnswer) return;
     const nowMs = this.#options.clock.monotonicMs();
     const firstMs = this.#deniedAtMs.get(cached);
-    if (firstMs === undefined) this.#deniedAtMs.set(cached, nowMs);
+    const isOld = firstMs === undefined || nowMs - firstMs > DENIAL_TTL_MS;
+    if (isOld) this.#deniedAtMs.set(cached, nowMs);
     else if (nowMs - firstMs >= PROOF_INTERVAL_MS) await this.#mark(repository, 'private');
   }
 
@@ -251,6 +283,12 @@ export class Verdicts {
     opened.value.body.on('error', () => undefined).destroy();
     return found(undefined);
   }
+}
+
+function probeName(probe: Probe): string {
+  if (probe.kind === 'blob') return `blob ${probe.digest}`;
+  const { reference } = probe;
+  return `manifest ${reference.kind === 'tag' ? reference.tag : reference.digest}`;
 }
 
 const isOfUpstream = (

@@ -149,7 +149,7 @@ const createUpstream = (values: Values): UpstreamConfig => ({
 });
 
 /** The hosts that mean this registry, wherever it runs. */
-export const createPublicHosts = (values: Values): string[] =>
+const createPublicHosts = (values: Values): string[] =>
   unique([
     ...(values.PUBLIC_HOSTS ?? []).map((host) => host.toLowerCase()),
     ...(values.PUSH_PUBLIC_URL === undefined ? [] : [new URL(values.PUSH_PUBLIC_URL).host]),

@@ -354,6 +354,31 @@ describe('problems', () => {
     expect(problems(env, mode)).toContain(expected);
   });
 
+  test('tell that the metrics of the mirror would have no port', () => {
+    const env = { METRICS_PORT: '65535' };
+    expect(problems(env, 'embedded')).toEqual([
+      "METRICS_PORT must be at most 65534, because the mirror's metrics take the port after it",
+    ]);
+    expect(problems({ METRICS_PORT: '65534' }, 'embedded')).toEqual([]);
+    expect(problems(env, 'serve')).toEqual([]);
+  });
+
+  test.each<[Mode, Environment, number | undefined]>([
+    ['embedded', { UPSTREAM_URL: 'http://localhost:6001', MIRROR_PORT: '6001' }, 6001],
+    ['embedded', { UPSTREAM_URL: 'http://127.0.0.1:5000' }, 5000],
+    ['embedded', { UPSTREAM_URL: 'http://10.0.0.1:5001', HTTP_HOST: '10.0.0.1' }, 5001],
+    ['serve', { UPSTREAM_URL: 'http://LOCALHOST:5001', RUN_AS_MIRROR: 'true' }, 5001],
+    ['serve', { UPSTREAM_URL: 'http://[::1]:5000', RUN_AS_MIRROR: 'false' }, 5000],
+    ['serve', { UPSTREAM_URL: 'http://127.0.0.1', HTTP_PORT: '80', RUN_AS_MIRROR: 'true' }, 80],
+    ['serve', { UPSTREAM_URL: 'http://localhost:5000', RUN_AS_MIRROR: 'true' }, undefined],
+    ['embedded', { UPSTREAM_URL: 'http://localhost:6002' }, undefined],
+    ['embedded', { UPSTREAM_URL: 'http://other:5001' }, undefined],
+  ])('tell of an upstream that is a port of this process (%s, %j)', (mode, env, port) => {
+    expect(problems(env, mode)).toEqual(
+      port === undefined ? [] : [`UPSTREAM_URL names this registry itself (port ${port})`],
+    );
+  });
+
   test('are not made by ports that the system chooses', () => {
     expect(problems({ PUSH_PORT: '0', MIRROR_PORT: '0', METRICS_PORT: '0' }, 'embedded')).toEqual(
       [],

@@ -1,5 +1,5 @@
 import type { Config } from './config.ts';
-import { createPublicHosts, createRoles, type Mode, storageKind } from './create-roles.ts';
+import { createRoles, type Mode, storageKind } from './create-roles.ts';
 import {
   type ConfigProblem,
   type Environment,
@@ -30,6 +30,9 @@ export interface LoadConfigOptions {
   readonly readFile: ReadFile;
 }
 
+const LAST_PORT = 65_535;
+const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '::1'];
+
 /**
  * Turns the environment into a configuration, or into the list of everything that is wrong with it. Pure: files are
  * read by `readFile` alone. The result is frozen to its depths.
@@ -52,7 +55,7 @@ export function loadConfig(environment: Environment, options: LoadConfigOptions)
     ...uselessWarnings(read, mode),
   ];
   const roles = createRoles(read.values, mode);
-  problems.push(...portProblems(roles, mode));
+  problems.push(...portProblems(roles, mode), ...loopProblems(roles));
   if (problems.length > 0) return { isValid: false, problems, warnings };
   return {
     isValid: true,
@@ -90,13 +93,22 @@ function combinationProblems(
         'makes registry:2 a pull-through cache; set RUN_AS_MIRROR=true to run the mirror, or RUN_AS_MIRROR=false to run the push service',
     });
   }
-  if (createPublicHosts(values).includes(new URL(values.UPSTREAM_URL).host)) {
-    problems.push({
-      variable: 'UPSTREAM_URL',
-      message: 'names this registry itself (PUBLIC_HOSTS, PUSH_PUBLIC_URL)',
-    });
-  }
   return problems;
+}
+
+/** A registry that is its own upstream asks itself for what it does not have, without end. */
+function loopProblems(roles: LoadedConfig['roles']): ConfigProblem[] {
+  const [{ publicHosts, upstream }] = roles;
+  const url = new URL(upstream.url);
+  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+  const hostname = url.hostname.replace(/^\[|\]$/g, '');
+  const isOwnPort = roles.some(
+    ({ http }) => http.port === port && [...LOOPBACK_HOSTS, http.host].includes(hostname),
+  );
+  const message = 'names this registry itself';
+  if (isOwnPort) return [{ variable: 'UPSTREAM_URL', message: `${message} (port ${port})` }];
+  if (!publicHosts.includes(url.host)) return [];
+  return [{ variable: 'UPSTREAM_URL', message: `${message} (PUBLIC_HOSTS, PUSH_PUBLIC_URL)` }];
 }
 
 /** Two servers of one process on one port: the system would blame "another program". */
@@ -115,6 +127,10 @@ function portProblems(roles: readonly Config[], mode: Mode): ConfigProblem[] {
     claim(http.port, mode === 'serve' ? 'HTTP_PORT' : `${role.toUpperCase()}_PORT`);
   }
   for (const { role, http } of roles) {
+    if (http.metricsPort > LAST_PORT) {
+      const message = `must be at most ${LAST_PORT - 1}, because the mirror's metrics take the port after it`;
+      problems.push({ variable: 'METRICS_PORT', message });
+    }
     claim(
       http.metricsPort,
       role === 'mirror' && mode === 'embedded' ? 'METRICS_PORT + 1' : 'METRICS_PORT',

@@ -1,6 +1,9 @@
+import pLimit from 'p-limit';
+
 import type { RegistryIndex } from '../index/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { isIndexType } from '../oci/media-types.ts';
 import type { RangeRequest } from '../oci/range.ts';
@@ -14,6 +17,8 @@ import type { BlobBody, BlobStat, BlobStore } from '../storage/blob-store.ts';
 import type { ContentSource, ManifestContent, ManifestStat } from './content-source.ts';
 import type { ManifestStore } from './manifest-store.ts';
 
+const LOOK_UPS_AT_ONCE = 16;
+
 type ContentIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'catalog'>;
 
 /** What this store holds. A blob or manifest is readable through a repository only if it belongs to it (I6). */
@@ -21,6 +26,7 @@ export class LocalContent implements ContentSource<RepositoryName> {
   readonly #blobs: BlobStore;
   readonly #manifests: ManifestStore;
   readonly #index: ContentIndexes;
+  readonly #limitLookUps = pLimit(LOOK_UPS_AT_ONCE);
 
   constructor(blobs: BlobStore, manifests: ManifestStore, index: ContentIndexes) {
     this.#blobs = blobs;
@@ -79,10 +85,17 @@ export class LocalContent implements ContentSource<RepositoryName> {
     subject: Digest,
     signal: AbortSignal,
   ): Promise<Descriptor[]> {
-    const referrers = await this.#index.referrers.list(repository, subject, signal);
+    const listed = await this.#index.referrers.list(repository, subject, signal);
+    // A push and a delete of one referrer that ran beside each other may have left the list without the manifest.
+    const areHere = await Promise.all(
+      listed.map(({ digest }) =>
+        this.#limitLookUps(() => this.#index.members.has(repository, 'manifest', digest, signal)),
+      ),
+    );
+    const referrers = listed.filter((_, position) => areHere[position]);
     const known = new Set(referrers.map((referrer) => referrer.digest));
-    for (const listed of await this.#fallbackReferrers(repository, subject, signal)) {
-      if (!known.has(listed.digest)) referrers.push(listed);
+    for (const other of await this.#fallbackReferrers(repository, subject, signal)) {
+      if (!known.has(other.digest)) referrers.push(other);
     }
     return referrers;
   }
@@ -98,6 +111,12 @@ export class LocalContent implements ContentSource<RepositoryName> {
     );
     const index = tag && (await this.manifest(repository, { kind: 'tag', tag }, signal));
     if (!index || !isIndexType(index.mediaType)) return [];
-    return parseManifest(index.bytes, index.mediaType).manifests;
+    try {
+      return parseManifest(index.bytes, index.mediaType).manifests;
+    } catch (error) {
+      // Another registry took it; it lists nothing that could be shown.
+      if (error instanceof RegistryError) return [];
+      throw error;
+    }
   }
 }

@@ -5,7 +5,7 @@ import { LOCAL_PREFIX } from './reserved-names.ts';
 import { findUpstream, type UpstreamEntry, upstreamRepository } from './upstream-entry.ts';
 
 /** A name without the explicit prefix `local/`; undefined when nothing is left. */
-function withoutLocalPrefix(name: RepositoryName): RepositoryName | undefined {
+export function withoutLocalPrefix(name: RepositoryName): RepositoryName | undefined {
   return firstSegment(name) === LOCAL_PREFIX
     ? parseRepositoryName(name.slice(LOCAL_PREFIX.length + 1))
     : name;
@@ -30,7 +30,10 @@ export async function meaningAtPush(
   projects: Projects,
   signal: AbortSignal,
 ): Promise<LocalMeaning | undefined> {
-  const local = withoutLocalPrefix(name);
+  // A project of this name can come from another registry's store alone; it keeps its name.
+  const isProject =
+    firstSegment(name) === LOCAL_PREFIX && (await projects.find(LOCAL_PREFIX, signal));
+  const local = isProject ? name : withoutLocalPrefix(name);
   if (!local) return undefined;
   const upstream = findUpstream(upstreams, firstSegment(local));
   if (!upstream || (await projects.find(firstSegment(local), signal))) {

@@ -187,4 +187,60 @@ describe('ManifestStore', () => {
     expect((await content.tags(team, signal)) ?? []).not.toContain('new');
     expect(await content.manifest(team, { kind: 'tag', tag: tag('new') }, signal)).toBeUndefined();
   });
+
+  test('gives the media type of the last push of the same bytes', async () => {
+    const docker = manifest({}, MEDIA_TYPES.dockerManifest);
+    const oci = manifest({}, MEDIA_TYPES.ociManifest);
+    const { manifests, content } = open();
+    await manifests.put(team, docker, [], signal);
+    await manifests.put(team, oci, [], signal);
+    const found = await content.manifest(team, { kind: 'digest', digest: oci.digest }, signal);
+    expect(found?.mediaType).toBe(MEDIA_TYPES.ociManifest);
+  });
+
+  test('deletes a manifest that only another registry accepted, with its tags', async () => {
+    const bytes = Buffer.from('{"schemaVersion":1,"name":"old","tag":"v1"}');
+    const digest = digestOf(bytes);
+    await store.blobs.put(digest, bytes, bytes.length, signal);
+    await store.index.members.add(team, 'manifest', digest, signal);
+    await store.index.tags.set(team, tag('v1'), digest, signal);
+    const { manifests, content } = open();
+    expect(await manifests.delete(team, digest, signal)).toBe(true);
+    expect(await content.manifest(team, { kind: 'digest', digest }, signal)).toBeUndefined();
+    expect((await content.tags(team, signal)) ?? []).toEqual([]);
+  });
+
+  test('does not list a referrer whose manifest is gone', async () => {
+    const subject = digestOf(Buffer.from('subject'));
+    const ghost = {
+      mediaType: MEDIA_TYPES.ociManifest,
+      digest: digestOf(Buffer.from('r')),
+      size: 1,
+    };
+    await store.index.referrers.add(team, subject, ghost, signal);
+    expect(await open().content.referrers(team, subject, signal)).toEqual([]);
+  });
+
+  test('does not take a tag that was moved to another manifest while the delete compared it', async () => {
+    const [old, next] = [manifest(), manifest({ annotations: { n: '2' } })];
+    const { manifests: pusher } = open();
+    await pusher.put(team, old, [tag('v1')], signal);
+    let moved: Promise<void> | undefined;
+    const tags: RegistryIndex['tags'] = {
+      get: async (...call) => {
+        const named = await store.index.tags.get(...call);
+        // The push begins between the last look and the removal: it must wait for the removal, or come before the look.
+        if (moved) return named;
+        moved = pusher.put(team, next, [tag('v1')], signal);
+        return named;
+      },
+      set: (...call) => store.index.tags.set(...call),
+      list: (...call) => store.index.tags.list(...call),
+      delete: (...call) => store.index.tags.delete(...call),
+    };
+    await open({ ...store.index, tags }).manifests.delete(team, old.digest, signal);
+    await moved;
+    const found = await open().content.manifest(team, { kind: 'tag', tag: tag('v1') }, signal);
+    expect(found?.digest).toBe(next.digest);
+  });
 });

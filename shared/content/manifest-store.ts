@@ -3,8 +3,9 @@ import pLimit from 'p-limit';
 
 import type { RegistryIndex } from '../index/ports.ts';
 import { crashPoint } from '../lifecycle/crash-point.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
-import { registryError } from '../oci/errors.ts';
+import { RegistryError, registryError } from '../oci/errors.ts';
 import {
   type DetectedManifestType,
   detectManifestType,
@@ -21,6 +22,8 @@ import type { ManifestContent } from './content-source.ts';
 /** Manifests kept in memory by digest: they never change. */
 const CACHE_BYTES = 64 * 1024 * 1024;
 const TAG_READS_AT_ONCE = 16;
+/** How long a tag is waited for that another request is moving. */
+const TAG_WAIT_MS = 2_000;
 /** How often a push begins again when a delete of the same manifest runs beside it. */
 const PUT_TRIES = 3;
 
@@ -35,7 +38,10 @@ interface CachedManifest extends DetectedManifestType {
   readonly bytes: Buffer;
 }
 
-type ManifestIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'manifestTypes'>;
+type ManifestIndexes = Pick<
+  RegistryIndex,
+  'tags' | 'members' | 'referrers' | 'manifestTypes' | 'leases'
+>;
 
 /** Manifests of local repositories, in the commit order of docs/architecture.md. */
 export class ManifestStore {
@@ -67,7 +73,11 @@ export class ManifestStore {
       await this.#blobs.put(digest, bytes, bytes.length, signal);
       crashPoint('manifest.stored');
       await this.#putMembership(repository, manifest, signal);
-      for (const tag of tags) await this.#index.tags.set(repository, tag, digest, signal);
+      for (const tag of tags) {
+        await this.#withTag(repository, tag, signal, () =>
+          this.#index.tags.set(repository, tag, digest, signal),
+        );
+      }
       // A delete that listed the tags before ours was written has left it naming nothing.
       if (
         tags.length === 0 ||
@@ -109,17 +119,12 @@ export class ManifestStore {
 
   /** Removes the manifest and every tag that names it. False when it does not belong to the repository. */
   async delete(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    const manifest = await this.get(repository, digest, signal).catch((error: unknown) => {
-      // A damaged manifest can be deleted all the same.
-      if (error instanceof StorageError) return undefined;
-      throw error;
-    });
+    const subject = await this.#subjectOf(repository, digest, signal);
     if (!(await this.#index.members.has(repository, 'manifest', digest, signal))) return false;
     await this.#deleteTagsOf(repository, digest, signal);
     crashPoint('manifest.tags-deleted');
-    const subject = manifest && parseManifest(manifest.bytes, manifest.mediaType).subject;
     if (subject) {
-      await this.#index.referrers.remove(repository, subject.digest, digest, signal);
+      await this.#index.referrers.remove(repository, subject, digest, signal);
       crashPoint('referrer.removed');
     }
     const isRemoved = await this.#index.members.remove(repository, 'manifest', digest, signal);
@@ -134,16 +139,50 @@ export class ManifestStore {
     { bytes, digest, parsed }: VerifiedManifest,
     signal: AbortSignal,
   ): Promise<void> {
-    const { mediaType, isCertain } = detectManifestType(bytes);
-    if (!isCertain && mediaType !== parsed.mediaType) {
+    // Written each time: the same bytes may have been pushed under another type before.
+    if (!detectManifestType(bytes).isCertain) {
       await this.#index.manifestTypes.put(repository, digest, parsed.mediaType, signal);
     }
     await this.#index.members.add(repository, 'manifest', digest, signal);
     crashPoint('manifest.linked');
     if (parsed.subject) {
-      const referrer = referrerDescriptor(parsed, digest, bytes.length);
+      const referrer = listable(referrerDescriptor(parsed, digest, bytes.length));
       await this.#index.referrers.add(repository, parsed.subject.digest, referrer, signal);
       crashPoint('referrer.added');
+    }
+  }
+
+  /** Undefined too for a manifest that is damaged, or that only another registry accepted: it can be deleted as well. */
+  async #subjectOf(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Digest | undefined> {
+    try {
+      const manifest = await this.get(repository, digest, signal);
+      return manifest && parseManifest(manifest.bytes, manifest.mediaType).subject?.digest;
+    } catch (error) {
+      const isOfContent = error instanceof RegistryError && error.code === 'MANIFEST_INVALID';
+      if (isOfContent || error instanceof StorageError) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Runs the work while nobody else moves or compares the tag: a delete must not take a tag that a push has just moved
+   * elsewhere. Whoever waits too long goes on without.
+   */
+  async #withTag(
+    repository: RepositoryName,
+    tag: Tag,
+    signal: AbortSignal,
+    work: () => Promise<unknown>,
+  ): Promise<void> {
+    const lease = await this.#index.leases.acquire(`tag:${repository}:${tag}`, TAG_WAIT_MS, signal);
+    try {
+      await work();
+    } finally {
+      await lease?.release();
     }
   }
 
@@ -156,8 +195,11 @@ export class ManifestStore {
     await Promise.all(
       tags.map((tag) =>
         this.#limitTagReads(async () => {
-          const named = await this.#index.tags.get(repository, tag, signal);
-          if (named === digest) await this.#index.tags.delete(repository, tag, signal);
+          if ((await this.#index.tags.get(repository, tag, signal)) !== digest) return;
+          await this.#withTag(repository, tag, signal, async () => {
+            const named = await this.#index.tags.get(repository, tag, signal);
+            if (named === digest) await this.#index.tags.delete(repository, tag, signal);
+          });
         }),
       ),
     );
@@ -185,4 +227,10 @@ export class ManifestStore {
     this.#cache.set(digest, manifest);
     return manifest;
   }
+}
+
+/** Without annotations where these alone would make the descriptor too large to be read back as a record. */
+function listable(referrer: Descriptor): Descriptor {
+  if (Buffer.byteLength(JSON.stringify(referrer)) <= MANIFEST_MAX_BYTES - 1024) return referrer;
+  return { ...referrer, annotations: {} };
 }

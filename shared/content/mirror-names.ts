@@ -1,7 +1,7 @@
 import type { OriginIndex } from '../index/ports.ts';
 import { firstSegment, type RepositoryName } from '../oci/reference.ts';
 import type { RequestedRepository } from './content-source.ts';
-import { isServableCache, meaningAtPush } from './local-name.ts';
+import { isServableCache, meaningAtPush, withoutLocalPrefix } from './local-name.ts';
 import type { Projects } from './projects.ts';
 import { LOCAL_PREFIX, OFFICIAL_PREFIX } from './reserved-names.ts';
 import { findUpstream, type UpstreamEntry, upstreamRepository } from './upstream-entry.ts';
@@ -58,9 +58,11 @@ export class MirrorNames<Entry extends UpstreamEntry> {
     const first = firstSegment(name);
     const named = findUpstream(upstreams, first);
     if (named) return atUpstream(named, name);
-    if (first === LOCAL_PREFIX || (await this.#isRootProject(first, signal))) {
-      return this.#local(name, signal);
+    if (first === LOCAL_PREFIX) {
+      const local = withoutLocalPrefix(name);
+      return local ? this.#local(local, signal) : UNKNOWN;
     }
+    if (await this.#isRootProject(first, signal)) return this.#local(name, signal);
     return atUpstream(defaultUpstream, name);
   }
 

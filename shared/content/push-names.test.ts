@@ -56,6 +56,10 @@ describe('PushNames', () => {
     ]);
   });
 
+  test('refuses a first part that is too long for a project', async () => {
+    await expect(push(`${'a'.repeat(245)}/app`)).rejects.toMatchObject({ code: 'NAME_INVALID' });
+  });
+
   test('accepts a dotted name when those are not reserved', async () => {
     await push('my.host/app', pushNames(false));
     expect(await store.index.projects.get('my.host', signal)).toBeDefined();

@@ -4,6 +4,9 @@ import type { Projects } from './projects.ts';
 import { type ReservedNameRules, whyReserved } from './reserved-names.ts';
 import type { UpstreamTable } from './upstream-table.ts';
 
+/** A project's record is a file of its name; file systems take 255 bytes, endings included. */
+const MAX_PROJECT_LENGTH = 240;
+
 /** Which names may be pushed to. */
 export class PushNames {
   readonly #projects: Projects;
@@ -23,6 +26,12 @@ export class PushNames {
    */
   async requirePushable(name: RepositoryName, signal: AbortSignal): Promise<void> {
     const project = firstSegment(name);
+    if (project.length > MAX_PROJECT_LENGTH) {
+      throw registryError('NAME_INVALID', {
+        message: `the first part of a name may have ${MAX_PROJECT_LENGTH} characters at most`,
+        detail: { name },
+      });
+    }
     if (await this.#projects.find(project, signal)) return;
     const reason = whyReserved(project, await this.#upstreams.entries(signal), this.#rules);
     if (reason) throw registryError('DENIED', { message: reason, detail: { name } });

@@ -1,4 +1,4 @@
-import { foreignProxyCacheKey, ownFolder } from '../storage/object-keys.ts';
+import { foreignProxyCacheKey, ownFolder, probeFolder } from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
 
 /** The store must not be served as it is; the message says what to do. */
@@ -12,8 +12,9 @@ class UnusableStoreError extends Error {
  */
 export async function checkStore(records: RecordStore, signal: AbortSignal): Promise<void> {
   if ((await records.get(foreignProxyCacheKey, signal)) === undefined) return;
-  const own = await records.list(ownFolder, { limit: 1 }, signal);
-  if (own.length > 0) return;
+  // The probe is left by every start, so it does not tell that the content was taken over.
+  const own = await records.list(ownFolder, { limit: 2 }, signal);
+  if (own.some(({ name }) => `${ownFolder}/${name}` !== probeFolder)) return;
   throw new UnusableStoreError(
     `this store is the pull-through cache of another registry (it has ${foreignProxyCacheKey}): ` +
       'its content was never pushed and must be marked as cached before it is served. ' +

@@ -69,6 +69,8 @@ async function sendBlob(
     return;
   }
   response.writeHead(status, headers as Record<string, string | number>);
+  // The first byte may be long in coming, and a client waits only so long for an answer to begin.
+  if (body.length > 0) response.flushHeaders();
   await pipeline(body.stream, new ExactLength(body.length), response);
 }
 

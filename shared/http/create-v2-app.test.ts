@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 
 import { afterEach, describe, expect, test } from '@jest/globals';
 
@@ -258,6 +258,37 @@ describe('createV2App', () => {
     expect(edge.requests).toMatchObject([{ status: 499, isClientGone: true }]);
     expect(edge.lines.map(({ level }) => level)).toEqual(['info']);
     expect(seen?.aborted).toBe(true);
+  });
+
+  test('a blob is announced before its first byte is there, and cut off when that never comes', async () => {
+    const streams = [new PassThrough(), new PassThrough()] as const;
+    const waiting: Readable[] = [...streams];
+    const content = contentOf({
+      blob: () => Promise.resolve({ ...blobOf(5, []), stream: waiting.shift()! }),
+    });
+    const port = await start(createPullHandlers(content, noCatalog));
+    const open = async (): Promise<{ answer: () => string; ended: Promise<unknown> }> => {
+      const socket = connect({ host: '127.0.0.1', port });
+      let answer = '';
+      socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+      const ended = once(socket, 'close');
+      socket.write(`GET /v2/a/blobs/${digest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      await until(() => answer.includes('\r\n\r\n'));
+      return { answer: () => answer, ended };
+    };
+    const whole = await open();
+    expect(whole.answer()).toMatch(/^HTTP\/1\.1 200 .*\r\nContent-Length: 5\r\n.*\r\n\r\n$/is);
+    expect(whole.answer()).not.toMatch(/transfer-encoding/i);
+    streams[0].end('hello');
+    await whole.ended;
+    expect(whole.answer()).toMatch(/\r\n\r\nhello$/);
+
+    const broken = await open();
+    streams[1].destroy(new StorageError('blob.open', 'the connection to the store broke'));
+    await broken.ended;
+    expect(broken.answer()).toMatch(/\r\n\r\n$/);
+    await until(() => edge.requests.length === 2);
+    expect(edge.requests[1]).toMatchObject({ status: 200, isClientGone: false });
   });
 
   test('warnings of the content reach the client as one plain header', async () => {

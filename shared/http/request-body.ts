@@ -10,6 +10,7 @@ export class RequestBody extends Readable {
   readonly #request: IncomingMessage;
   #onStart: (() => void) | undefined;
   #bytes = 0;
+  #isAttached = false;
 
   readonly #onData = (chunk: Buffer): void => {
     this.#bytes += chunk.length;
@@ -37,6 +38,12 @@ export class RequestBody extends Readable {
 
   override _construct(callback: (error?: Error | null) => void): void {
     const request = this.#request;
+    // Let go of before anybody read: the request belongs to the answer by now, which reads the rest away.
+    if (this.destroyed) {
+      callback();
+      return;
+    }
+    this.#isAttached = true;
     request.pause();
     request.on('data', this.#onData);
     request.once('end', this.#onEnd);
@@ -53,7 +60,7 @@ export class RequestBody extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#detach();
-    this.#request.pause();
+    if (this.#isAttached) this.#request.pause();
     callback(error);
   }
 

@@ -18,7 +18,7 @@
  *     upstreams/<project>.json
  *     upstreams/<project>.mirrors/<instance>             sign of life of a mirror that published it
  *     dirty/<journal id>.json
- *     probe/<uuid>
+ *     probe/ready                                      shows that the store is still there
  *
  * The first half is the layout of the CNCF distribution registry (registry/storage/paths.go), so that either program
  * serves a store that the other wrote.
@@ -89,7 +89,8 @@ export const upstreamInstancesFolder = (project: string): string =>
 export const upstreamInstanceKey = (project: string, instance: string): string =>
   `${upstreamInstancesFolder(project)}/${instance}`;
 export const dirtyKey = (id: string): string => `${dirtyFolder}/${id}.json`;
-export const probeKey = (id: string): string => `${OWN}/probe/${id}`;
+export const probeFolder = `${OWN}/probe`;
+export const probeKey = (id: string): string => `${probeFolder}/${id}`;
 
 /** When an upload session began, RFC 3339; the session exists as long as this does. */
 export const uploadStartedAtKey = (name: RepositoryName, id: UploadId): string =>

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, request, type Server } from 'node:http';
 import path from 'node:path';
 
@@ -234,6 +234,27 @@ describe('the program', () => {
     });
     expect((await program.ended).code).toBe(1);
     expect(program.logs()).toContain('HTTP_TLS_CERTIFICATE and HTTP_TLS_KEY cannot be used');
+  });
+
+  test('is not ready once its data folder is gone', async () => {
+    const [port, metrics] = [await freePort(), await freePort()];
+    const data = path.join(folder, 'store');
+    const env = {
+      HTTP_HOST: '127.0.0.1',
+      HTTP_PORT: String(port),
+      METRICS_PORT: String(metrics),
+      DATA_DIR: data,
+    };
+    const program = await start('main.ts', env, metrics);
+    expect(await status(metrics, '/readyz')).toBe(200);
+    await rm(data, { recursive: true });
+    await waitFor(async () => (await status(metrics, '/readyz')) === 503, {
+      what: 'readiness to end',
+    });
+    const answer = await fetch(`http://127.0.0.1:${metrics}/readyz`);
+    expect(await answer.json()).toMatchObject({ status: 'store-unavailable' });
+    expect(await status(metrics, '/livez')).toBe(200);
+    expect(program.isRunning()).toBe(true);
   });
 
   test('lives and waits, not ready, while its bucket does not answer', async () => {

@@ -17,7 +17,7 @@ export type FillOpening =
   | { readonly kind: 'following'; readonly body: SpooledBody }
   /** The blob was stored by the time the fill was about to ask. */
   | { readonly kind: 'held' }
-  /** The spool has no room for it: to be passed through instead. */
+  /** The spool or its disk has no room for it: to be passed through instead. */
   | { readonly kind: 'does-not-fit' }
   | { readonly kind: 'failed'; readonly outcome: Failure };
 

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm, statfs, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
+import { type Clock, systemClock } from '../../../shared/lifecycle/clock.ts';
 import { Spool } from './spool.ts';
 
 let base: string;
@@ -18,8 +19,8 @@ afterEach(async () => {
   await rm(base, { recursive: true, force: true });
 });
 
-async function openSpool(maxBytes = 1000): Promise<Spool> {
-  const spool = new Spool(base, maxBytes);
+async function openSpool(maxBytes = 1000, clock: Clock = systemClock): Promise<Spool> {
+  const spool = new Spool(base, maxBytes, clock);
   await spool.open();
   return spool;
 }
@@ -35,6 +36,42 @@ describe('Spool', () => {
     await first?.close();
     expect(spool.reservedBytes).toBe(40);
     await second?.close();
+    await spool.close();
+  });
+
+  test('reserves no more than the disk has free', async () => {
+    const { bavail, bsize } = await statfs(base);
+    const free = bavail * bsize;
+    const spool = await openSpool(Number.MAX_SAFE_INTEGER);
+    expect(await spool.create(2 * free)).toBeUndefined();
+    const most = await spool.create(Math.floor(0.6 * free));
+    expect(await spool.create(Math.floor(0.6 * free))).toBeUndefined();
+    expect(await spool.create(1000)).toBeDefined();
+    await most?.close();
+    expect(await spool.create(Math.floor(0.6 * free))).toBeDefined();
+    await spool.close();
+  });
+
+  test('takes nothing new for a while after the disk refused a write', async () => {
+    let nowMs = 1000;
+    const spool = await openSpool(1000, { ...systemClock, monotonicMs: () => nowMs });
+    const file = await spool.create(10);
+    const other = await open(join(base, 'other'), 'w');
+    const prototype = Object.getPrototypeOf(other) as typeof other;
+    await other.close();
+    const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    const write = jest.spyOn(prototype, 'write').mockRejectedValueOnce(full);
+    try {
+      await expect(file?.append(Buffer.from('hello'))).rejects.toBe(full);
+    } finally {
+      write.mockRestore();
+    }
+    await file?.close();
+    expect(await spool.create(10)).toBeUndefined();
+    nowMs += 29_000;
+    expect(await spool.create(10)).toBeUndefined();
+    nowMs += 1000;
+    expect(await spool.create(10)).toBeDefined();
     await spool.close();
   });
 
@@ -60,7 +97,8 @@ describe('Spool', () => {
   test('removes what a killed process left, and nothing of living ones or of others', async () => {
     const script = `
       import { Spool } from ${JSON.stringify(join(import.meta.dirname, 'spool.ts'))};
-      const spool = new Spool(${JSON.stringify(base)}, 1000);
+      const clock = { monotonicMs: () => 0 };
+      const spool = new Spool(${JSON.stringify(base)}, 1000, clock);
       await spool.open();
       await spool.create(10);
       console.log('open');

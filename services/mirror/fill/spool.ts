@@ -1,8 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, lstat, mkdir, mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import {
+  type FileHandle,
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  rm,
+  statfs,
+} from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
 
 /** Files of one open descriptor, removed when closed. */
 export interface SpoolFile {
@@ -18,23 +29,28 @@ const FOLDER_PREFIX = 'twinport-spool-';
 const LOCK_NAME = 'lock';
 /** A folder whose lock nobody listens at yet may be one that is being made. */
 const YOUNG_MS = 60_000;
+/** How long nothing new is spooled after a write has failed, so that the retries of those it failed pass through. */
+const REST_AFTER_WRITE_ERROR_MS = 30_000;
 
 /**
  * Room on the local disk for blobs on their way in. Every process has a folder of its own below the base folder, locked
  * by a socket that it listens at: the kernel lets go of it however the process ends, also across containers that share
- * the folder. Bytes are reserved before they are written.
+ * the folder. Bytes are reserved before they are written, as far as the disk has them free.
  */
 export class Spool {
   readonly #base: string;
   readonly #maxBytes: number;
+  readonly #clock: Clock;
   #opened: { readonly folder: string; readonly lock: Server } | undefined;
-  readonly #files = new Set<SpoolFile>();
+  readonly #files = new Set<ReservedFile>();
   #reservedBytes = 0;
+  #restsUntilMs = -Infinity;
 
   /** `base` undefined: the system's temporary folder. */
-  constructor(base: string | undefined, maxBytes: number) {
+  constructor(base: string | undefined, maxBytes: number, clock: Clock) {
     this.#base = base ?? tmpdir();
     this.#maxBytes = maxBytes;
+    this.#clock = clock;
   }
 
   /** Makes this process's folder and removes those of dead processes. Before that there is no room. */
@@ -55,23 +71,46 @@ export class Spool {
     return this.#reservedBytes;
   }
 
-  /** A file of up to `bytes`, or undefined when the spool has no room for it now. */
+  /**
+   * A file of up to `bytes`, or undefined when the spool or its disk has no room for it now, or when the disk has just
+   * refused a write.
+   */
   async create(bytes: number): Promise<SpoolFile | undefined> {
-    if (!this.#opened || this.#reservedBytes + bytes > this.#maxBytes) return undefined;
+    const opened = this.#opened;
+    if (!opened || this.#reservedBytes + bytes > this.#maxBytes) return undefined;
+    if (this.#clock.monotonicMs() < this.#restsUntilMs) return undefined;
+    // Before the disk is asked: those who ask at the same time count each other's bytes.
     this.#reservedBytes += bytes;
-    const path = join(this.#opened.folder, randomUUID());
+    let file: ReservedFile | undefined;
     try {
+      if (!(await this.#fitsDisk(opened.folder)) || this.#opened !== opened) return undefined;
+      const path = join(opened.folder, randomUUID());
       const handle = await open(path, 'wx+', 0o600);
-      const file = new ReservedFile(handle, path, () => {
-        this.#files.delete(file);
-        this.#reservedBytes -= bytes;
+      const created = new ReservedFile(handle, path, {
+        writeFailed: () => {
+          this.#restsUntilMs = this.#clock.monotonicMs() + REST_AFTER_WRITE_ERROR_MS;
+        },
+        closed: () => {
+          this.#files.delete(created);
+          this.#reservedBytes -= bytes;
+        },
       });
+      file = created;
       this.#files.add(file);
       return file;
-    } catch (error) {
-      this.#reservedBytes -= bytes;
-      throw error;
+    } finally {
+      if (!file) this.#reservedBytes -= bytes;
     }
+  }
+
+  /** Whether all that is reserved and not yet written can be. */
+  async #fitsDisk(folder: string): Promise<boolean> {
+    const disk = await statfs(folder);
+    // Some file systems without a limit of their own tell no size at all.
+    if (disk.blocks === 0) return true;
+    let missingBytes = this.#reservedBytes;
+    for (const { writtenBytes } of this.#files) missingBytes -= writtenBytes;
+    return missingBytes <= disk.bavail * disk.bsize;
   }
 
   /** Closes all files and removes the folder. */
@@ -89,29 +128,43 @@ export class Spool {
   }
 }
 
+interface FileEvents {
+  writeFailed(): void;
+  closed(): void;
+}
+
 class ReservedFile implements SpoolFile {
   readonly #handle: FileHandle;
   readonly #path: string;
-  readonly #release: () => void;
+  readonly #events: FileEvents;
   #size = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(handle: FileHandle, path: string, release: () => void) {
+  constructor(handle: FileHandle, path: string, events: FileEvents) {
     this.#handle = handle;
     this.#path = path;
-    this.#release = release;
+    this.#events = events;
+  }
+
+  get writtenBytes(): number {
+    return this.#size;
   }
 
   async append(chunk: Buffer): Promise<void> {
     let written = 0;
-    while (written < chunk.length) {
-      const { bytesWritten } = await this.#handle.write(
-        chunk,
-        written,
-        chunk.length - written,
-        this.#size + written,
-      );
-      written += bytesWritten;
+    try {
+      while (written < chunk.length) {
+        const { bytesWritten } = await this.#handle.write(
+          chunk,
+          written,
+          chunk.length - written,
+          this.#size + written,
+        );
+        written += bytesWritten;
+      }
+    } catch (error) {
+      this.#events.writeFailed();
+      throw error;
     }
     this.#size += chunk.length;
   }
@@ -131,7 +184,7 @@ class ReservedFile implements SpoolFile {
       await this.#handle.close();
       await rm(this.#path, { force: true });
     } finally {
-      this.#release();
+      this.#events.closed();
     }
   }
 }

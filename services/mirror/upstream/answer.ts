@@ -41,7 +41,7 @@ export async function readFailure(
 ): Promise<Failure> {
   const { status, url } = response;
   const isOwn = url.origin === registry.origin;
-  if ((status === 401 || status === 403) && isOwn) {
+  if ((status === 401 || status === 403) && isOwn && !isHtml(response)) {
     const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, url);
     return { kind: 'denied', isRegistryAnswer: isRegistryErrorBody(parseJson(body)) };
   }

@@ -6,13 +6,14 @@ import type { Outcome } from './outcome.ts';
 import { TokenCache } from './token-cache.ts';
 import type { Identity } from './token-service.ts';
 import { UpstreamClient } from './upstream-client.ts';
+import { type Upstream, withFallback } from './with-fallback.ts';
 
 /** The two ways to ask an upstream. */
 export interface UpstreamConnection {
   /** As anybody: what this one is given may be given to anybody. */
-  readonly anonymous: UpstreamClient;
-  /** With the configured account. Undefined where none is configured. */
-  readonly configured: UpstreamClient | undefined;
+  readonly anonymous: Upstream;
+  /** With the configured account, as anybody where that is refused. Undefined where none is configured. */
+  readonly configured: Upstream | undefined;
 }
 
 export interface UpstreamConnectionsOptions {
@@ -29,6 +30,7 @@ export class UpstreamConnections {
   readonly #exchange: HttpExchange;
   readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
   readonly #faults = new Map<string, string>();
+  readonly #refusedAccounts = new Set<string>();
 
   constructor(options: UpstreamConnectionsOptions) {
     const { upstreams, clock, observer, lifetime, deadlines } = options;
@@ -43,13 +45,16 @@ export class UpstreamConnections {
       const as = (identity: Identity): UpstreamClient =>
         new UpstreamClient({ exchange, upstream, identity, tokens, clock, lifetime, onOutcome });
       const { username, password } = config;
-      return {
-        anonymous: as({ kind: 'anonymous' }),
-        configured:
-          username === undefined || password === undefined
-            ? undefined
-            : as({ kind: 'configured', username, password }),
+      const anonymous = as({ kind: 'anonymous' });
+      if (username === undefined || password === undefined) {
+        return { anonymous, configured: undefined };
+      }
+      const account = as({ kind: 'configured', username, password });
+      const onAccount = (isRefused: boolean): void => {
+        if (isRefused) this.#refusedAccounts.add(config.project);
+        else this.#refusedAccounts.delete(config.project);
       };
+      return { anonymous, configured: withFallback(account, anonymous, onAccount) };
     };
     this.#exchange = exchange;
     this.#byProject = new Map(upstreams.map((config) => [config.project, connect(config)]));
@@ -61,9 +66,15 @@ export class UpstreamConnections {
     return connection;
   }
 
-  /** A sentence for each upstream whose last request found it unreachable. */
+  /** A sentence for each upstream whose last request found it unreachable, or that refused the configured account. */
   degraded(): readonly string[] {
-    return [...this.#faults].map(([project, detail]) => `upstream ${project}: ${detail}`);
+    return [
+      ...[...this.#faults].map(([project, detail]) => `upstream ${project}: ${detail}`),
+      ...[...this.#refusedAccounts].map(
+        (project) =>
+          `upstream ${project}: the configured account is refused (UPSTREAM_USERNAME, UPSTREAM_PASSWORD); it is asked as anybody`,
+      ),
+    ];
   }
 
   async close(): Promise<void> {

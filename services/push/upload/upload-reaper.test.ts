@@ -78,7 +78,7 @@ describe('the upload reaper', () => {
     await running;
     expect(sleeps).toEqual([HOUR_MS, HOUR_MS]);
     expect(edge.lines.map(({ level, message }) => `${level}: ${message}`)).toEqual([
-      'warn: removing abandoned uploads failed',
+      'warn: removing abandoned uploads of a repository failed',
       'info: abandoned uploads were removed',
     ]);
   });

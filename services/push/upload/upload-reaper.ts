@@ -49,13 +49,19 @@ async function reapAlone(options: UploadReaperLoopOptions, signal: AbortSignal):
 
 /** One round over the whole store; returns how many sessions it removed. */
 export async function reapOnce(
-  { records, uploads, clock, uploadTtlSeconds }: UploadReaperLoopOptions,
+  { records, uploads, clock, log, uploadTtlSeconds }: UploadReaperLoopOptions,
   signal: AbortSignal,
 ): Promise<number> {
   const before = new Date(clock.now().getTime() - uploadTtlSeconds * 1000);
   let sessions = 0;
   for await (const repository of repositoriesWithUploads(records, '', signal)) {
-    sessions += await uploads.reap(repository, before, signal);
+    try {
+      sessions += await uploads.reap(repository, before, signal);
+    } catch (error) {
+      // One repository that cannot be read must not keep the others from being tidied.
+      if (signal.aborted) throw error;
+      log.warn({ repository, err: error }, 'removing abandoned uploads of a repository failed');
+    }
   }
   return sessions;
 }

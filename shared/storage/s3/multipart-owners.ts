@@ -87,7 +87,10 @@ export class MultipartOwners {
     const call = { operation, key: recordKey, signal };
     const bytes = await this.#bucket.get(call, MAX_OWNER_BYTES);
     if (bytes === undefined) return;
-    const { key, uploadId } = ownerSchema.parse(JSON.parse(bytes.toString('utf8')));
+    const owner = parseOwner(bytes);
+    // A newer replica's record is its own to tidy.
+    if (!owner) return;
+    const { key, uploadId } = owner;
     if (uploadId !== undefined) {
       await abortMultipart(this.#bucket, operation, { key, uploadId }, signal);
     }
@@ -111,5 +114,13 @@ export class MultipartOwners {
     } catch {
       // The record is still there, so the reaper does it.
     }
+  }
+}
+
+function parseOwner(bytes: Buffer): z.output<typeof ownerSchema> | undefined {
+  try {
+    return ownerSchema.safeParse(JSON.parse(bytes.toString('utf8'))).data;
+  } catch {
+    return undefined;
   }
 }
