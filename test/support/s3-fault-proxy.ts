@@ -101,6 +101,8 @@ class FaultProxy implements S3FaultProxy {
     this.#server = createServer((request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
     });
+    // It breaks connections by rule alone: closing idle ones would race with a client that just takes one up again.
+    this.#server.keepAliveTimeout = 0;
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
