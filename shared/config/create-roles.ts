@@ -1,3 +1,4 @@
+import { DOCKER_HUB_PROJECT } from '../content/upstream-entry.ts';
 import { clientHost } from './client-host.ts';
 import type {
   CommonConfig,
@@ -13,8 +14,6 @@ import type { Values } from './variables.ts';
 export type Mode = 'serve' | 'embedded';
 
 const DOCKER_HUB_HOSTS = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
-/** The project of the docker.io entry: what is cached from it lives under this first segment. */
-const DOCKER_HUB_PROJECT = 'mirror';
 const PUSH_PORT = 5000;
 const MIRROR_PORT = 5001;
 const PUSH_METRICS_PORT = 9090;
