@@ -128,6 +128,7 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
       lab = await createIndexLab({ timing: PATIENT });
       const replicas = await newReplicas();
       const repository = newRepository();
+      const linesOfStart = lab.log.length;
       const history = await run(seed, replicas, repository, async (random) => {
         await delay(random() * 500);
         await lab.redis.flush();
@@ -136,9 +137,7 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
       });
       expect(unexplained(history, 0)).toEqual([]);
       // Redis answered all the time, so nobody had a reason to be behind.
-      expect(lab.log.map(({ message }) => message)).toEqual(
-        Array(REPLICAS).fill('Redis is reachable'),
-      );
+      expect(lab.log.slice(linesOfStart)).toEqual([]);
       await expectAgreement(replicas, repository);
     },
     60_000,

@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { installDebianPackages } from './debian-packages.ts';
+import { extractProgram } from './extract-program.ts';
 import { findOnPath, findTool, toolCache, toolFolder } from './find-tool.ts';
 import { findGo, goEnvironment } from './go-toolchain.ts';
 import { runCommand, runSuccessfully } from './run-command.ts';
@@ -28,7 +29,7 @@ export async function installTools(print: Print): Promise<MissingTools> {
   const packages = installPackages(wanted, reasons, print);
   await Promise.all([packages, buildFromGo(wanted, { reasons, print, packages })]);
   for (const name of wanted) {
-    if (findTool(name) === undefined) await wrapImage(name, reasons, print);
+    if (findTool(name) === undefined) await takeFromImage(name, reasons, print);
   }
   return reasons;
 }
@@ -102,46 +103,29 @@ async function goInstall(go: string, tool: Tool): Promise<void> {
   }
 }
 
-/** A program of the same name that runs the image, with the host's network and the folder for temporary files. */
-async function wrapImage(name: ToolName, reasons: MissingTools, print: Print): Promise<void> {
-  const tool: Tool = TOOLS[name];
+/** As a last resort the program out of its image, where a docker engine answers. */
+async function takeFromImage(name: ToolName, reasons: MissingTools, print: Print): Promise<void> {
+  const { image, name: program }: Tool = TOOLS[name];
   const docker = findOnPath('docker');
-  if (tool.image === undefined || docker === undefined) return;
+  if (image === undefined || docker === undefined) return;
   if ((await runCommand(docker, ['version'], { timeoutMs: 20_000 })).code !== 0) return;
-  const pull = await runCommand(docker, ['pull', tool.image], { timeoutMs: 600_000 });
-  if (pull.code !== 0) {
-    reasons[name] =
-      `${reasons[name] ?? 'not installed'}; image ${tool.image}: ${pull.stderr.trim().slice(-300)}`;
-    return;
-  }
   const staging = mkdtempSync(path.join(toolCache(), '.building-'));
-  writeFileSync(path.join(staging, tool.name), wrapperScript(docker, tool), { mode: 0o755 });
-  moveIntoCache(staging, tool);
-  Reflect.deleteProperty(reasons, name);
-  print(`${name} runs from the image ${tool.image}`);
+  try {
+    await extractProgram(docker, { image, program, folder: staging });
+    moveIntoCache(staging, TOOLS[name]);
+    Reflect.deleteProperty(reasons, name);
+    print(`${name} is the one of the image ${image}`);
+  } catch (error) {
+    reasons[name] = `${reasons[name] ?? 'not installed'}; image ${image}: ${messageOf(error)}`;
+    rmSync(staging, { recursive: true, force: true });
+  }
 }
 
-function wrapperScript(docker: string, tool: Tool): string {
-  const environment = [
-    'MINIO_ROOT_USER',
-    'MINIO_ROOT_PASSWORD',
-    'MINIO_BROWSER',
-    'HOME',
-    'DOCKER_CONFIG',
-  ];
-  return [
-    '#!/bin/sh',
-    'folder="${TWINPORT_TEST_RUN:-${TMPDIR:-/tmp}}"',
-    `exec '${docker}' run --rm --init --network host --user "$(id -u):$(id -g)" --volume "$folder:$folder" \\`,
-    `  ${environment.map((name) => `--env ${name}`).join(' ')} --entrypoint '${tool.name}' '${tool.image ?? ''}' "$@"`,
-    '',
-  ].join('\n');
-}
-
+/** The program, and whatever lies beside it, becomes the tool's folder of the cache in one step. */
 function moveIntoCache(staging: string, tool: Tool): void {
   const folder = toolFolder(tool);
-  mkdirSync(folder, { recursive: true });
-  renameSync(path.join(staging, tool.name), path.join(folder, tool.name));
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(staging, folder);
 }
 
 function messageOf(error: unknown): string {

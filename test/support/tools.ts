@@ -16,7 +16,7 @@ export interface Tool {
   readonly goModule?: string;
   /** Never taken from PATH, where another version may stand. */
   readonly isPinned?: true;
-  /** The image that a docker engine runs instead when nothing else is to be had. */
+  /** The image that has the program, for a docker engine to bring when nothing else does. */
   readonly image?: string;
 }
 
