@@ -70,6 +70,7 @@ export async function createPlatform(
     platform: {
       records,
       blobs: timedBlobStore(stores.blobs, observer, clock),
+      links: stores.links,
       index: redis ?? inner,
       access: OPEN_ACCESS,
       clock,

@@ -1,6 +1,7 @@
-import type { StorageConfig } from '../shared/config/config.ts';
+import type { S3StorageConfig, StorageConfig } from '../shared/config/config.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { Log } from '../shared/observability/observer.ts';
+import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
 import { StorageError } from '../shared/storage/errors.ts';
 import { FilesystemBlobStore } from '../shared/storage/filesystem/filesystem-blob-store.ts';
@@ -8,6 +9,7 @@ import { FilesystemRecordStore } from '../shared/storage/filesystem/filesystem-r
 import { FilesystemUploadStore } from '../shared/storage/filesystem/filesystem-upload-store.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
 import { prepareS3 } from '../shared/storage/s3/prepare-s3.ts';
+import { S3BlobLinks } from '../shared/storage/s3/s3-blob-links.ts';
 import { S3BlobStore } from '../shared/storage/s3/s3-blob-store.ts';
 import { createS3Client } from '../shared/storage/s3/s3-client.ts';
 import { S3RecordStore } from '../shared/storage/s3/s3-record-store.ts';
@@ -19,6 +21,8 @@ export interface OpenStores {
   readonly records: RecordStore;
   readonly blobs: BlobStore;
   readonly uploads: UploadStore & UploadReaper;
+  /** Set when clients are to be sent to the store for blobs. */
+  readonly links: BlobLinks | undefined;
   /**
    * Resolves when the store can be used. A folder that cannot be used is a StorageError at once; a bucket that does
    * not answer is waited for, since an orchestrator starts things in any order.
@@ -44,6 +48,7 @@ export function openStores(config: StorageConfig, surroundings: Surroundings): O
       records,
       blobs: new FilesystemBlobStore(config.dataDir),
       uploads: new FilesystemUploadStore(config.dataDir, clock),
+      links: undefined,
       prepare: async (signal) => {
         warnOfTraits(await records.prepare(signal), config.dataDir, log);
       },
@@ -51,15 +56,26 @@ export function openStores(config: StorageConfig, surroundings: Surroundings): O
     };
   }
   const client = createS3Client(config);
+  const signer = config.redirect && createS3Client(atPublicEndpoint(config, config.redirect));
   return {
     records: new S3RecordStore(client, config),
     blobs: new S3BlobStore(client, config),
     uploads: new S3UploadStore(client, config),
+    links:
+      config.redirect && signer && new S3BlobLinks(signer, config, config.redirect.lifeSeconds),
     prepare: (signal) =>
       untilItAnswers(() => prepareS3(client, config, signal), surroundings, signal),
-    close: () => client.destroy(),
+    close: () => {
+      client.destroy();
+      signer?.destroy();
+    },
   };
 }
+
+const atPublicEndpoint = (
+  config: S3StorageConfig,
+  redirect: NonNullable<S3StorageConfig['redirect']>,
+): S3StorageConfig => ({ ...config, endpoint: redirect.endpoint ?? config.endpoint });
 
 interface Traits {
   readonly isCaseSensitive: boolean;

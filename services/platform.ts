@@ -4,6 +4,7 @@ import type { AccessPolicy } from '../shared/auth/access.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
+import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
 
@@ -11,6 +12,8 @@ import type { RecordStore } from '../shared/storage/record-store.ts';
 export interface Platform {
   readonly records: RecordStore;
   readonly blobs: BlobStore;
+  /** Set when clients are sent to the store for blobs. */
+  readonly links?: BlobLinks | undefined;
   readonly index: RegistryIndex;
   readonly access: AccessPolicy;
   readonly clock: Clock;

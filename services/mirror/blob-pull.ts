@@ -1,7 +1,11 @@
 import { addAbortSignal } from 'node:stream';
 
 import { waitFor } from '../../shared/concurrency/single-flight.ts';
-import type { ContentSource } from '../../shared/content/content-source.ts';
+import type {
+  BlobOptions,
+  BlobRedirect,
+  ContentSource,
+} from '../../shared/content/content-source.ts';
 import type { MembershipIndex } from '../../shared/index/ports.ts';
 import type { Clock } from '../../shared/lifecycle/clock.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
@@ -74,16 +78,16 @@ export class BlobPull {
   async open(
     repository: CachedRepository,
     digest: Digest,
-    range: RangeRequest | undefined,
+    options: BlobOptions,
     signal: AbortSignal,
-  ): Promise<BlobBody | undefined> {
+  ): Promise<BlobBody | BlobRedirect | undefined> {
     for (let attempt = 1; ; attempt += 1) {
       const request = await this.#admit(repository, digest, signal);
       if (!request) return undefined;
       if (!request.admission.isStorable || attempt > TRIES) {
-        return this.#passThrough(request, range, signal);
+        return this.#passThrough(request, options.range, signal);
       }
-      const answer = await this.#openOnce(request, range, signal);
+      const answer = await this.#openOnce(request, options, signal);
       if (answer !== 'again') return answer;
     }
   }
@@ -107,13 +111,14 @@ export class BlobPull {
 
   async #openOnce(
     request: BlobRequest,
-    range: RangeRequest | undefined,
+    options: BlobOptions,
     signal: AbortSignal,
-  ): Promise<BlobBody | 'again' | undefined> {
+  ): Promise<BlobBody | BlobRedirect | 'again' | undefined> {
+    const { range } = options;
     const { repository, digest, admission } = request;
     const { local, blobs, fills } = this.#options;
     if (admission.isHeldServable) {
-      const held = await local.blob(repository.cached, digest, range, signal);
+      const held = await local.blob(repository.cached, digest, options, signal);
       if (held) return this.#hit(held);
     }
     const running = fills.find(digest);
@@ -277,8 +282,10 @@ export class BlobPull {
     return { totalBytes, ...part, stream };
   }
 
-  #hit(body: BlobBody): BlobBody {
-    this.#observe({ kind: 'blob', outcome: 'hit', bytesPushed: body.length });
+  /** Of a client that is sent to the store the bytes are not counted: nobody here sees them. */
+  #hit<Held extends BlobBody | BlobRedirect>(body: Held): Held {
+    const bytesPushed = 'url' in body ? 0 : body.length;
+    this.#observe({ kind: 'blob', outcome: 'hit', bytesPushed });
     return body;
   }
 

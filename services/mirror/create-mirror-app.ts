@@ -96,7 +96,7 @@ function createContent(
   const { blobs, index, clock } = platform;
   const { origins, catalog, tags, members, hints } = index;
   const manifests = new ManifestStore(blobs, index);
-  const local = new LocalContent(blobs, manifests, index);
+  const local = new LocalContent({ ...platform, manifests });
   const names = new MirrorNames({
     upstreams: [config.upstream],
     defaultUpstream: config.upstream,

@@ -1,5 +1,7 @@
 import type { UpstreamConfig } from '../../shared/config/config.ts';
 import type {
+  BlobOptions,
+  BlobRedirect,
   ContentSource,
   ManifestContent,
   ManifestStat,
@@ -9,7 +11,6 @@ import type { MirrorMeaning, MirrorNames } from '../../shared/content/mirror-nam
 import type { Descriptor } from '../../shared/oci/descriptor.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { registryError } from '../../shared/oci/errors.ts';
-import type { RangeRequest } from '../../shared/oci/range.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/reference.ts';
 import type { BlobBody, BlobStat } from '../../shared/storage/blob-store.ts';
 import type { BlobPull } from './blob-pull.ts';
@@ -72,13 +73,13 @@ export class MirroredContent implements ContentSource {
   async blob(
     requested: RequestedRepository,
     digest: Digest,
-    range: RangeRequest | undefined,
+    options: BlobOptions,
     signal: AbortSignal,
-  ): Promise<BlobBody | undefined> {
+  ): Promise<BlobBody | BlobRedirect | undefined> {
     const meaning = await this.#meaning(requested, signal);
     return meaning.kind === 'local'
-      ? this.#options.local.blob(meaning.repository, digest, range, signal)
-      : this.#options.blobs.open(meaning, digest, range, signal);
+      ? this.#options.local.blob(meaning.repository, digest, options, signal)
+      : this.#options.blobs.open(meaning, digest, options, signal);
   }
 
   async tags(requested: RequestedRepository, signal: AbortSignal): Promise<Tag[] | undefined> {

@@ -33,7 +33,7 @@ export function createPushApp(
   });
   const names = new PushNames(projects, upstreams, config);
   const manifests = new ManifestStore(blobs, index);
-  const local = new LocalContent(blobs, manifests, index);
+  const local = new LocalContent({ ...platform, manifests });
   const { publicHosts } = config;
   const content = new PushContent({ local, index, projects, upstreams, publicHosts });
 

@@ -19,6 +19,15 @@ export interface S3StorageConfig {
   readonly partBytes: number;
   /** Copies above this many bytes use UploadPartCopy. */
   readonly multipartCopyBytes: number;
+  /** Clients are sent to the store for blobs; undefined: blobs are passed through. */
+  readonly redirect: S3RedirectConfig | undefined;
+}
+
+interface S3RedirectConfig {
+  /** Where clients reach the store; undefined: where this process does. */
+  readonly endpoint: string | undefined;
+  /** How long an address that a client was sent to is good for. */
+  readonly lifeSeconds: number;
 }
 
 export type StorageConfig = FilesystemStorageConfig | S3StorageConfig;

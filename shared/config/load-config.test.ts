@@ -168,6 +168,22 @@ describe('values', () => {
       { S3_BUCKET: 'b', S3_ACCESS_KEY_ID: 'k', S3_SECRET_ACCESS_KEY: 's' },
       { storage: { credentials: { accessKeyId: 'k', secretAccessKey: 's' } } },
     ],
+    ['no redirects to a bucket', { S3_BUCKET: 'b' }, { storage: { redirect: undefined } }],
+    [
+      'redirects to the bucket',
+      { S3_BUCKET: 'b', S3_REDIRECT_PULLS: 'true' },
+      { storage: { redirect: { endpoint: undefined, lifeSeconds: 300 } } },
+    ],
+    [
+      'redirects to where clients reach the bucket',
+      {
+        S3_BUCKET: 'b',
+        S3_REDIRECT_PULLS: 'true',
+        S3_PUBLIC_ENDPOINT: 'https://s3.example/',
+        S3_REDIRECT_SECONDS: '60',
+      },
+      { storage: { redirect: { endpoint: 'https://s3.example', lifeSeconds: 60 } } },
+    ],
     [
       'the URL of Redis',
       { REDIS_URL: 'rediss://:p@r:6380/1' },
@@ -282,6 +298,14 @@ describe('problems', () => {
     [
       { S3_BUCKET: 'b', S3_ENDPOINT: 'minio:9000' },
       'S3_ENDPOINT must be a URL that begins with http:// or https://, not "minio:9000"',
+    ],
+    [
+      { S3_REDIRECT_PULLS: 'true' },
+      'S3_REDIRECT_PULLS needs a bucket: with files there is no server that clients could be sent to',
+    ],
+    [
+      { S3_BUCKET: 'b', S3_PUBLIC_ENDPOINT: 'https://s3.example/path' },
+      'S3_PUBLIC_ENDPOINT must not contain a path, not "https://s3.example/path"',
     ],
     [
       { S3_PART_BYTES: '5MB' },
@@ -535,6 +559,9 @@ describe('settings without effect', () => {
     ]);
     expect(warnings({ STORAGE: 'filesystem', S3_BUCKET: 'b' })).toEqual([
       'STORAGE is filesystem, so S3_BUCKET has no effect; the store is ./data.',
+    ]);
+    expect(warnings({ S3_BUCKET: 'b', S3_PUBLIC_ENDPOINT: 'http://s3' })).toEqual([
+      'S3_PUBLIC_ENDPOINT counts only with S3_REDIRECT_PULLS=true.',
     ]);
     expect(warnings({ MIRROR_PORT: '6001' })).toEqual([
       'MIRROR_PORT counts only while `npm start` runs both roles; set HTTP_PORT.',

@@ -86,6 +86,12 @@ function combinationProblems(
     const source = sources.get('STORAGE') ?? 'STORAGE';
     problems.push({ variable: 'S3_BUCKET', message: `must be set, because ${source} is s3` });
   }
+  if (env.has('S3_REDIRECT_PULLS') && values.S3_REDIRECT_PULLS && storageKind(values) !== 's3') {
+    problems.push({
+      variable: 'S3_REDIRECT_PULLS',
+      message: 'needs a bucket: with files there is no server that clients could be sent to',
+    });
+  }
   if (registry2.proxySource !== undefined && !env.has('RUN_AS_MIRROR')) {
     problems.push({
       variable: registry2.proxySource,
@@ -169,6 +175,12 @@ function uselessWarnings({ values, sources }: ReadVariables, mode: Mode): string
     for (const name of ['PUSH_PORT', 'MIRROR_PORT'] as const) {
       if (!sources.has(name)) continue;
       warnings.push(`${name} counts only while \`npm start\` runs both roles; set HTTP_PORT.`);
+    }
+  }
+  if (!values.S3_REDIRECT_PULLS && storageKind(values) === 's3') {
+    for (const name of ['S3_PUBLIC_ENDPOINT', 'S3_REDIRECT_SECONDS'] as const) {
+      const source = sources.get(name);
+      if (source !== undefined) warnings.push(`${source} counts only with S3_REDIRECT_PULLS=true.`);
     }
   }
   if (storageKind(values) === 'filesystem') {

@@ -76,6 +76,15 @@ describe("registry:2's variables", () => {
       { storage: { prefix: 'deep/down' } },
     ],
     [{ ...S3, REGISTRY_STORAGE_S3_FORCEPATHSTYLE: 'True' }, { storage: { forcePathStyle: true } }],
+    [{ ...S3, REGISTRY_STORAGE_REDIRECT_DISABLE: 'true' }, { storage: { redirect: undefined } }],
+    [
+      {
+        ...S3,
+        REGISTRY_STORAGE_REDIRECT_DISABLE: 'off',
+        REGISTRY_STORAGE_S3_REDIRECTENDPOINT: 'https://s3.example',
+      },
+      { storage: { redirect: { endpoint: 'https://s3.example' } } },
+    ],
     [{ REGISTRY_STORAGE_DELETE_ENABLED: 'no' }, { isDeleteEnabled: false }],
     [
       {

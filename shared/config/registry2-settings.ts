@@ -39,6 +39,7 @@ const PLAIN_ALIASES: Readonly<Record<string, VariableName>> = {
   REGISTRY_STORAGE_S3_ACCESSKEY: 'S3_ACCESS_KEY_ID',
   REGISTRY_STORAGE_S3_SECRETKEY: 'S3_SECRET_ACCESS_KEY',
   REGISTRY_STORAGE_S3_ROOTDIRECTORY: 'S3_PREFIX',
+  REGISTRY_STORAGE_S3_REDIRECTENDPOINT: 'S3_PUBLIC_ENDPOINT',
   REGISTRY_HTTP_TLS_CERTIFICATE: 'HTTP_TLS_CERTIFICATE',
   REGISTRY_HTTP_TLS_KEY: 'HTTP_TLS_KEY',
   REGISTRY_PROXY_REMOTEURL: 'UPSTREAM_URL',
@@ -53,6 +54,7 @@ const BOOLEAN_ALIASES: Readonly<Record<string, VariableName>> = {
   REGISTRY_STORAGE_DELETE_ENABLED: 'DELETE_ENABLED',
 };
 
+const REDIRECT_DISABLE = 'REGISTRY_STORAGE_REDIRECT_DISABLE';
 const ADDRESS = 'REGISTRY_HTTP_ADDR';
 const S3_ENDPOINT = 'REGISTRY_STORAGE_S3_REGIONENDPOINT';
 /** Decides the scheme of an endpoint written without one. */
@@ -113,6 +115,8 @@ function translate(
       return translateAddress(setting, problems);
     case S3_ENDPOINT:
       return [['S3_ENDPOINT', withScheme(setting.value, all.get(S3_SECURE)?.value)]];
+    case REDIRECT_DISABLE:
+      return [['S3_REDIRECT_PULLS', negated(setting.value)]];
     case S3_SECURE:
       return all.has(S3_ENDPOINT) ? [] : undefined;
     default:
@@ -150,6 +154,13 @@ function yamlBoolean(value: string): string {
   if (/^(?:true|yes|on|y)$/i.test(value)) return 'true';
   if (/^(?:false|no|off|n)$/i.test(value)) return 'false';
   return value;
+}
+
+/** What is no boolean stays as it is, to be told. */
+function negated(value: string): string {
+  const boolean = yamlBoolean(value);
+  if (boolean === 'true') return 'false';
+  return boolean === 'false' ? 'true' : value;
 }
 
 function collectSettings(

@@ -158,6 +158,26 @@ const VARIABLES = {
     schema: wholeNumber(5 * MIB, 5 * GIB),
     fallback: String(GIB),
   },
+  S3_REDIRECT_PULLS: {
+    reader: 'both',
+    description:
+      'Whether a client that asks for a blob is sent to the bucket by a presigned URL (307) instead of getting the bytes from here. Clients must be able to reach the bucket. Manifests and `HEAD` are always answered here.',
+    schema: strictBoolean,
+    fallback: 'false',
+  },
+  S3_PUBLIC_ENDPOINT: {
+    reader: 'both',
+    description: 'URL of the S3 server as clients reach it, for `S3_REDIRECT_PULLS`.',
+    schema: serverUrl('http', 'https'),
+    fallbackNote: '`S3_ENDPOINT`',
+  },
+  S3_REDIRECT_SECONDS: {
+    reader: 'both',
+    description:
+      'How long a presigned URL is good for. A download that has begun goes on; one that broke off asks here again.',
+    schema: wholeNumber(10, 7 * 24 * 3600),
+    fallback: '300',
+  },
   REDIS_URL: {
     reader: 'both',
     description:

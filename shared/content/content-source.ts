@@ -19,6 +19,18 @@ export interface ManifestStat {
   readonly warning?: string;
 }
 
+/** How a client wants a blob. */
+export interface BlobOptions {
+  readonly range: RangeRequest | undefined;
+  /** The client can be sent elsewhere for the bytes. */
+  readonly mayRedirect: boolean;
+}
+
+/** The client fetches the blob from this address. */
+export interface BlobRedirect {
+  readonly url: string;
+}
+
 export interface ManifestContent extends ManifestStat {
   /** Exactly the bytes that were pushed. */
   readonly bytes: Buffer;
@@ -44,9 +56,9 @@ export interface ContentSource<Name = RequestedRepository> {
   blob(
     repository: Name,
     digest: Digest,
-    range: RangeRequest | undefined,
+    options: BlobOptions,
     signal: AbortSignal,
-  ): Promise<BlobBody | undefined>;
+  ): Promise<BlobBody | BlobRedirect | undefined>;
   /** Sorted by bytes; undefined when the repository is unknown. */
   tags(repository: Name, signal: AbortSignal): Promise<Tag[] | undefined>;
   /** Empty when there are none, also for an unknown repository. */

@@ -6,30 +6,48 @@ import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { isIndexType } from '../oci/media-types.ts';
-import type { RangeRequest } from '../oci/range.ts';
+import { type RangeRequest, resolveRange } from '../oci/range.ts';
 import {
   type ManifestReference,
   parseTag,
   type RepositoryName,
   type Tag,
 } from '../oci/reference.ts';
+import type { BlobLinks } from '../storage/blob-links.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../storage/blob-store.ts';
-import type { ContentSource, ManifestContent, ManifestStat } from './content-source.ts';
+import { RangeNotSatisfiableError } from '../storage/errors.ts';
+import type {
+  BlobOptions,
+  BlobRedirect,
+  ContentSource,
+  ManifestContent,
+  ManifestStat,
+} from './content-source.ts';
 import type { ManifestStore } from './manifest-store.ts';
 
 const LOOK_UPS_AT_ONCE = 16;
 
 type ContentIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'catalog'>;
 
+export interface LocalContentOptions {
+  readonly blobs: BlobStore;
+  /** Set when clients are sent to the store for blobs. */
+  readonly links?: BlobLinks | undefined;
+  readonly manifests: ManifestStore;
+  readonly index: ContentIndexes;
+}
+
 /** What this store holds. A blob or manifest is readable through a repository only if it belongs to it (I6). */
 export class LocalContent implements ContentSource<RepositoryName> {
   readonly #blobs: BlobStore;
+  readonly #links: BlobLinks | undefined;
   readonly #manifests: ManifestStore;
   readonly #index: ContentIndexes;
   readonly #limitLookUps = pLimit(LOOK_UPS_AT_ONCE);
 
-  constructor(blobs: BlobStore, manifests: ManifestStore, index: ContentIndexes) {
+  constructor({ blobs, links, manifests, index }: LocalContentOptions) {
     this.#blobs = blobs;
+    this.#links = links;
     this.#manifests = manifests;
     this.#index = index;
   }
@@ -66,11 +84,26 @@ export class LocalContent implements ContentSource<RepositoryName> {
   async blob(
     repository: RepositoryName,
     digest: Digest,
+    { range, mayRedirect }: BlobOptions,
+    signal: AbortSignal,
+  ): Promise<BlobBody | BlobRedirect | undefined> {
+    if (!(await this.#index.members.has(repository, 'blob', digest, signal))) return undefined;
+    return mayRedirect && this.#links
+      ? this.#redirect(this.#links, digest, range, signal)
+      : this.#blobs.open(digest, range, signal);
+  }
+
+  /** Nobody is sent to bytes that are not there: the store would answer in its own words, which no client reads. */
+  async #redirect(
+    links: BlobLinks,
+    digest: Digest,
     range: RangeRequest | undefined,
     signal: AbortSignal,
-  ): Promise<BlobBody | undefined> {
-    const isMember = await this.#index.members.has(repository, 'blob', digest, signal);
-    return isMember ? this.#blobs.open(digest, range, signal) : undefined;
+  ): Promise<BlobRedirect | undefined> {
+    const stat = await this.#blobs.stat(digest, signal);
+    if (!stat) return undefined;
+    if (range && !resolveRange(range, stat.size)) throw new RangeNotSatisfiableError(stat.size);
+    return { url: await links.sign(digest) };
   }
 
   async tags(repository: RepositoryName, signal: AbortSignal): Promise<Tag[] | undefined> {

@@ -41,7 +41,7 @@ function open(index: RegistryIndex = store.index): {
   content: LocalContent;
 } {
   const manifests = new ManifestStore(store.blobs, index);
-  return { manifests, content: new LocalContent(store.blobs, manifests, index) };
+  return { manifests, content: new LocalContent({ blobs: store.blobs, manifests, index }) };
 }
 
 describe('ManifestStore', () => {

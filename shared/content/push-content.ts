@@ -4,10 +4,11 @@ import type { Digest } from '../oci/digest.ts';
 import { registryError } from '../oci/errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { isForeignLayerType } from '../oci/media-types.ts';
-import type { RangeRequest } from '../oci/range.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../oci/reference.ts';
 import type { BlobBody, BlobStat } from '../storage/blob-store.ts';
 import type {
+  BlobOptions,
+  BlobRedirect,
   ContentSource,
   ManifestContent,
   ManifestStat,
@@ -72,11 +73,11 @@ export class PushContent implements ContentSource {
   async blob(
     requested: RequestedRepository,
     digest: Digest,
-    range: RangeRequest | undefined,
+    options: BlobOptions,
     signal: AbortSignal,
-  ): Promise<BlobBody | undefined> {
+  ): Promise<BlobBody | BlobRedirect | undefined> {
     const meaning = await this.#meaning(requested, signal);
-    return meaning && this.#options.local.blob(meaning.repository, digest, range, signal);
+    return meaning && this.#options.local.blob(meaning.repository, digest, options, signal);
   }
 
   async tags(requested: RequestedRepository, signal: AbortSignal): Promise<Tag[] | undefined> {

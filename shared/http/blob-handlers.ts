@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 
-import type { ContentSource } from '../content/content-source.ts';
+import type { BlobOptions, BlobRedirect, ContentSource } from '../content/content-source.ts';
 import type { Digest } from '../oci/digest.ts';
 import { registryError } from '../oci/errors.ts';
 import type { RangeRequest } from '../oci/range.ts';
@@ -32,9 +32,14 @@ export function createBlobHandlers(
       if (await sendNotModified(content, exchange)) return;
       const { request, signal } = exchange;
       const { repository, echo } = requestedRepository(request);
-      const range = requestedRange(exchange);
-      const body = await content.blob(repository, request.digest, range, signal);
+      const options = blobOptions(exchange);
+      const { range } = options;
+      const body = await content.blob(repository, request.digest, options, signal);
       if (!body) throw unknownBlob(exchange);
+      if ('url' in body) {
+        await sendRedirect(exchange, body, { ...echo, [HEADERS.contentDigest]: request.digest });
+        return;
+      }
       const part: HeaderFields = range
         ? { [HEADERS.contentRange]: formatContentRange(body, body.totalBytes) }
         : {};
@@ -54,6 +59,21 @@ export function createBlobHandlers(
       await exchange.send({ status: 200, headers });
     },
   };
+}
+
+/**
+ * Sends the client to the store. It takes its `Range` along. The address is good for a short time and gives the blob
+ * to everybody, so nobody may keep it.
+ */
+async function sendRedirect(
+  exchange: Pick<BlobExchange, 'send'>,
+  { url }: BlobRedirect,
+  headers: HeaderFields,
+): Promise<void> {
+  await exchange.send({
+    status: 307,
+    headers: { ...headers, [HEADERS.location]: url, [HEADERS.cacheControl]: 'private, no-store' },
+  });
 }
 
 /** Streams the body. A fault in between destroys the connection: what was sent must not look whole. */
@@ -85,6 +105,12 @@ async function sendNotModified(content: ContentSource, exchange: BlobExchange): 
   const headers = { ...echo, [HEADERS.etag]: entityTag(request.digest) };
   await exchange.send({ status: 304, headers });
   return true;
+}
+
+/** Who asks for something odd is answered here: stores and what stands before them refuse what a registry must not. */
+function blobOptions(exchange: BlobExchange): BlobOptions {
+  const range = requestedRange(exchange);
+  return { range, mayRedirect: range !== undefined || exchange.header('range') === undefined };
 }
 
 /** An `If-Range` that names other content makes the range void (RFC 9110, 13.1.5). */
