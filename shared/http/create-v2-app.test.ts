@@ -260,6 +260,30 @@ describe('createV2App', () => {
     expect(seen?.aborted).toBe(true);
   });
 
+  test('a client that resets the connection with requests waiting on it is no fault', async () => {
+    const opened: Readable[] = [];
+    const content = contentOf({
+      blob: () => {
+        const stream = new Readable({
+          read() {
+            this.push(Buffer.alloc(64 * 1024));
+          },
+        });
+        opened.push(stream);
+        return Promise.resolve({ totalBytes: 1e12, offset: 0, length: 1e12, stream });
+      },
+    });
+    const port = await start(createPullHandlers(content, noCatalog));
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.write(`GET /v2/a/blobs/${digest} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(20));
+    await once(socket, 'data');
+    socket.resetAndDestroy();
+    await until(() => edge.requests.length > 0 && opened.every(({ destroyed }) => destroyed));
+    expect(opened).toHaveLength(1);
+    expect(edge.requests).toMatchObject([{ status: 499, isClientGone: true }]);
+    expect(edge.lines.map(({ level }) => level)).toEqual(['info']);
+  });
+
   test('a blob is announced before its first byte is there, and cut off when that never comes', async () => {
     const streams = [new PassThrough(), new PassThrough()] as const;
     const waiting: Readable[] = [...streams];

@@ -14,6 +14,7 @@ import { isAnswered, sendAnswer } from './answer.ts';
 import { renderError, sendError } from './error-renderer.ts';
 import { HEADERS } from './headers.ts';
 import { RequestLog, type RequestFacts, type RequestLogOptions } from './request-log.ts';
+import { requireIdentityEncoding, requirePlainRequest } from './require-plain-request.ts';
 import { requiredAccess } from './required-access.ts';
 import { V2Exchange, type V2Handlers } from './v2-exchange.ts';
 
@@ -72,7 +73,7 @@ class V2Edge {
     facts: RequestFacts,
     signal: AbortSignal,
   ): Promise<void> {
-    requireOneHost(http);
+    requirePlainRequest(http);
     const request = parseV2Request(facts.method, http.url ?? '');
     note(facts, request);
     const refusal = this.#options.refuse?.(request);
@@ -170,23 +171,5 @@ function note(facts: RequestFacts, request: V2Request): void {
   if ('reference' in request) {
     const { reference } = request;
     facts.reference = reference.kind === 'tag' ? reference.tag : reference.digest;
-  }
-}
-
-/** Node's parser lets two Host lines pass and takes the first; a proxy in front may have taken the other. */
-function requireOneHost(http: IncomingMessage): void {
-  const hosts = http.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length > 1 || /[/?#@\\]/.test(http.headers.host ?? '')) {
-    throw registryError('UNSUPPORTED', { status: 400, message: 'the Host header is invalid' });
-  }
-}
-
-function requireIdentityEncoding(http: IncomingMessage): void {
-  const encoding = http.headers['content-encoding'];
-  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
-    throw registryError('UNSUPPORTED', {
-      status: 415,
-      message: 'request bodies must not have a Content-Encoding',
-    });
   }
 }

@@ -89,6 +89,50 @@ describe('startHttpServer', () => {
     expect((await patient).body.toString()).toBe('late');
     await server.close(0);
   });
+
+  test('cuts a client that sends a byte now and then, but not one that sends at a fair speed', async () => {
+    const app: Listener = (request, response) => {
+      request.resume();
+      request.once('end', () => response.end('taken'));
+    };
+    const server = await startHttpServer(optionsFor(app, { idleTimeoutSeconds: 0.5 }));
+    const crawling = connect({ host: '127.0.0.1', port: server.port });
+    crawling.on('error', () => undefined);
+    crawling.write('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n');
+    const fair = connect({ host: '127.0.0.1', port: server.port });
+    fair.write('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n');
+    let sent = 0;
+    const drip = setInterval(() => {
+      crawling.write('x');
+      if (sent < 40_000) fair.write(Buffer.alloc(1000));
+      sent += 1000;
+    }, 50);
+    const cut = once(crawling, 'close');
+    const answer: unknown = await once(fair, 'data');
+    await cut;
+    clearInterval(drip);
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
+    fair.destroy();
+    await server.close(0);
+  });
+
+  test('cuts a client that takes a byte now and then', async () => {
+    const cut: boolean[] = [];
+    const app: Listener = (_, response) => {
+      response.once('close', () => cut.push(response.writableFinished));
+      response.end(Buffer.alloc(32 * 1024 * 1024));
+    };
+    const server = await startHttpServer(optionsFor(app, { idleTimeoutSeconds: 0.3 }));
+    const socket = connect({ host: '127.0.0.1', port: server.port });
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    const sip = setInterval(() => void socket.read(1), 10);
+    await until(() => cut.length === 1);
+    clearInterval(sip);
+    expect(cut).toEqual([false]);
+    socket.destroy();
+    await server.close(0);
+  });
 });
 
 describe('startHttpServer with TLS', () => {

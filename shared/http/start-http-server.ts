@@ -1,8 +1,11 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 import type { Log } from '../observability/observer.ts';
+import { IdleWatch, isClientsTurn } from './idle-watch.ts';
+import { type Listener, RequestTurns } from './request-turns.ts';
 import { readTlsFiles, type TlsFiles, type TlsWatch, watchTlsFiles } from './tls-files.ts';
 
 /** Longer than the idle time of common load balancers (60 s), which would else reuse a connection as we close it. */
@@ -12,10 +15,11 @@ const HEADERS_MS = 60_000;
 const MAX_HEADER_BYTES = 32 * 1024;
 const TLS_RELOAD_MS = 10_000;
 const CLOSE_IDLE_MS = 50;
+const NO_TUNNELS = 'HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
 export interface HttpServerOptions {
   /** An express app, or any listener. */
-  readonly app: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly app: Listener;
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
@@ -34,25 +38,29 @@ export interface HttpServer {
 /**
  * Listens for HTTP, or HTTPS when there are TLS files, which are read again when they change. No limit ends a request
  * that makes progress, however long it takes; a connection whose client owes bytes, or takes none, for
- * `idleTimeoutSeconds` is closed. Rejects when the port is taken or the TLS files are unusable.
+ * `idleTimeoutSeconds` is closed, as is one that crawls. Requests of one connection are served one after the other.
+ * Rejects when the port is taken or the TLS files are unusable.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { server, watch } = await createListener(options);
-  const active = new Map<Socket, Exchange>();
   let isClosing = false;
-
-  const serve = (request: IncomingMessage, response: ServerResponse): void => {
-    active.set(request.socket, { request, response });
-    response.once('close', () => active.delete(request.socket));
-    if (isClosing) response.setHeader('Connection', 'close');
+  const turns = new RequestTurns((request, response) => {
+    // Bytes after a request to upgrade are another protocol's for Node, and lost: the next request needs a connection.
+    if (isClosing || request.headers.upgrade !== undefined) {
+      response.setHeader('Connection', 'close');
+    }
     options.app(request, response);
-  };
+  });
+  const idleWatch = new IdleWatch(turns.current, options.idleTimeoutSeconds);
+
+  const serve: Listener = (request, response) => turns.take(request, response);
   server.on('request', serve);
   // Without this listener Node would tell the client to send a body that may be refused.
   server.on('checkContinue', serve);
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => socket.end(NO_TUNNELS));
   server.setTimeout(options.idleTimeoutSeconds * 1000, (socket: Socket) => {
-    const exchange = active.get(socket);
-    if (!exchange || isClientsTurn(socket, exchange)) socket.destroy();
+    const turn = turns.current.get(socket);
+    if (!turn || isClientsTurn(socket, turn)) socket.destroy();
     else socket.setTimeout(options.idleTimeoutSeconds * 1000);
   });
 
@@ -60,6 +68,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     await listen(server, options);
   } catch (error) {
     watch?.close();
+    idleWatch.close();
     throw error;
   }
   return {
@@ -68,18 +77,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       isClosing = true;
       watch?.close();
       await closeServer(server, graceMs);
+      idleWatch.close();
     },
   };
-}
-
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-}
-
-/** Silence is the client's fault when we wait for its bytes or it does not take ours, not while we work. */
-function isClientsTurn(socket: Socket, { request }: Exchange): boolean {
-  return socket.writableLength > 0 || (!request.complete && request.readableFlowing === true);
 }
 
 async function createListener(

@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
-import { writeFile, rm } from 'node:fs/promises';
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 
 import { findOnPath } from './find-tool.ts';
-import { runCommand } from './run-command.ts';
+import { runCommand, runSuccessfully } from './run-command.ts';
+import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
 
 /** Keeps packages from starting the servers they bring: the tests start their own, on their own ports. */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
@@ -13,8 +14,8 @@ let updated = false;
 export async function installDebianPackages(packages: readonly string[]): Promise<void> {
   if (findOnPath('apt-get') === undefined) throw new Error('this system has no apt-get');
   const prefix = await rootPrefix();
-  const isPolicyOurs = process.getuid?.() === 0 && !existsSync(POLICY_FILE);
-  if (isPolicyOurs) await writeFile(POLICY_FILE, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const isPolicyOurs = !existsSync(POLICY_FILE);
+  if (isPolicyOurs) await forbidServices(prefix);
   try {
     const install = ['install', '-y', '--no-install-recommends', ...packages];
     let failure = await aptGet(prefix, install);
@@ -24,8 +25,16 @@ export async function installDebianPackages(packages: readonly string[]): Promis
     }
     if (failure !== undefined) throw new Error(failure);
   } finally {
-    if (isPolicyOurs) await rm(POLICY_FILE, { force: true });
+    if (isPolicyOurs) await runSuccessfully('env', [...prefix, 'rm', '-f', POLICY_FILE]);
   }
+}
+
+async function forbidServices(prefix: readonly string[]): Promise<void> {
+  const folder = makeTempFolder('policy');
+  const policy = path.join(folder, 'policy-rc.d');
+  writeFileSync(policy, '#!/bin/sh\nexit 101\n');
+  await runSuccessfully('env', [...prefix, 'install', '-m', '755', policy, POLICY_FILE]);
+  await removeTempFolder(folder);
 }
 
 /** Undefined when it succeeded, else the end of what it printed. */

@@ -30,6 +30,16 @@ export const TOOLS = {
     debianPackage: 'redis-server',
     image: 'redis:7',
   },
+  haproxy: {
+    name: 'haproxy',
+    version: 'debian',
+    debianPackage: 'haproxy',
+  },
+  nginx: {
+    name: 'nginx',
+    version: 'debian',
+    debianPackage: 'nginx',
+  },
   skopeo: {
     name: 'skopeo',
     version: 'debian',
