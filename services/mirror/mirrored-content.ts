@@ -5,10 +5,11 @@ import type {
   ContentSource,
   ManifestContent,
   ManifestStat,
+  ReferrerPage,
+  ReferrerPageRequest,
   RequestedRepository,
 } from '../../shared/content/content-source.ts';
 import type { MirrorMeaning, MirrorNames } from '../../shared/content/mirror-names.ts';
-import type { Descriptor } from '../../shared/oci/descriptor.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { registryError } from '../../shared/oci/errors.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/reference.ts';
@@ -93,13 +94,18 @@ export class MirroredContent implements ContentSource {
   async referrers(
     requested: RequestedRepository,
     subject: Digest,
+    request: ReferrerPageRequest,
     signal: AbortSignal,
-  ): Promise<Descriptor[]> {
+  ): Promise<ReferrerPage> {
     const { local, verdicts } = this.#options;
     const meaning = await this.#meaning(requested, signal);
-    if (meaning.kind === 'local') return local.referrers(meaning.repository, subject, signal);
+    if (meaning.kind === 'local') {
+      return local.referrers(meaning.repository, subject, request, signal);
+    }
     const { isHeldServable } = await verdicts.admitUnproved(meaning, signal);
-    return isHeldServable ? local.referrers(meaning.cached, subject, signal) : [];
+    return isHeldServable
+      ? local.referrers(meaning.cached, subject, request, signal)
+      : { descriptors: [], next: undefined };
   }
 
   /** The upstream's tags; while it cannot tell them, those that are held. */

@@ -36,6 +36,23 @@ export interface ManifestContent extends ManifestStat {
   readonly bytes: Buffer;
 }
 
+/** One page of a subject's referrers, as asked for (spec.md#listing-referrers). */
+export interface ReferrerPageRequest {
+  /** Those of one of these types alone; all when there is none. */
+  readonly artifactTypes: readonly string[];
+  /** Those of greater digests alone. */
+  readonly after: Digest | undefined;
+  /** How many at most; a page ends before that when its descriptors are as many bytes as clients take. */
+  readonly size: number;
+}
+
+/** Sorted by digest, each once. */
+export interface ReferrerPage {
+  readonly descriptors: readonly Descriptor[];
+  /** The `after` of the next page; undefined when this is the end. */
+  readonly next: Digest | undefined;
+}
+
 /**
  * What a pull needs, and nothing more. `Name` is a local RepositoryName below the roles, and what the client asked for
  * above them. Absence is undefined; a reason that the client should read is a RegistryError; faults are thrown.
@@ -62,5 +79,10 @@ export interface ContentSource<Name = RequestedRepository> {
   /** Sorted by bytes; undefined when the repository is unknown. */
   tags(repository: Name, signal: AbortSignal): Promise<Tag[] | undefined>;
   /** Empty when there are none, also for an unknown repository. */
-  referrers(repository: Name, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>;
+  referrers(
+    repository: Name,
+    subject: Digest,
+    request: ReferrerPageRequest,
+    signal: AbortSignal,
+  ): Promise<ReferrerPage>;
 }

@@ -1,5 +1,3 @@
-import pLimit from 'p-limit';
-
 import type { RegistryIndex } from '../index/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
@@ -22,10 +20,11 @@ import type {
   ContentSource,
   ManifestContent,
   ManifestStat,
+  ReferrerPage,
+  ReferrerPageRequest,
 } from './content-source.ts';
 import type { ManifestStore } from './manifest-store.ts';
-
-const LOOK_UPS_AT_ONCE = 16;
+import { ReferrerPages } from './referrer-pages.ts';
 
 type ContentIndexes = Pick<RegistryIndex, 'tags' | 'members' | 'referrers' | 'catalog'>;
 
@@ -43,13 +42,14 @@ export class LocalContent implements ContentSource<RepositoryName> {
   readonly #links: BlobLinks | undefined;
   readonly #manifests: ManifestStore;
   readonly #index: ContentIndexes;
-  readonly #limitLookUps = pLimit(LOOK_UPS_AT_ONCE);
+  readonly #referrerPages: ReferrerPages;
 
   constructor({ blobs, links, manifests, index }: LocalContentOptions) {
     this.#blobs = blobs;
     this.#links = links;
     this.#manifests = manifests;
     this.#index = index;
+    this.#referrerPages = new ReferrerPages(index);
   }
 
   async manifestStat(
@@ -112,25 +112,14 @@ export class LocalContent implements ContentSource<RepositoryName> {
     return (await this.#index.catalog.has(repository, signal)) ? tags : undefined;
   }
 
-  /** Those that were pushed with `subject`, and those that an older client listed under the subject's fallback tag. */
   async referrers(
     repository: RepositoryName,
     subject: Digest,
+    request: ReferrerPageRequest,
     signal: AbortSignal,
-  ): Promise<Descriptor[]> {
-    const listed = await this.#index.referrers.list(repository, subject, signal);
-    // A push and a delete of one referrer that ran beside each other may have left the list without the manifest.
-    const areHere = await Promise.all(
-      listed.map(({ digest }) =>
-        this.#limitLookUps(() => this.#index.members.has(repository, 'manifest', digest, signal)),
-      ),
-    );
-    const referrers = listed.filter((_, position) => areHere[position]);
-    const known = new Set(referrers.map((referrer) => referrer.digest));
-    for (const other of await this.#fallbackReferrers(repository, subject, signal)) {
-      if (!known.has(other.digest)) referrers.push(other);
-    }
-    return referrers;
+  ): Promise<ReferrerPage> {
+    const listed = await this.#fallbackReferrers(repository, subject, signal);
+    return this.#referrerPages.page(repository, subject, listed, request, signal);
   }
 
   /** The index under the tag `<alg>-<hex>` (distribution-spec, spec.md#referrers-tag-schema). */

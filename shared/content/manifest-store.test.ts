@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import type { RegistryIndex } from '../index/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { digestOf } from '../oci/digest.ts';
+import { type Digest, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { parseRepositoryName, parseTag, type Tag } from '../oci/reference.ts';
@@ -42,6 +42,11 @@ function open(index: RegistryIndex = store.index): {
 } {
   const manifests = new ManifestStore(store.blobs, index);
   return { manifests, content: new LocalContent({ blobs: store.blobs, manifests, index }) };
+}
+
+async function referrersIn(content: LocalContent, subject: Digest): Promise<readonly Descriptor[]> {
+  const all = { artifactTypes: [], after: undefined, size: Infinity };
+  return (await content.referrers(team, subject, all, signal)).descriptors;
 }
 
 describe('ManifestStore', () => {
@@ -104,7 +109,7 @@ describe('ManifestStore', () => {
     });
     const { manifests, content } = open();
     await manifests.put(team, referrer, [], signal);
-    expect(await content.referrers(team, subject.digest, signal)).toEqual([
+    expect(await referrersIn(content, subject.digest)).toEqual([
       {
         mediaType: MEDIA_TYPES.ociManifest,
         digest: referrer.digest,
@@ -114,7 +119,7 @@ describe('ManifestStore', () => {
       },
     ]);
     await manifests.delete(team, referrer.digest, signal);
-    expect(await content.referrers(team, subject.digest, signal)).toEqual([]);
+    expect(await referrersIn(content, subject.digest)).toEqual([]);
   });
 
   test('shows the referrers that an older client listed under the fallback tag', async () => {
@@ -134,7 +139,7 @@ describe('ManifestStore', () => {
     };
     const { manifests, content } = open();
     await manifests.put(team, index, [tag(subject.replace(':', '-'))], signal);
-    expect(await content.referrers(team, subject, signal)).toMatchObject([listed]);
+    expect(await referrersIn(content, subject)).toMatchObject([listed]);
   });
 
   test('never leaves a tag without its manifest when a delete overtakes the push of the same manifest', async () => {
@@ -218,7 +223,7 @@ describe('ManifestStore', () => {
       size: 1,
     };
     await store.index.referrers.add(team, subject, ghost, signal);
-    expect(await open().content.referrers(team, subject, signal)).toEqual([]);
+    expect(await referrersIn(open().content, subject)).toEqual([]);
   });
 
   test('does not take a tag that was moved to another manifest while the delete compared it', async () => {

@@ -18,6 +18,7 @@ import type { RepositoryName, Tag } from '../oci/reference.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { StorageError } from '../storage/errors.ts';
 import type { ManifestContent } from './content-source.ts';
+import { REFERRER_PAGE_BYTES } from './referrer-pages.ts';
 
 /** Manifests kept in memory by digest: they never change. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -229,8 +230,8 @@ export class ManifestStore {
   }
 }
 
-/** Without annotations where these alone would make the descriptor too large to be read back as a record. */
+/** Without annotations where these alone would make the descriptor too large for a page, or to be read as a record. */
 function listable(referrer: Descriptor): Descriptor {
-  if (Buffer.byteLength(JSON.stringify(referrer)) <= MANIFEST_MAX_BYTES - 1024) return referrer;
+  if (Buffer.byteLength(JSON.stringify(referrer)) < REFERRER_PAGE_BYTES) return referrer;
   return { ...referrer, annotations: {} };
 }

@@ -1,5 +1,4 @@
 import type { RegistryIndex } from '../index/ports.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { registryError } from '../oci/errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
@@ -12,6 +11,8 @@ import type {
   ContentSource,
   ManifestContent,
   ManifestStat,
+  ReferrerPage,
+  ReferrerPageRequest,
   RequestedRepository,
 } from './content-source.ts';
 import type { LocalContent } from './local-content.ts';
@@ -88,10 +89,13 @@ export class PushContent implements ContentSource {
   async referrers(
     requested: RequestedRepository,
     subject: Digest,
+    request: ReferrerPageRequest,
     signal: AbortSignal,
-  ): Promise<Descriptor[]> {
+  ): Promise<ReferrerPage> {
     const meaning = await this.#meaning(requested, signal);
-    return meaning ? this.#options.local.referrers(meaning.repository, subject, signal) : [];
+    return meaning
+      ? this.#options.local.referrers(meaning.repository, subject, request, signal)
+      : { descriptors: [], next: undefined };
   }
 
   /** Undefined for a foreign `ns`, and for a cached repository that may not be served. */

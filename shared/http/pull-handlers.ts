@@ -1,11 +1,12 @@
 import type {
   ContentSource,
   ManifestStat,
+  ReferrerPageRequest,
   RequestedRepository,
 } from '../content/content-source.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, parseDigest } from '../oci/digest.ts';
 import { registryError } from '../oci/errors.ts';
-import { formatNextLink } from '../oci/link-header.ts';
+import { formatLinkAfter, formatNextLink } from '../oci/link-header.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { cutPage, type PageLimits, parsePageRequest } from '../oci/pagination.ts';
 import type { ManifestReference, RepositoryName } from '../oci/reference.ts';
@@ -16,6 +17,8 @@ import type { V2Exchange, V2Handler, V2Handlers } from './v2-exchange.ts';
 
 const CATALOG_PAGES: PageLimits = { defaultSize: 100, maxSize: 1000 };
 const TAG_PAGES: PageLimits = { defaultSize: 10_000, maxSize: 10_000 };
+/** Bytes end a page of referrers; few clients ask for fewer. */
+const REFERRER_PAGES: PageLimits = { defaultSize: Infinity, maxSize: Infinity };
 const JSON_TYPE = 'application/json';
 
 /** All repositories that the role lists, sorted by bytes. */
@@ -127,17 +130,45 @@ async function listReferrers(
 ): Promise<void> {
   const { request, signal } = exchange;
   const { repository, echo } = requestedRepository(request);
-  const all = await content.referrers(repository, request.digest, signal);
-  const artifactType = request.query.get('artifactType');
-  const manifests = artifactType
-    ? all.filter((descriptor) => descriptor.artifactType === artifactType)
-    : all;
-  const filtered: HeaderFields = artifactType ? { [HEADERS.filtersApplied]: 'artifactType' } : {};
+  const pageRequest = referrerPageRequest(request.query);
+  const page = await content.referrers(repository, request.digest, pageRequest, signal);
+  const isFiltered = pageRequest.artifactTypes.length > 0;
+  const filtered: HeaderFields = isFiltered ? { [HEADERS.filtersApplied]: 'artifactType' } : {};
+  const kept = keptParameters(request.query, ['ns', 'artifactType', 'n']);
+  const link = page.next && formatLinkAfter(request.path, page.next, kept);
   await exchange.send({
     status: 200,
-    headers: { ...echo, ...filtered, [HEADERS.contentType]: MEDIA_TYPES.ociIndex },
-    body: JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }),
+    headers: {
+      ...echo,
+      ...filtered,
+      ...linkHeader(link),
+      [HEADERS.contentType]: MEDIA_TYPES.ociIndex,
+    },
+    body: JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociIndex,
+      manifests: page.descriptors,
+    }),
   });
+}
+
+/** Several artifact types, as containerd sends them, ask for those of any of them. */
+function referrerPageRequest(query: URLSearchParams): ReferrerPageRequest {
+  const { size, last } = parsePageRequest(query, REFERRER_PAGES);
+  const after = last ? parseDigest(last) : undefined;
+  if (last && !after) {
+    throw registryError('DIGEST_INVALID', {
+      message: '`last` is not a sha256 or sha512 digest',
+      detail: { last: last.slice(0, 160) },
+    });
+  }
+  return { artifactTypes: query.getAll('artifactType').filter((type) => type !== ''), after, size };
+}
+
+function keptParameters(query: URLSearchParams, names: readonly string[]): URLSearchParams {
+  return new URLSearchParams(
+    names.flatMap((name) => query.getAll(name).map((value) => [name, value])),
+  );
 }
 
 function sendJson(

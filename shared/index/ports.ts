@@ -44,8 +44,16 @@ export interface MembershipIndex {
 }
 
 export interface ReferrerIndex {
-  /** Descriptors of the manifests whose `subject` is the digest, sorted by digest. */
-  list(repository: RepositoryName, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>;
+  /**
+   * Descriptors of the manifests whose `subject` is the digest, sorted by digest; with `after`, those of greater
+   * digests alone. They come in batches that are read as they are asked for: all of them may be more than memory holds.
+   */
+  list(
+    repository: RepositoryName,
+    subject: Digest,
+    after: Digest | undefined,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly Descriptor[]>;
   add(
     repository: RepositoryName,
     subject: Digest,

@@ -9,6 +9,12 @@ export function formatNextLink(
 ): string {
   const parameters = new URLSearchParams(query);
   parameters.set('n', String(request.size));
+  return formatLinkAfter(path, last, parameters);
+}
+
+/** As `formatNextLink`, for a list whose pages are as long as the server sees fit. */
+export function formatLinkAfter(path: string, last: string, query: URLSearchParams): string {
+  const parameters = new URLSearchParams(query);
   parameters.set('last', last);
   return `<${path}?${parameters.toString()}>; rel="next"`;
 }

@@ -79,7 +79,9 @@ export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
 export const referrersFolder = (name: RepositoryName, subject: Digest): string =>
   `${repositoryFolder(name)}/_twinport/referrers/${dashed(subject)}`;
 export const referrerKey = (name: RepositoryName, subject: Digest, referrer: Digest): string =>
-  `${referrersFolder(name, subject)}/${dashed(referrer)}`;
+  `${referrersFolder(name, subject)}/${referrerRecordName(referrer)}`;
+/** The name of a referrer's record in the folder of its subject; records sort as their digests do. */
+export const referrerRecordName = (referrer: Digest): string => dashed(referrer);
 
 export const storeIdKey = `${OWN}/store-id.json`;
 export const projectKey = (project: string): string => `${projectsFolder}/${project}.json`;

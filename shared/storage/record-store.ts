@@ -7,6 +7,11 @@ export interface RecordChild {
 export interface ListOptions {
   /** Stop after about this many children; without it all are returned. */
   readonly limit?: number;
+  /**
+   * Only children whose names come after this one, and with `limit` the first of them. For folders that hold records
+   * alone: a name that is a folder may be passed over.
+   */
+  readonly after?: string;
 }
 
 /**

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { digestOfText, newRepository, tagOf } from '../../shared/index/testing/index-names.ts';
+import { referrersOf } from '../../shared/index/testing/referrers-of.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { tagCurrentKey } from '../../shared/storage/object-keys.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
@@ -43,7 +44,7 @@ describeWithTools(['redis-server'], 'the protocol between store and Redis', () =
     tag: await index.tags.get(repository, tag, unending),
     tags: await index.tags.list(repository, unending),
     isMember: await index.members.has(repository, 'manifest', OLD, unending),
-    referrers: await index.referrers.list(repository, OLD, unending),
+    referrers: await referrersOf(index, repository, OLD),
   });
 
   test('what one replica read or wrote the other reads without the store, absence too', async () => {

@@ -5,7 +5,13 @@ import type { ReferrerIndex } from '../ports.ts';
 import { changes, type CoherentCache } from './coherent-cache.ts';
 import { referrersCacheKey } from './redis-keys.ts';
 
-/** Lists of referrers of the store, kept in Redis. */
+/** Longer lists are read from the store each time, so that none has to be in memory as a whole. */
+const MAX_LIST_LENGTH = 512 * 1024;
+const TOO_LONG = 'too long';
+
+type CachedList = readonly Descriptor[] | typeof TOO_LONG;
+
+/** Lists of referrers of the store, kept in Redis; of a long one, that it is long. */
 export class RedisReferrerIndex implements ReferrerIndex {
   readonly #inner: ReferrerIndex;
   readonly #cache: CoherentCache;
@@ -15,14 +21,17 @@ export class RedisReferrerIndex implements ReferrerIndex {
     this.#cache = cache;
   }
 
-  async list(
+  async *list(
     repository: RepositoryName,
     subject: Digest,
+    after: Digest | undefined,
     signal: AbortSignal,
-  ): Promise<Descriptor[]> {
-    const load = (s: AbortSignal): Promise<Descriptor[]> =>
-      this.#inner.list(repository, subject, s);
-    return (await this.#cache.read(referrersCacheKey(repository, subject), load, signal)) ?? [];
+  ): AsyncGenerator<readonly Descriptor[]> {
+    const load = (s: AbortSignal): Promise<CachedList> => this.#load(repository, subject, s);
+    const key = referrersCacheKey(repository, subject);
+    const cached = (await this.#cache.read(key, load, signal)) ?? [];
+    if (cached === TOO_LONG) yield* this.#inner.list(repository, subject, after, signal);
+    else yield after === undefined ? cached : cached.filter(({ digest }) => digest > after);
   }
 
   add(
@@ -31,8 +40,10 @@ export class RedisReferrerIndex implements ReferrerIndex {
     referrer: Descriptor,
     signal: AbortSignal,
   ): Promise<void> {
-    const mutation = changes<Descriptor[]>(referrersCacheKey(repository, subject), (before) =>
-      [...without(before, referrer.digest), referrer].sort(byDigest),
+    const mutation = changes<CachedList>(referrersCacheKey(repository, subject), (before) =>
+      before === TOO_LONG
+        ? TOO_LONG
+        : [...without(before, referrer.digest), referrer].sort(byDigest),
     );
     return this.#cache.mutate(
       [mutation],
@@ -47,14 +58,29 @@ export class RedisReferrerIndex implements ReferrerIndex {
     referrer: Digest,
     signal: AbortSignal,
   ): Promise<void> {
-    const mutation = changes<Descriptor[]>(referrersCacheKey(repository, subject), (before) =>
-      without(before, referrer),
+    const mutation = changes<CachedList>(referrersCacheKey(repository, subject), (before) =>
+      before === TOO_LONG ? TOO_LONG : without(before, referrer),
     );
     return this.#cache.mutate(
       [mutation],
       (s) => this.#inner.remove(repository, subject, referrer, s),
       signal,
     );
+  }
+
+  async #load(
+    repository: RepositoryName,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<CachedList> {
+    const list: Descriptor[] = [];
+    let length = 0;
+    for await (const batch of this.#inner.list(repository, subject, undefined, signal)) {
+      length += JSON.stringify(batch).length;
+      if (length > MAX_LIST_LENGTH) return TOO_LONG;
+      list.push(...batch);
+    }
+    return list;
   }
 }
 

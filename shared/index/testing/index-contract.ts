@@ -17,6 +17,7 @@ import {
 import type { RecordStore } from '../../storage/record-store.ts';
 import type { RegistryIndex } from '../ports.ts';
 import { digestOfText, newRepository, tagOf } from './index-names.ts';
+import { referrersOf } from './referrers-of.ts';
 
 export interface IndexBench {
   readonly index: RegistryIndex;
@@ -219,6 +220,7 @@ function describeReferrers(bench: () => IndexBench): void {
     size: text.length,
     ...more,
   });
+  const byDigest = (a: Descriptor, b: Descriptor): number => (a.digest < b.digest ? -1 : 1);
 
   test('referrers are listed by digest with all that was added, on every replica', async () => {
     const repository = newRepository();
@@ -227,18 +229,64 @@ function describeReferrers(bench: () => IndexBench): void {
     const all = ['a', 'b', 'c'].map((text) =>
       referrer(text, { artifactType: 'test/x', annotations: { 'a.b': text } }),
     );
-    expect(await replica.referrers.list(repository, subject, unending)).toEqual([]);
+    expect(await referrersOf(replica, repository, subject)).toEqual([]);
     for (const descriptor of all) {
       await index.referrers.add(repository, subject, descriptor, unending);
       await index.referrers.add(repository, subject, descriptor, unending);
     }
-    const sorted = all.toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
-    expect(await replica.referrers.list(repository, subject, unending)).toEqual(sorted);
-    expect(await index.referrers.list(repository, digestOfText('other'), unending)).toEqual([]);
+    const sorted = all.toSorted(byDigest);
+    expect(await referrersOf(replica, repository, subject)).toEqual(sorted);
+    expect(await referrersOf(index, repository, digestOfText('other'))).toEqual([]);
     const [first, ...rest] = sorted;
     await replica.referrers.remove(repository, subject, first!.digest, unending);
     await replica.referrers.remove(repository, subject, first!.digest, unending);
-    expect(await index.referrers.list(repository, subject, unending)).toEqual(rest);
+    expect(await referrersOf(index, repository, subject)).toEqual(rest);
+  });
+
+  test('referrers are listed from any digest on, whether it is one of theirs or not', async () => {
+    const repository = newRepository();
+    const { index, replica } = bench();
+    const subject = digestOfText('subject');
+    const all = ['a', 'b', 'c', 'd'].map((text) => referrer(text)).sort(byDigest);
+    for (const descriptor of all) {
+      await index.referrers.add(repository, subject, descriptor, unending);
+    }
+    for (const after of [...all.map(({ digest }) => digest), digestOfText('elsewhere')]) {
+      for (const asked of [index, replica]) {
+        expect(await referrersOf(asked, repository, subject, after)).toEqual(
+          all.filter(({ digest }) => digest > after),
+        );
+      }
+    }
+  });
+
+  test('referrers of more bytes than are kept are listed as they come and go, on every replica', async () => {
+    const repository = newRepository();
+    const { index, replica } = bench();
+    const subject = digestOfText('subject');
+    const annotations = { text: 'x'.repeat(100_000) };
+    let all = Array.from({ length: 12 }, (_, i) => referrer(`${i}`, { annotations }));
+    const [late, ...early] = all;
+    for (const descriptor of early) {
+      await index.referrers.add(repository, subject, descriptor, unending);
+    }
+    for (const change of ['none', 'add', 'remove']) {
+      if (change === 'none') all = early;
+      if (change === 'add') {
+        await replica.referrers.add(repository, subject, late!, unending);
+        all = [late!, ...early];
+      }
+      if (change === 'remove') {
+        await index.referrers.remove(repository, subject, early[3]!.digest, unending);
+        all = all.filter(({ digest }) => digest !== early[3]!.digest);
+      }
+      all.sort(byDigest);
+      for (const asked of [replica, index, replica]) {
+        expect(await referrersOf(asked, repository, subject)).toEqual(all);
+        const after = all[5]!.digest;
+        expect(await referrersOf(asked, repository, subject, after)).toEqual(all.slice(6));
+      }
+    }
   });
 
   test('a referrer record that cannot be read is a fault, not an absence', async () => {
@@ -247,8 +295,7 @@ function describeReferrers(bench: () => IndexBench): void {
     const subject = digestOfText('subject');
     const key = referrerKey(repository, subject, digestOfText('a'));
     await records.put(key, Buffer.from('{"schemaVersion":1}'), unending);
-    const listed = index.referrers.list(repository, subject, unending);
-    await expect(listed).rejects.toBeInstanceOf(StorageError);
+    await expect(referrersOf(index, repository, subject)).rejects.toBeInstanceOf(StorageError);
   });
 }
 

@@ -27,7 +27,11 @@ export class MemoryRecordStore implements RecordStore {
     }
   }
 
-  async list(folder: string, _: ListOptions, signal: AbortSignal): Promise<RecordChild[]> {
+  async list(
+    folder: string,
+    { after = '', limit = Infinity }: ListOptions,
+    signal: AbortSignal,
+  ): Promise<RecordChild[]> {
     await this.#answer(signal);
     const children = new Map<string, boolean>();
     for (const key of this.records.keys()) {
@@ -35,7 +39,11 @@ export class MemoryRecordStore implements RecordStore {
       const [name = '', ...rest] = key.slice(folder.length + 1).split('/');
       children.set(name, rest.length > 0 || children.get(name) === true);
     }
-    return [...children].sort().map(([name, isFolder]) => ({ name, isFolder }));
+    return [...children]
+      .filter(([name]) => name > after)
+      .sort()
+      .slice(0, limit)
+      .map(([name, isFolder]) => ({ name, isFolder }));
   }
 
   async #answer(signal: AbortSignal): Promise<void> {

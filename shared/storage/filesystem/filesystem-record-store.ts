@@ -59,18 +59,25 @@ export class FilesystemRecordStore implements RecordStore {
     });
   }
 
-  list(folder: string, options: ListOptions, signal: AbortSignal): Promise<RecordChild[]> {
+  list(
+    folder: string,
+    { limit = Infinity, after }: ListOptions,
+    signal: AbortSignal,
+  ): Promise<RecordChild[]> {
     return guarded('record.list', signal, async () => {
       const path = this.#files.path(folder);
-      const entries = await readFolder(path, options.limit ?? Infinity);
+      // A folder is not read in any order: the first after a name are known when all were seen.
+      const entries = await readFolder(path, after === undefined ? limit : Infinity);
       signal.throwIfAborted();
       const children: RecordChild[] = [];
       for (const entry of entries) {
         if (`${folder}/${entry.name}` === TEMP_FOLDER) continue;
+        if (after !== undefined && entry.name <= after) continue;
         children.push({ name: entry.name, isFolder: await isFolder(path, entry) });
       }
       // Keys are ASCII: the order of their UTF-16 units is the order of their bytes.
-      return children.sort((a, b) => (a.name < b.name ? -1 : 1));
+      children.sort((a, b) => (a.name < b.name ? -1 : 1));
+      return after === undefined ? children : children.slice(0, limit);
     });
   }
 }

@@ -4,7 +4,7 @@ import {
   type ListObjectsV2CommandOutput,
 } from '@aws-sdk/client-s3';
 
-import type { RecordChild } from '../record-store.ts';
+import type { ListOptions, RecordChild } from '../record-store.ts';
 import { requireKey } from '../require-key.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { isUnsupported, S3StorageError } from './s3-errors.ts';
@@ -23,12 +23,14 @@ interface ListRequest {
   readonly folder: string;
   readonly isDeep: boolean;
   readonly pageSize: number;
+  /** Only keys after this child of the folder. */
+  readonly after?: string;
   readonly signal: AbortSignal;
 }
 
 async function* listPages(
   bucket: S3Bucket,
-  { operation, folder, isDeep, pageSize, signal }: ListRequest,
+  { operation, folder, isDeep, pageSize, after = '', signal }: ListRequest,
 ): AsyncGenerator<ListObjectsV2CommandOutput> {
   const prefix = `${bucket.rootPrefix}${requireKey(folder)}/`;
   let token: string | undefined;
@@ -38,6 +40,7 @@ async function* listPages(
       Prefix: prefix,
       MaxKeys: pageSize,
       ...(isDeep ? {} : { Delimiter: '/' }),
+      ...(after === '' ? {} : { StartAfter: prefix + after }),
       ...(token === undefined ? {} : { ContinuationToken: token }),
     });
     const page = await bucket.tell({ operation, key: folder, signal }, (options) =>
@@ -56,13 +59,13 @@ export async function listChildren(
   bucket: S3Bucket,
   operation: string,
   folder: string,
-  limit: number | undefined,
+  { limit, after = '' }: ListOptions,
   signal: AbortSignal,
 ): Promise<RecordChild[]> {
   const start = bucket.rootPrefix.length + folder.length + 1;
   const children = new Map<string, boolean>();
   const pageSize = Math.min(PAGE, Math.max(1, limit ?? PAGE));
-  const request = { operation, folder, isDeep: false, pageSize, signal };
+  const request = { operation, folder, isDeep: false, pageSize, after, signal };
   for await (const page of listPages(bucket, request)) {
     for (const { Prefix } of page.CommonPrefixes ?? []) {
       if (Prefix !== undefined) children.set(Prefix.slice(start, -1), true);
@@ -71,7 +74,9 @@ export async function listChildren(
       const name = Key?.slice(start) ?? '';
       if (!children.has(name)) children.set(name, false);
     }
+    // What stands for the folder itself, and a folder with the name that was asked to come before.
     children.delete('');
+    children.delete(after);
     if (limit !== undefined && children.size >= limit) break;
   }
   return [...children]

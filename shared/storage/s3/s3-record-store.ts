@@ -35,6 +35,6 @@ export class S3RecordStore implements RecordStore {
   }
 
   async list(folder: string, options: ListOptions, signal: AbortSignal): Promise<RecordChild[]> {
-    return await listChildren(this.#bucket, 'record.list', folder, options.limit, signal);
+    return await listChildren(this.#bucket, 'record.list', folder, options, signal);
   }
 }

@@ -193,6 +193,20 @@ export function describeRecordStore(name: string, make: () => Promise<RecordStor
       expect(listed.map((child) => child.name)).toEqual(all);
     });
 
+    test('lists the first records after a name, whether it is one of theirs or not', async () => {
+      const folder = newFolder();
+      const all = ['a', 'a-b', 'a.b', 'a_b', 'ab', 'b', 'b0', 'b00'].sort();
+      for (const child of all) await put(`${folder}/${child}`);
+      for (const after of ['', ...all, '0', 'a-', 'aa', 'zz']) {
+        const rest = all.filter((name) => name > after);
+        for (const limit of [1, 2, all.length + 1, undefined]) {
+          const options = { after, ...(limit !== undefined && { limit }) };
+          const listed = (await store.list(folder, options, unending)).map(({ name }) => name);
+          expect({ after, limit, listed }).toEqual({ after, limit, listed: rest.slice(0, limit) });
+        }
+      }
+    });
+
     test('lists more children than one page of an object store holds', async () => {
       const folder = newFolder();
       const all = Array.from({ length: 1101 }, (_, i) => `r${String(i).padStart(5, '0')}`);
