@@ -12,8 +12,12 @@ export interface Tool {
   readonly needsRoot?: true;
   /** What `go install` builds, without the version. */
   readonly goPackage?: string;
-  /** The module of goPackage where `go install` refuses it, because of directives in its go.mod that only a main module may have. */
-  readonly goModule?: string;
+  /**
+   * The modules with their versions, goPackage's own among them, that a module made for the build requires. For what
+   * `go install` refuses because of directives in its go.mod, and for programs that share most of what they consist of:
+   * required together, they agree on its versions, and it is compiled once.
+   */
+  readonly goModules?: readonly string[];
   /** Never taken from PATH, where another version may stand. */
   readonly isPinned?: true;
   /** The image that has the program, for a docker engine to bring when nothing else does. */
@@ -46,6 +50,18 @@ export const TOOLS = {
     debianPackage: 'skopeo',
     image: 'quay.io/skopeo/stable:latest',
   },
+  podman: {
+    name: 'podman',
+    version: 'debian',
+    debianPackage: 'podman',
+    needsRoot: true,
+  },
+  buildah: {
+    name: 'buildah',
+    version: 'debian',
+    debianPackage: 'buildah',
+    needsRoot: true,
+  },
   dockerd: {
     name: 'dockerd',
     version: 'debian',
@@ -76,7 +92,7 @@ export const TOOLS = {
     name: 'docker-compose',
     version: 'v2.40.3',
     goPackage: 'github.com/docker/compose/v2/cmd',
-    goModule: 'github.com/docker/compose/v2',
+    goModules: ['github.com/docker/compose/v2@v2.40.3'],
     isPinned: true,
   },
   mmdebstrap: {
