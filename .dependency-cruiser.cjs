@@ -1,5 +1,5 @@
 /** The rules of the house (docs/architecture.md): who may import whom. */
-const tests = '\\.test\\.ts$|/testing/|^test/';
+const tests = '\\.test\\.ts$|/testing/|^test/|^bench/';
 
 module.exports = {
   forbidden: [

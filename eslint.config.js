@@ -53,7 +53,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['services/main.ts', 'services/start.ts', 'test/**', 'bin/**'],
+    files: ['services/main.ts', 'services/start.ts', 'test/**', 'bin/**', 'bench/**'],
     rules: { 'no-restricted-properties': 'off', 'no-console': 'off' },
   },
   {

@@ -6,7 +6,7 @@ import { extractProgram } from './extract-program.ts';
 import { findOnPath, findTool, toolCache, toolFolder } from './find-tool.ts';
 import { findGo, goEnvironment } from './go-toolchain.ts';
 import { runCommand, runSuccessfully } from './run-command.ts';
-import { TOOLS } from './tools.ts';
+import { TEST_TOOLS, TOOLS } from './tools.ts';
 import type { Tool, ToolName } from './tools.ts';
 
 /** Why tools that could not be had are missing. */
@@ -25,12 +25,14 @@ const QUICK_BUILD = [
 ];
 
 /**
- * Installs every tool that is not there: Debian packages beside `go install`, then images for what neither brought.
+ * Installs those of the tools that are not there: Debian packages beside `go install`, then images for what neither brought.
  * Nothing fails here: what cannot be had is answered by name with its reason.
  */
-export async function installTools(print: Print): Promise<MissingTools> {
-  const all = Object.keys(TOOLS) as ToolName[];
-  const wanted = all.filter((name) => findTool(name) === undefined);
+export async function installTools(
+  print: Print,
+  names: readonly ToolName[] = TEST_TOOLS,
+): Promise<MissingTools> {
+  const wanted = names.filter((name) => findTool(name) === undefined);
   if (wanted.length === 0) return {};
   mkdirSync(toolCache(), { recursive: true });
   print(`installing ${wanted.join(', ')}`);

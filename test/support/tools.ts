@@ -20,6 +20,8 @@ export interface Tool {
   readonly goModules?: readonly string[];
   /** Never taken from PATH, where another version may stand. */
   readonly isPinned?: true;
+  /** Only `npm run bench` needs it. */
+  readonly isForBench?: true;
   /** The image that has the program, for a docker engine to bring when nothing else does. */
   readonly image?: string;
 }
@@ -125,4 +127,11 @@ export const TOOLS = {
     goPackage: 'github.com/google/go-containerregistry/cmd/crane',
     image: 'gcr.io/go-containerregistry/crane:v0.22.1',
   },
+  wrk: { name: 'wrk', version: 'debian', debianPackage: 'wrk', isForBench: true },
+  hey: { name: 'hey', version: 'debian', debianPackage: 'hey', isForBench: true },
 } as const satisfies Record<string, Tool>;
+
+/** What `npm test` needs. */
+export const TEST_TOOLS = (Object.keys(TOOLS) as ToolName[]).filter(
+  (name) => (TOOLS[name] as Tool).isForBench !== true,
+);

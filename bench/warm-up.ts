@@ -1,0 +1,58 @@
+import { Agent, get } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import pLimit from 'p-limit';
+
+import { ACCEPT } from './measure/accept.ts';
+import type { Seed } from './seed/content.ts';
+import type { Subject } from './subjects/subject.ts';
+
+/** Twinport keeps nothing in a Redis that it meets for the first time until this is over (docs/architecture.md). */
+const COLD_REDIS_MS = 36_000;
+const AT_ONCE = 24;
+
+/** Asks every registry once for everything that will be asked, so that all caches that a registry has are filled. */
+export async function warmUp(
+  subjects: readonly Subject[],
+  seed: Seed,
+  isQuick: boolean,
+  print: (line: string) => void,
+): Promise<void> {
+  if (subjects.some(({ name, store }) => name === 'twinport' && store === 's3')) {
+    await delay(COLD_REDIS_MS);
+  }
+  const manifests = seed.manifests.flatMap(({ repository, tag, digest }) => [
+    `/v2/${repository}/manifests/${tag}`,
+    `/v2/${repository}/manifests/${digest}`,
+  ]);
+  const blobs = Object.values(seed.blobs).map(
+    ({ digest }) => `/v2/${seed.blobRepository}/blobs/${digest}`,
+  );
+  for (const { name, store, url } of subjects) {
+    const startedAt = performance.now();
+    // What answers from its store each time has nothing to warm but its connections.
+    const isCaching = name !== 'zot' || isQuick;
+    const limit = pLimit(AT_ONCE);
+    const paths = [...(isCaching ? manifests : manifests.slice(0, 4_000)), ...blobs];
+    const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+    await Promise.all(paths.map((path) => limit(() => read(agent, `${url}${path}`))));
+    agent.destroy();
+    const seconds = Math.round((performance.now() - startedAt) / 1000);
+    print(`warmed ${name} on ${store} with ${paths.length} requests in ${seconds} s`);
+  }
+}
+
+/** Rejects unless the whole answer came, and was one of success. */
+function read(agent: Agent, url: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { agent, headers: { Accept: ACCEPT } }, (answer) => {
+      answer.resume();
+      answer.once('end', () => {
+        if (answer.statusCode === 200) resolve();
+        else reject(new Error(`${url} answered ${answer.statusCode ?? 0}`));
+      });
+      answer.once('error', reject);
+    });
+    request.once('error', reject);
+  });
+}
