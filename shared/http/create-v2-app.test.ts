@@ -234,6 +234,33 @@ describe('createV2App', () => {
     await until(() => edge.lines.some(({ level }) => level === 'error'));
   });
 
+  test('a client that leaves before its body is read is 499, and only the reader hears of it', async () => {
+    let outcome: unknown;
+    const begun = Promise.withResolvers<undefined>();
+    const port = await start({
+      uploadAppend: async ({ body, signal }) => {
+        const left = once(signal, 'abort');
+        begun.resolve(undefined);
+        // The body is asked for, as by whoever looks at its headers, and read only later.
+        body.pause();
+        await left;
+        await new Promise((resolve) => setImmediate(resolve));
+        outcome = await body.toArray().catch((error: unknown) => error);
+      },
+    });
+    const client = connect(port, '127.0.0.1');
+    const id = '00000000-0000-0000-0000-000000000000';
+    client.write(
+      `PATCH /v2/a/blobs/uploads/${id} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc`,
+    );
+    await begun.promise;
+    client.destroy();
+    await until(() => outcome !== undefined);
+    expect(outcome).toBeInstanceOf(Error);
+    await until(() => edge.requests.length > 0);
+    expect(edge.requests).toMatchObject([{ operation: 'uploadAppend', isClientGone: true }]);
+  });
+
   test('a client that leaves in the middle of a blob is 499, no error, and the source is closed', async () => {
     const stream = new Readable({
       read() {

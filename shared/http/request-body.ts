@@ -29,6 +29,8 @@ export class RequestBody extends Readable {
     super();
     this.#request = request;
     this.#onStart = onStart;
+    // A client may leave before anybody reads: the reader will hear of it, and an unheard error would end the process.
+    this.on('error', () => undefined);
   }
 
   /** Bytes received so far. */

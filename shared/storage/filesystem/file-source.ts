@@ -7,8 +7,9 @@ import { asStorageError } from './filesystem-errors.ts';
 const READ_BYTES = 256 * 1024;
 
 /**
- * Exactly the bytes [offset, offset + length) of an open file, read ahead by one chunk. Closes the
- * handle when the stream ends or is destroyed, unless it is told to leave it open; no read is under way then. A file that is shorter destroys the stream with a StorageError.
+ * Exactly the bytes [offset, offset + length) of an open file, read ahead by one chunk. Closes the handle when the
+ * stream ends or is destroyed, unless it is told to leave it open; no read is under way then. A file that is shorter
+ * destroys the stream with a StorageError. It may be destroyed before anybody reads it.
  */
 export class FileSource extends Readable {
   readonly #handle: FileHandle;
@@ -28,6 +29,8 @@ export class FileSource extends Readable {
     this.#closesHandle = options.closesHandle;
     this.#position = offset;
     this.#remaining = length;
+    // Whoever reads it hears of an error; before that there is nobody, and an unheard error would end the process.
+    this.on('error', () => undefined);
   }
 
   override _read(): void {

@@ -254,6 +254,17 @@ export function describeBlobStore(
       expect(opened!.stream.destroyed).toBe(true);
     });
 
+    test('an abort before anybody reads an open stream reaches the reader and nobody else', async () => {
+      const { bytes, digest } = fresh(3 * partBytes + 1);
+      await store.put(digest, bytes, undefined, unending);
+      const controller = new AbortController();
+      const opened = await store.open(digest, undefined, controller.signal);
+      controller.abort();
+      // An error event without a listener would end the process.
+      await new Promise((resolve) => setImmediate(resolve));
+      await expect(readAll(opened!.stream)).rejects.toBeDefined();
+    });
+
     test('lets go of a stream that is not read to its end', async () => {
       const { bytes, digest } = fresh(3 * partBytes + 1);
       await store.put(digest, bytes, undefined, unending);
