@@ -68,7 +68,7 @@ async function runHey(load: GetLoad): Promise<GetResult> {
   const find = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? 0);
   const requests = find(/\[200\]\s+(\d+) responses/);
   const all = [...output.matchAll(/\[\d+\]\s+(\d+) responses/g)];
-  const errors = /Error distribution:/.test(output) ? 1 : 0;
+  const errors = output.includes('Error distribution:') ? 1 : 0;
   return {
     requests,
     seconds: find(/Total:\s+([\d.]+) secs/),

@@ -53,7 +53,7 @@ export function makeSeed(manifests: number): Seed {
   };
 }
 
-export function digestOf(bytes: Buffer): string {
+function digestOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 

@@ -56,7 +56,7 @@ const STARTERS: Record<SubjectName, (options: SubjectOptions) => Promise<Started
       ...(store === 's3' && lab.redis ? { redisUrl: `${lab.redis.url}/0` } : {}),
       env: { LOG_LEVEL: 'warn', WORKERS: PROCESSORS, UV_THREADPOOL_SIZE: '16', ...env },
     });
-    return { url: running.url, pid: running.pid, stop: async () => void (await running.stop()) };
+    return { url: running.url, pid: running.pid, stop: () => ended(running.stop()) };
   },
   distribution: async ({ lab, store }) => {
     const port = await freePort();
@@ -88,7 +88,7 @@ async function serve(
     // zot looks through all of its store first.
     readyTimeoutMs: 180_000,
   });
-  return { url, pid: running.pid, stop: async () => void (await running.stop()) };
+  return { url, pid: running.pid, stop: () => ended(running.stop()) };
 }
 
 /** Its cache of descriptors on, its log off, and no redirects, so that it streams the bytes as we do. JSON is YAML. */
@@ -143,4 +143,8 @@ function s3Driver(lab: Lab, subject: 'distribution' | 'zot'): object {
 function requireBucket(lab: Lab): NonNullable<Lab['minio']> {
   if (!lab.minio) throw new Error('this run has no bucket');
   return lab.minio;
+}
+
+async function ended(stopping: Promise<unknown>): Promise<void> {
+  await stopping;
 }
