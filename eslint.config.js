@@ -53,7 +53,14 @@ export default defineConfig(
     },
   },
   {
-    files: ['services/main.ts', 'services/start.ts', 'test/**', 'bin/**', 'bench/**'],
+    files: [
+      'services/main.ts',
+      'services/start.ts',
+      'services/worker.ts',
+      'test/**',
+      'bin/**',
+      'bench/**',
+    ],
     rules: { 'no-restricted-properties': 'off', 'no-console': 'off' },
   },
   {

@@ -1,10 +1,9 @@
-import { isIP } from 'node:net';
-
 import { OPEN_ACCESS } from '../shared/auth/access.ts';
+import type { ByteBudget } from '../shared/concurrency/byte-budget.ts';
 import type { Config } from '../shared/config/config.ts';
 import { checkStore } from '../shared/content/store-check.ts';
 import { markStore } from '../shared/content/store-probe.ts';
-import { createRedisIndex, type RedisIndex } from '../shared/index/redis/create-redis-index.ts';
+import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
@@ -16,12 +15,15 @@ import {
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
 import type { OpenStores } from './open-stores.ts';
 import type { Platform } from './platform.ts';
+import type { ProgramShare } from './program-share.ts';
 
 /** What every role of the process stands on, and what ends it. */
 export interface OpenPlatform {
   readonly platform: Platform;
   /** For the push service alone. */
   readonly uploads: UploadStore & UploadReaper;
+  /** For the mirror alone. */
+  readonly spoolRoom: ByteBudget;
   /** What does not work at present and is not needed to serve. */
   degraded(): readonly string[];
   /** Ends every background task. */
@@ -31,6 +33,7 @@ export interface OpenPlatform {
 
 export interface PlatformOptions {
   readonly stores: OpenStores;
+  readonly share: ProgramShare;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;
@@ -44,17 +47,18 @@ export interface PlatformOptions {
  */
 export async function createPlatform(
   config: Config,
-  { stores, clock, log, observer, signal }: PlatformOptions,
+  { stores, share, clock, log, observer, signal }: PlatformOptions,
 ): Promise<OpenPlatform> {
-  warnOfOpenAccess(config, log);
   const records = timedRecordStore(stores.records, observer, clock);
   await stores.prepare(signal);
   await checkStore(records, signal);
   await markStore(records, signal);
   const shutdown = new AbortController();
-  const inner = createStoreIndex(records, clock);
+  const inner = createStoreIndex(records, clock, share);
   let redis: RedisIndex | undefined;
   if (config.redisUrl !== undefined) {
+    // Loaded only where it is used: memory of every process.
+    const { createRedisIndex } = await import('../shared/index/redis/create-redis-index.ts');
     redis = await createRedisIndex({
       url: config.redisUrl,
       inner,
@@ -79,6 +83,7 @@ export async function createPlatform(
       shutdown: shutdown.signal,
     },
     uploads: timedUploadStore(stores.uploads, observer, clock),
+    spoolRoom: share.spoolRoom,
     degraded: () => (redis?.isReachable() === false ? ['redis'] : []),
     abort: () => shutdown.abort(),
     close: async () => {
@@ -86,15 +91,3 @@ export async function createPlatform(
     },
   };
 }
-
-/** Until there are identities, whoever reaches the port may do everything. */
-function warnOfOpenAccess({ http: { host } }: Config, log: Log): void {
-  if (isLoopback(host)) return;
-  log.warn(
-    { host },
-    'everybody who reaches this address may pull, push and delete everything: there are no identities yet',
-  );
-}
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

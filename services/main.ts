@@ -1,4 +1,6 @@
 /** `npm run serve` and the image's entry point: starts one role, as the environment says. */
+import { availableParallelism } from 'node:os';
+
 import { nodeVersionProblem } from './node-version.ts';
 
 const problem = nodeVersionProblem(process.versions.node);
@@ -16,6 +18,7 @@ await runProcess(
     print: (text) => console.log(text),
     printError: (text) => console.error(text),
     exit: (code) => process.exit(code),
+    cores: availableParallelism(),
   },
   'serve',
 );

@@ -1,5 +1,7 @@
+import type { Mode } from '../shared/config/create-roles.ts';
 import type { ConfigProblem } from '../shared/config/environment.ts';
 import { withoutSecrets } from '../shared/observability/logger.ts';
+import type { Role } from '../shared/observability/observer.ts';
 
 /** Everything that is wrong with the configuration, one line each. */
 export function describeConfigProblems(problems: readonly ConfigProblem[]): string {
@@ -8,14 +10,18 @@ export function describeConfigProblems(problems: readonly ConfigProblem[]): stri
   return [`Twinport does not start: there ${count} in its configuration.`, ...lines].join('\n');
 }
 
-/** Why the start failed: the message and its causes, one line. */
-export function describeStartFailure(error: unknown): string {
+/** What a person reads when the start failed. */
+export const describeStartFailure = (error: unknown): string =>
+  `Twinport does not start: ${describeReason(error)}`;
+
+/** The message and its causes, one line. */
+export function describeReason(error: unknown): string {
   const messages: string[] = [];
   for (let cause = error; cause instanceof Error && messages.length < 5; cause = cause.cause) {
     if (cause.message !== '' && !messages.includes(cause.message)) messages.push(cause.message);
   }
   const reason = messages.length === 0 ? String(error) : messages.join(': ');
-  return `Twinport does not start: ${withoutSecrets(reason)}`;
+  return withoutSecrets(reason);
 }
 
 /** The system's word for a port that cannot be had. */
@@ -47,4 +53,10 @@ export function listenProblem(
   const reason = LISTEN_REASONS[code];
   if (reason === undefined) return error;
   return new Error(`port ${port} on ${host} ${reason}; set ${variable} to another port`);
+}
+
+/** Which variable a person sets to move a role to another port. */
+export function portVariable(mode: Mode, role: Role): string {
+  if (mode === 'serve') return 'HTTP_PORT';
+  return role === 'push' ? 'PUSH_PORT' : 'MIRROR_PORT';
 }

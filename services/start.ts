@@ -1,4 +1,6 @@
 /** `npm start`: both roles in one process, or the one that RUN_AS_MIRROR names. */
+import { availableParallelism } from 'node:os';
+
 import { nodeVersionProblem } from './node-version.ts';
 
 const problem = nodeVersionProblem(process.versions.node);
@@ -16,6 +18,7 @@ await runProcess(
     print: (text) => console.log(text),
     printError: (text) => console.error(text),
     exit: (code) => process.exit(code),
+    cores: availableParallelism(),
   },
   'embedded',
 );

@@ -1,3 +1,4 @@
+import { type ByteBudget, OwnByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
 import type { ContentSource } from '../../shared/content/content-source.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
@@ -28,7 +29,11 @@ const CLOSE_MS = 3_000;
  * The mirror: whatever was pushed to this store, and images of upstreams, fetched once and kept. It starts and serves
  * what it holds without any upstream.
  */
-export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleApp {
+export function createMirrorApp(
+  platform: Platform,
+  config: MirrorConfig,
+  spoolRoom: ByteBudget = new OwnByteBudget(config.spoolMaxBytes),
+): RoleApp {
   const { records, index, clock, shutdown } = platform;
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
@@ -36,7 +41,7 @@ export function createMirrorApp(platform: Platform, config: MirrorConfig): RoleA
   const connections = new UpstreamConnections({ ...platform, upstreams, lifetime });
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
-  const spool = new Spool(config.spoolDir, config.spoolMaxBytes, clock);
+  const spool = new Spool(config.spoolDir, spoolRoom, clock);
   const projects = new Projects({ ...index, records, clock });
   const content = createContent(platform, config, {
     projects,

@@ -1,5 +1,5 @@
 /** The parsed configuration: a value, made once by loadConfig and handed to constructors. Units are in the names. */
-interface FilesystemStorageConfig {
+export interface FilesystemStorageConfig {
   readonly kind: 'filesystem';
   readonly dataDir: string;
 }
@@ -52,6 +52,8 @@ export interface CommonConfig {
   /** Hosts (with port) that mean this registry in an `ns` parameter. */
   readonly publicHosts: readonly string[];
   readonly upstream: UpstreamConfig;
+  /** Processes that share the ports; `auto`: one for each core that the program may use. */
+  readonly workers: number | 'auto';
   readonly logLevel: LogLevel;
   /** How long running requests may take to finish after the first signal to stop. */
   readonly shutdownGraceSeconds: number;

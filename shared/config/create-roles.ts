@@ -85,6 +85,7 @@ function createCommon(values: Values, host: string): CommonConfig {
     pushPublicUrl: values.PUSH_PUBLIC_URL,
     publicHosts: createPublicHosts(values),
     upstream: createUpstream(values),
+    workers: values.WORKERS,
     logLevel: values.LOG_LEVEL,
     shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
     idleTimeoutSeconds: values.HTTP_IDLE_TIMEOUT_SECONDS,

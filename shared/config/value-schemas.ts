@@ -28,6 +28,18 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER) 
   });
 }
 
+/** More processes than any machine has cores for. */
+const MAX_WORKERS = 256;
+
+export const workerCount = understood(
+  `must be auto or a whole number from 1 to ${MAX_WORKERS}`,
+  (input) => {
+    if (input.toLowerCase() === 'auto') return 'auto';
+    const value = /^\d{1,3}$/.test(input) ? Number(input) : NaN;
+    return value >= 1 && value <= MAX_WORKERS ? value : undefined;
+  },
+);
+
 /** 0 lets the system choose a free port. */
 export const port = wholeNumber(0, 65_535);
 

@@ -16,6 +16,7 @@ import {
   text,
   wholeNumber,
   word,
+  workerCount,
 } from './value-schemas.ts';
 
 const MIB = 1024 ** 2;
@@ -279,6 +280,13 @@ const VARIABLES = {
     description: 'Uploads that were begun and not finished are removed after this long.',
     schema: wholeNumber(1, YEAR_SECONDS),
     fallback: String(7 * 24 * 3600),
+  },
+  WORKERS: {
+    reader: 'both',
+    description:
+      'Processes that serve together on one machine, on the same ports: a number, or `auto` for one per core that the program may use.',
+    schema: workerCount,
+    fallback: '1',
   },
   SHUTDOWN_GRACE_SECONDS: {
     reader: 'both',

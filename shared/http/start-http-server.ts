@@ -27,6 +27,8 @@ export interface HttpServerOptions {
   readonly idleTimeoutSeconds: number;
   readonly log: Log;
   readonly tlsReloadMs?: number;
+  /** Other processes of this user may listen at the same port: the system spreads connections among them. */
+  readonly sharesPort?: boolean;
 }
 
 export interface HttpServer {
@@ -109,10 +111,13 @@ async function createListener(
   return { server, watch };
 }
 
-function listen(server: Server, { host, port }: HttpServerOptions): Promise<void> {
+function listen(server: Server, { host, port, sharesPort }: HttpServerOptions): Promise<void> {
+  // SO_REUSEPORT: the system gives each process a queue of its own, and resets only what waits in that of a dead one.
+  // Elsewhere than on Linux Node's cluster shares the port.
+  const reusePort = sharesPort === true && process.platform === 'linux';
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    server.listen({ port, host, reusePort }, () => {
       server.off('error', reject);
       resolve();
     });

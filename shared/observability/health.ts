@@ -15,8 +15,16 @@ export interface HealthOptions {
 
 export interface Readiness {
   readonly isReady: boolean;
-  readonly state: 'starting' | 'ready' | 'stopping' | 'store-unavailable';
+  readonly state: 'starting' | 'ready' | 'stopping' | 'store-unavailable' | 'workers-unavailable';
   readonly degraded: readonly string[];
+  /** Of a program of several processes. */
+  readonly workers?: readonly WorkerReadiness[];
+}
+
+/** `restarting`: there is no process; `silent`: it does not answer. */
+export interface WorkerReadiness {
+  readonly worker: number;
+  readonly state: Readiness['state'] | 'restarting' | 'silent';
 }
 
 interface Probe {

@@ -1,4 +1,12 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 
 import type { Observer, ProxyObservation, RequestObservation, Role } from './observer.ts';
 
@@ -10,6 +18,14 @@ const STORE_BUCKETS = [
 ];
 /** Redis is given 50 ms. */
 const REDIS_BUCKETS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1];
+
+export type MetricValues = MetricObjectWithValues<MetricValue<string>>;
+
+/** All that was counted so far, as it can be handed to another process. */
+export interface MetricsSnapshot {
+  readonly process: readonly MetricValues[];
+  readonly roles: Readonly<Partial<Record<Role, readonly MetricValues[]>>>;
+}
 
 export interface MetricsOptions {
   readonly version: string;
@@ -34,6 +50,8 @@ export class Metrics {
       help: 'Version of the program; the value is always 1.',
       labelNames: ['version'] as const,
       registers,
+      // Of several processes: one and the same program.
+      aggregator: 'first',
     }).set({ version }, 1);
     this.#storeSeconds = new Histogram({
       name: 'registry_storage_operation_duration_seconds',
@@ -64,6 +82,16 @@ export class Metrics {
     const registry = new Registry();
     this.#roles.set(role, registry);
     return { store, redis, ...requestObserver(role, registry), ...proxyObserver(role, registry) };
+  }
+
+  async snapshot(): Promise<MetricsSnapshot> {
+    const roles = await Promise.all(
+      [...this.#roles].map(async ([role, registry]) => [role, await registry.getMetricsAsJSON()]),
+    );
+    return {
+      process: await this.#process.getMetricsAsJSON(),
+      roles: Object.fromEntries(roles) as MetricsSnapshot['roles'],
+    };
   }
 
   /** The exposition of one role and of the process that it runs in. */

@@ -20,7 +20,11 @@ describe('the server of health and metrics', () => {
     const metrics = new Metrics({ version: '1' });
     metrics.observer('push');
     server = await startOpsServer(
-      { role: 'push', health, renderMetrics: () => metrics.render('push') },
+      {
+        role: 'push',
+        readiness: () => health.readiness(),
+        renderMetrics: () => metrics.render('push'),
+      },
       '127.0.0.1',
       0,
     );
@@ -76,7 +80,7 @@ describe('the server of health and metrics', () => {
   test('rejects when its port is taken', async () => {
     const options = {
       role: 'mirror' as const,
-      health,
+      readiness: () => health.readiness(),
       renderMetrics: () => Promise.resolve({ contentType: '', body: '' }),
     };
     await expect(startOpsServer(options, '127.0.0.1', server.port)).rejects.toMatchObject({

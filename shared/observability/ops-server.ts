@@ -1,12 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import type { Health } from './health.ts';
+import type { Readiness } from './health.ts';
 import type { Role } from './observer.ts';
 
 export interface OpsServerOptions {
   readonly role: Role;
-  readonly health: Health;
+  /** Never rejects. */
+  readonly readiness: () => Promise<Readiness>;
   readonly renderMetrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
@@ -81,13 +82,13 @@ async function respond(
 }
 
 async function answerFor(options: OpsServerOptions, url: string): Promise<Answer> {
-  const { role, health } = options;
+  const { role } = options;
   switch (url.replace(/\?.*/s, '')) {
     case '/livez':
       return json(200, { status: 'alive', role });
     case '/readyz': {
-      const { isReady, state, degraded } = await health.readiness();
-      return json(isReady ? 200 : 503, { status: state, role, degraded });
+      const { isReady, state, ...detail } = await options.readiness();
+      return json(isReady ? 200 : 503, { status: state, role, ...detail });
     }
     case '/metrics':
       return { status: 200, ...(await options.renderMetrics()) };

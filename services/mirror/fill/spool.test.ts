@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
 import { type Clock, systemClock } from '../../../shared/lifecycle/clock.ts';
+import { OwnByteBudget } from '../../../shared/concurrency/byte-budget.ts';
 import { Spool } from './spool.ts';
 
 let base: string;
@@ -20,7 +21,7 @@ afterEach(async () => {
 });
 
 async function openSpool(maxBytes = 1000, clock: Clock = systemClock): Promise<Spool> {
-  const spool = new Spool(base, maxBytes, clock);
+  const spool = new Spool(base, new OwnByteBudget(maxBytes), clock);
   await spool.open();
   return spool;
 }
@@ -98,7 +99,7 @@ describe('Spool', () => {
     const script = `
       import { Spool } from ${JSON.stringify(join(import.meta.dirname, 'spool.ts'))};
       const clock = { monotonicMs: () => 0 };
-      const spool = new Spool(${JSON.stringify(base)}, 1000, clock);
+      const spool = new Spool(${JSON.stringify(base)}, { reserve: async () => true, release() {} }, clock);
       await spool.open();
       await spool.create(10);
       console.log('open');

@@ -13,6 +13,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { ByteBudget } from '../../../shared/concurrency/byte-budget.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 
 /** Files of one open descriptor, removed when closed. */
@@ -39,17 +40,17 @@ const REST_AFTER_WRITE_ERROR_MS = 30_000;
  */
 export class Spool {
   readonly #base: string;
-  readonly #maxBytes: number;
+  readonly #room: ByteBudget;
   readonly #clock: Clock;
   #opened: { readonly folder: string; readonly lock: Server } | undefined;
   readonly #files = new Set<ReservedFile>();
   #reservedBytes = 0;
   #restsUntilMs = -Infinity;
 
-  /** `base` undefined: the system's temporary folder. */
-  constructor(base: string | undefined, maxBytes: number, clock: Clock) {
+  /** `base` undefined: the system's temporary folder. `room`: what this and other spools may hold together. */
+  constructor(base: string | undefined, room: ByteBudget, clock: Clock) {
     this.#base = base ?? tmpdir();
-    this.#maxBytes = maxBytes;
+    this.#room = room;
     this.#clock = clock;
   }
 
@@ -77,8 +78,8 @@ export class Spool {
    */
   async create(bytes: number): Promise<SpoolFile | undefined> {
     const opened = this.#opened;
-    if (!opened || this.#reservedBytes + bytes > this.#maxBytes) return undefined;
-    if (this.#clock.monotonicMs() < this.#restsUntilMs) return undefined;
+    if (!opened || this.#clock.monotonicMs() < this.#restsUntilMs) return undefined;
+    if (!(await this.#room.reserve(bytes))) return undefined;
     // Before the disk is asked: those who ask at the same time count each other's bytes.
     this.#reservedBytes += bytes;
     let file: ReservedFile | undefined;
@@ -92,15 +93,20 @@ export class Spool {
         },
         closed: () => {
           this.#files.delete(created);
-          this.#reservedBytes -= bytes;
+          this.#giveBack(bytes);
         },
       });
       file = created;
       this.#files.add(file);
       return file;
     } finally {
-      if (!file) this.#reservedBytes -= bytes;
+      if (!file) this.#giveBack(bytes);
     }
+  }
+
+  #giveBack(bytes: number): void {
+    this.#reservedBytes -= bytes;
+    this.#room.release(bytes);
   }
 
   /** Whether all that is reserved and not yet written can be. */

@@ -131,6 +131,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
       username: options.username,
       password: options.password,
     },
+    workers: 1,
     logLevel: 'info',
     crashPoint: undefined,
     shutdownGraceSeconds: 1,

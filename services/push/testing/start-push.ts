@@ -88,6 +88,7 @@ const CONFIG: PushConfig = {
     username: undefined,
     password: undefined,
   },
+  workers: 1,
   logLevel: 'info',
   shutdownGraceSeconds: 1,
   idleTimeoutSeconds: 30,

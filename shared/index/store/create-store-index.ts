@@ -13,9 +13,16 @@ import { StoreTagIndex } from './store-tag-index.ts';
 
 /**
  * The index that answers from the store alone. It caches nothing, so any number of processes over one store agree;
- * leases and hints are each process's own.
+ * leases and hints are each process's own, unless the processes of one program share them.
  */
-export function createStoreIndex(records: RecordStore, clock: Clock): RegistryIndex {
+export function createStoreIndex(
+  records: RecordStore,
+  clock: Clock,
+  shared: Pick<RegistryIndex, 'leases' | 'hints'> = {
+    leases: new ProcessLeases(clock),
+    hints: new ProcessHints(clock),
+  },
+): RegistryIndex {
   return {
     tags: new StoreTagIndex(records),
     members: new StoreMembershipIndex(records),
@@ -24,7 +31,7 @@ export function createStoreIndex(records: RecordStore, clock: Clock): RegistryIn
     projects: new StoreProjectIndex(records),
     origins: new StoreOriginIndex(records),
     manifestTypes: new StoreManifestTypeIndex(records),
-    leases: new ProcessLeases(clock),
-    hints: new ProcessHints(clock),
+    leases: shared.leases,
+    hints: shared.hints,
   };
 }
