@@ -274,6 +274,7 @@ describe('a blob on its way', () => {
       blobs: (blobs) => ({
         stat: blobs.stat.bind(blobs),
         open: blobs.open.bind(blobs),
+        read: blobs.read.bind(blobs),
         delete: blobs.delete.bind(blobs),
         put: () => Promise.reject(new Error('the disk is full')),
       }),

@@ -1,6 +1,7 @@
 import { type ByteBudget, OwnByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
 import type { ContentSource } from '../../shared/content/content-source.ts';
+import { damageReporter } from '../../shared/content/damage.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { MirrorNames } from '../../shared/content/mirror-names.ts';
@@ -100,8 +101,9 @@ function createContent(
 ): ContentSource {
   const { blobs, index, clock } = platform;
   const { origins, catalog, tags, members, hints } = index;
-  const manifests = new ManifestStore(blobs, index);
-  const local = new LocalContent({ ...platform, manifests });
+  const onDamage = damageReporter(platform);
+  const manifests = new ManifestStore(blobs, index, onDamage);
+  const local = new LocalContent({ ...platform, manifests, onDamage });
   const names = new MirrorNames({
     upstreams: [config.upstream],
     defaultUpstream: config.upstream,

@@ -1,4 +1,5 @@
 import type { PushConfig } from '../../shared/config/config.ts';
+import { damageReporter } from '../../shared/content/damage.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { Projects } from '../../shared/content/projects.ts';
@@ -32,8 +33,9 @@ export function createPushApp(
     clock,
   });
   const names = new PushNames(projects, upstreams, config);
-  const manifests = new ManifestStore(blobs, index);
-  const local = new LocalContent({ ...platform, manifests });
+  const onDamage = damageReporter(platform);
+  const manifests = new ManifestStore(blobs, index, onDamage);
+  const local = new LocalContent({ ...platform, manifests, onDamage });
   const { publicHosts } = config;
   const content = new PushContent({ local, index, projects, upstreams, publicHosts });
 

@@ -19,6 +19,8 @@ export interface S3StorageConfig {
   readonly partBytes: number;
   /** Copies above this many bytes use UploadPartCopy. */
   readonly multipartCopyBytes: number;
+  /** How many blobs are read for clients at once. */
+  readonly maxPulls: number;
   /** Clients are sent to the store for blobs; undefined: blobs are passed through. */
   readonly redirect: S3RedirectConfig | undefined;
 }

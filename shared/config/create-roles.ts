@@ -137,6 +137,7 @@ function createStorage(values: Values): StorageConfig {
         : { accessKeyId, secretAccessKey },
     partBytes: values.S3_PART_BYTES,
     multipartCopyBytes: values.S3_MULTIPART_COPY_BYTES,
+    maxPulls: values.S3_MAX_PULLS,
     redirect: values.S3_REDIRECT_PULLS
       ? { endpoint: values.S3_PUBLIC_ENDPOINT, lifeSeconds: values.S3_REDIRECT_SECONDS }
       : undefined,

@@ -159,6 +159,13 @@ const VARIABLES = {
     schema: wholeNumber(5 * MIB, 5 * GIB),
     fallback: String(GIB),
   },
+  S3_MAX_PULLS: {
+    reader: 'both',
+    description:
+      'How many blobs one process reads from the bucket at once for its clients, each over a connection of its own. Further ones are answered 503 with `Retry-After`; everything else has connections apart.',
+    schema: wholeNumber(1, 65_535),
+    fallback: '1024',
+  },
   S3_REDIRECT_PULLS: {
     reader: 'both',
     description:

@@ -23,6 +23,7 @@ import type {
   ReferrerPage,
   ReferrerPageRequest,
 } from './content-source.ts';
+import type { ReportDamage } from './damage.ts';
 import type { ManifestStore } from './manifest-store.ts';
 import { ReferrerPages } from './referrer-pages.ts';
 
@@ -34,6 +35,7 @@ export interface LocalContentOptions {
   readonly links?: BlobLinks | undefined;
   readonly manifests: ManifestStore;
   readonly index: ContentIndexes;
+  readonly onDamage?: ReportDamage;
 }
 
 /** What this store holds. A blob or manifest is readable through a repository only if it belongs to it (I6). */
@@ -43,13 +45,15 @@ export class LocalContent implements ContentSource<RepositoryName> {
   readonly #manifests: ManifestStore;
   readonly #index: ContentIndexes;
   readonly #referrerPages: ReferrerPages;
+  readonly #onDamage: ReportDamage | undefined;
 
-  constructor({ blobs, links, manifests, index }: LocalContentOptions) {
+  constructor({ blobs, links, manifests, index, onDamage }: LocalContentOptions) {
     this.#blobs = blobs;
     this.#links = links;
     this.#manifests = manifests;
     this.#index = index;
     this.#referrerPages = new ReferrerPages(index);
+    this.#onDamage = onDamage;
   }
 
   async manifestStat(
@@ -77,8 +81,8 @@ export class LocalContent implements ContentSource<RepositoryName> {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<BlobStat | undefined> {
-    const isMember = await this.#index.members.has(repository, 'blob', digest, signal);
-    return isMember ? this.#blobs.stat(digest, signal) : undefined;
+    if (!(await this.#index.members.has(repository, 'blob', digest, signal))) return undefined;
+    return this.#held(repository, digest, await this.#blobs.stat(digest, signal));
   }
 
   async blob(
@@ -88,9 +92,21 @@ export class LocalContent implements ContentSource<RepositoryName> {
     signal: AbortSignal,
   ): Promise<BlobBody | BlobRedirect | undefined> {
     if (!(await this.#index.members.has(repository, 'blob', digest, signal))) return undefined;
-    return mayRedirect && this.#links
-      ? this.#redirect(this.#links, digest, range, signal)
-      : this.#blobs.open(digest, range, signal);
+    const found =
+      mayRedirect && this.#links
+        ? await this.#redirect(this.#links, digest, range, signal)
+        : await this.#blobs.open(digest, range, signal);
+    return this.#held(repository, digest, found);
+  }
+
+  /** A blob that belongs to the repository and is not there has been lost; only removing its link makes it absent. */
+  #held<Found>(
+    repository: RepositoryName,
+    digest: Digest,
+    found: Found | undefined,
+  ): Found | undefined {
+    if (found === undefined) this.#onDamage?.({ kind: 'blob-missing', repository, digest });
+    return found;
   }
 
   /** Nobody is sent to bytes that are not there: the store would answer in its own words, which no client reads. */

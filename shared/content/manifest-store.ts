@@ -18,6 +18,7 @@ import type { RepositoryName, Tag } from '../oci/reference.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { StorageError } from '../storage/errors.ts';
 import type { ManifestContent } from './content-source.ts';
+import type { ReportDamage } from './damage.ts';
 import { REFERRER_PAGE_BYTES } from './referrer-pages.ts';
 
 /** Manifests kept in memory by digest: they never change. */
@@ -48,15 +49,17 @@ type ManifestIndexes = Pick<
 export class ManifestStore {
   readonly #blobs: BlobStore;
   readonly #index: ManifestIndexes;
+  readonly #onDamage: ReportDamage | undefined;
   readonly #cache = new LRUCache<Digest, CachedManifest>({
     maxSize: CACHE_BYTES,
     sizeCalculation: ({ bytes }) => bytes.length + 256,
   });
   readonly #limitTagReads = pLimit(TAG_READS_AT_ONCE);
 
-  constructor(blobs: BlobStore, index: ManifestIndexes) {
+  constructor(blobs: BlobStore, index: ManifestIndexes, onDamage?: ReportDamage) {
     this.#blobs = blobs;
     this.#index = index;
+    this.#onDamage = onDamage;
   }
 
   /**
@@ -109,7 +112,7 @@ export class ManifestStore {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<ManifestContent | undefined> {
-    const manifest = await this.#read(digest, signal);
+    const manifest = await this.#read(repository, digest, signal);
     if (!manifest) return undefined;
     const { bytes, mediaType, isCertain } = manifest;
     const recorded = isCertain
@@ -206,22 +209,20 @@ export class ManifestStore {
     );
   }
 
-  async #read(digest: Digest, signal: AbortSignal): Promise<CachedManifest | undefined> {
+  async #read(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<CachedManifest | undefined> {
     const cached = this.#cache.get(digest);
     if (cached) return cached;
-    const body = await this.#blobs.open(digest, undefined, signal);
-    if (!body) return undefined;
-    if (body.totalBytes > MANIFEST_MAX_BYTES) {
-      body.stream.destroy();
-      throw new StorageError(
-        'manifest.read',
-        `${digest} has ${body.totalBytes} bytes, too many for a manifest`,
-      );
+    const bytes = await this.#blobs.read(digest, MANIFEST_MAX_BYTES, signal);
+    if (!bytes) {
+      this.#onDamage?.({ kind: 'manifest-missing', repository, digest });
+      return undefined;
     }
-    const chunks: Buffer[] = [];
-    for await (const chunk of body.stream as AsyncIterable<Buffer>) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+      this.#onDamage?.({ kind: 'manifest-damaged', repository, digest });
       throw new StorageError('manifest.read', `the stored bytes of ${digest} are damaged`);
     }
     const manifest = { bytes, ...detectManifestType(bytes) };

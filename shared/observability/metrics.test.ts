@@ -26,6 +26,18 @@ describe('Metrics', () => {
     expect(text).toContain('process_resident_memory_bytes');
   });
 
+  test('counts what the store has lost, from zero on', async () => {
+    const metrics = new Metrics({ version: '1' });
+    const observer = metrics.observer('push');
+    expect(await render(metrics, 'push')).toContain(
+      'registry_storage_damage_total{kind="manifest-damaged"} 0',
+    );
+    observer.damage('blob-missing');
+    expect(await render(metrics, 'push')).toContain(
+      'registry_storage_damage_total{kind="blob-missing"} 1',
+    );
+  });
+
   test('counts a client that went away as neither success nor error', async () => {
     const metrics = new Metrics({ version: '1' });
     const observation = { operation: 'blobGet', seconds: 1, bytesIn: 0, bytesOut: 1 } as const;

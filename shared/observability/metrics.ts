@@ -40,6 +40,7 @@ export class Metrics {
   readonly #process = new Registry();
   readonly #roles = new Map<Role, Registry>();
   readonly #storeSeconds: Histogram<'operation' | 'outcome'>;
+  readonly #damage: Counter<'kind'>;
   readonly #redisSeconds: Histogram<'operation' | 'outcome'>;
 
   constructor({ version }: MetricsOptions) {
@@ -60,6 +61,15 @@ export class Metrics {
       buckets: STORE_BUCKETS,
       registers,
     });
+    this.#damage = new Counter({
+      name: 'registry_storage_damage_total',
+      help: 'Blobs and manifests that repositories have and the store has lost or damaged, each time they are asked for.',
+      labelNames: ['kind'] as const,
+      registers,
+    });
+    for (const kind of ['blob-missing', 'manifest-missing', 'manifest-damaged']) {
+      this.#damage.inc({ kind }, 0);
+    }
     this.#redisSeconds = new Histogram({
       name: 'registry_redis_operation_duration_seconds',
       help: 'How long commands to Redis took.',
@@ -75,13 +85,20 @@ export class Metrics {
       this.#storeSeconds.observe({ operation, outcome: isFault ? 'fault' : 'ok' }, seconds);
     const redis = (operation: string, seconds: number, isFault: boolean): void =>
       this.#redisSeconds.observe({ operation, outcome: isFault ? 'fault' : 'ok' }, seconds);
+    const damage = (kind: string): void => this.#damage.inc({ kind });
     if (role === undefined) {
       const nothing = (): void => undefined;
-      return { request: nothing, store, redis, proxy: nothing, upstreamRequest: nothing };
+      return { request: nothing, store, damage, redis, proxy: nothing, upstreamRequest: nothing };
     }
     const registry = new Registry();
     this.#roles.set(role, registry);
-    return { store, redis, ...requestObserver(role, registry), ...proxyObserver(role, registry) };
+    return {
+      store,
+      damage,
+      redis,
+      ...requestObserver(role, registry),
+      ...proxyObserver(role, registry),
+    };
   }
 
   async snapshot(): Promise<MetricsSnapshot> {

@@ -43,6 +43,8 @@ export interface Observer {
   request(observation: RequestObservation): void;
   /** One operation of the store, for example `record.put`, `blob.open`. */
   store(operation: string, seconds: number, isFault: boolean): void;
+  /** Content that the store should have and does not. */
+  damage(kind: 'blob-missing' | 'manifest-missing' | 'manifest-damaged'): void;
   redis(operation: string, seconds: number, isFault: boolean): void;
   proxy(observation: ProxyObservation): void;
   /** Bytes that came from or went to an upstream or a client through a fill. */

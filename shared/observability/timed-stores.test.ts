@@ -32,6 +32,7 @@ function watch(): { seen: [string, number, boolean][]; observer: Observer; clock
       request: ignore,
       redis: ignore,
       proxy: ignore,
+      damage: ignore,
       upstreamRequest: ignore,
     },
     clock: {
@@ -65,6 +66,7 @@ async function callAll(
     () => records.list('k', {}, given),
     () => blobs.stat(digest, given),
     () => blobs.open(digest, undefined, given),
+    () => blobs.read(digest, 1, given),
     () => blobs.put(digest, bytes, 1, given),
     () => blobs.delete(digest, given),
     () => uploads.create(repo, undefined, given),
@@ -90,6 +92,7 @@ describe('timed stores', () => {
       'record.list',
       'blob.stat',
       'blob.open',
+      'blob.read',
       'blob.put',
       'blob.delete',
       'upload.create',
@@ -106,7 +109,7 @@ describe('timed stores', () => {
   test('count a StorageError as a fault of the store, and hand it on', async () => {
     const error = new StorageError('any', 'disk full');
     const { seen, results } = await callAll(() => Promise.reject(error));
-    expect(seen).toHaveLength(15);
+    expect(seen).toHaveLength(16);
     for (const [, , isFault] of seen) expect(isFault).toBe(true);
     for (const result of results) expect(result).toEqual({ status: 'rejected', reason: error });
   });
@@ -121,7 +124,7 @@ describe('timed stores', () => {
     ];
     for (const [error, given] of cases) {
       const { seen } = await callAll(() => Promise.reject(error), given);
-      expect(seen).toHaveLength(15);
+      expect(seen).toHaveLength(16);
       for (const [, , isFault] of seen) expect(isFault).toBe(false);
     }
   });

@@ -34,6 +34,8 @@ export function timedBlobStore(store: BlobStore, observer: Observer, clock: Cloc
     stat: (digest, signal) => timed('blob.stat', signal, () => store.stat(digest, signal)),
     open: (digest, range, signal) =>
       timed('blob.open', signal, () => store.open(digest, range, signal)),
+    read: (digest, maxBytes, signal) =>
+      timed('blob.read', signal, () => store.read(digest, maxBytes, signal)),
     put: (digest, body, size, signal) =>
       timed('blob.put', signal, () => store.put(digest, body, size, signal)),
     delete: (digest, signal) => timed('blob.delete', signal, () => store.delete(digest, signal)),

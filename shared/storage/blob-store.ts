@@ -25,12 +25,14 @@ export interface BlobBody {
  */
 export interface BlobStore {
   stat(digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined>;
-  /** Undefined when absent. Throws RangeNotSatisfiableError. */
+  /** For clients, who may read slowly. Undefined when absent. Throws RangeNotSatisfiableError. */
   open(
     digest: Digest,
     range: RangeRequest | undefined,
     signal: AbortSignal,
   ): Promise<BlobBody | undefined>;
+  /** All of a small blob; undefined when absent. A blob of more than `maxBytes` is a StorageError. */
+  read(digest: Digest, maxBytes: number, signal: AbortSignal): Promise<Buffer | undefined>;
   /**
    * Stores the bytes under their digest; resolves when they are durable. Throws DigestMismatchError or, when
    * `size` was given and is not met, SizeMismatchError: then nothing is visible and nothing is left behind. Storing

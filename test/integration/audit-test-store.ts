@@ -29,6 +29,7 @@ export async function auditTestStore(storage: TwinportOptions['storage']): Promi
     credentials: { accessKeyId, secretAccessKey },
     partBytes: 10 * 1024 * 1024,
     multipartCopyBytes: 1024 * 1024 * 1024,
+    maxPulls: 64,
     redirect: undefined,
   } as const;
   const client = createS3Client(config);

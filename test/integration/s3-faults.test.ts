@@ -282,7 +282,8 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
       async (kind) => {
         records = new S3RecordStore(faulty, config, hurried({ idleMs: 200 }));
         await records.put('twinport/v1/record', patternBytes(50_000, 7), unending);
-        proxy.inject({ operation: 'GetObject', fault: { kind, afterBytes: 20_000 } });
+        proxy.inject({ operation: 'GetObject', times: 1, fault: { kind, afterBytes: 20_000 } });
+        proxy.inject({ operation: 'GetObject', fault: { kind, afterBytes: 0 } });
         await expect(records.get('twinport/v1/record', unending)).rejects.toThrow(StorageError);
       },
     );
@@ -293,8 +294,11 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
         blobs = new S3BlobStore(faulty, config, hurried({ idleMs: 200 }));
         const { bytes, digest } = fresh(500_000);
         await blobs.put(digest, bytes, undefined, unending);
-        proxy.inject({ operation: 'GetObject', fault: { kind, afterBytes: 300_000 } });
         for (const range of [undefined, { kind: 'from', first: 100 } as const]) {
+          proxy.clear();
+          const first = { kind, afterBytes: 300_000 };
+          proxy.inject({ operation: 'GetObject', times: 1, fault: first });
+          proxy.inject({ operation: 'GetObject', fault: { kind, afterBytes: 0 } });
           const opened = await blobs.open(digest, range, unending);
           let received = 0;
           await expect(

@@ -79,6 +79,7 @@ describe('both roles on a bucket that stops answering', () => {
 
   test('answer 503 with Retry-After, are not ready but alive, and go on by themselves', async () => {
     server.pause();
+    const pausedMs = performance.now();
     const bytes = Buffer.alloc(MIB, 'z');
     const answers = await Promise.all([
       pushBlob(push.url, bytes),
@@ -89,11 +90,10 @@ describe('both roles on a bucket that stops answering', () => {
       expect(answer.status).toBe(503);
       expect(answer.headers.get('Retry-After')).toMatch(/^\d+$/);
     }
+    // Ten seconds for the store, the rest for a busy machine.
+    expect(performance.now() - pausedMs).toBeLessThan(20_000);
     for (const { metricsUrl } of [push, mirror]) {
-      await waitFor(async () => (await fetch(`${metricsUrl}/readyz`)).status === 503, {
-        what: 'readiness to fail',
-        timeoutMs: 30_000,
-      });
+      expect((await fetch(`${metricsUrl}/readyz`)).status).toBe(503);
       expect((await fetch(`${metricsUrl}/livez`)).status).toBe(200);
     }
 

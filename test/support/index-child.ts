@@ -31,6 +31,7 @@ const index = await createRedisIndex({
     store: ignore,
     redis: ignore,
     proxy: ignore,
+    damage: ignore,
     upstreamRequest: ignore,
   },
   trustSeconds: 20,

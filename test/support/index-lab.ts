@@ -153,6 +153,7 @@ function collectingObserver(lists: readonly string[][]): Observer {
       for (const list of lists) list.push(operation);
     },
     proxy: ignore,
+    damage: ignore,
     upstreamRequest: ignore,
   };
 }

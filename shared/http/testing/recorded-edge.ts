@@ -10,6 +10,7 @@ export interface LogLine {
 export class RecordedEdge {
   readonly lines: LogLine[] = [];
   readonly requests: RequestObservation[] = [];
+  readonly damages: string[] = [];
 
   readonly log: Log = {
     info: (fields, message) => void this.lines.push({ level: 'info', message, fields }),
@@ -23,6 +24,7 @@ export class RecordedEdge {
     store: () => undefined,
     redis: () => undefined,
     proxy: () => undefined,
+    damage: (kind) => void this.damages.push(kind),
     upstreamRequest: () => undefined,
   };
 }

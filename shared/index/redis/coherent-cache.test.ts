@@ -22,6 +22,7 @@ const observer: Observer = {
   store: ignore,
   redis: ignore,
   proxy: ignore,
+  damage: ignore,
   upstreamRequest: ignore,
 };
 

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
 import { type RangeRequest, resolveRange } from '../../oci/range.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../blob-store.ts';
-import { RangeNotSatisfiableError } from '../errors.ts';
+import { RangeNotSatisfiableError, StorageError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault, VerifyStream } from '../verify-stream.ts';
 import { DurableFiles } from './durable-files.ts';
@@ -48,6 +48,20 @@ export class FilesystemBlobStore implements BlobStore {
       } catch (error) {
         await handle.close();
         throw error;
+      }
+    });
+  }
+
+  read(digest: Digest, maxBytes: number, signal: AbortSignal): Promise<Buffer | undefined> {
+    return guarded('blob.read', signal, async () => {
+      const handle = await unlessAbsent(open(this.#files.path(blobKey(digest)), 'r'));
+      if (!handle) return undefined;
+      try {
+        const { size } = await handle.stat();
+        if (size <= maxBytes) return await handle.readFile();
+        throw new StorageError('blob.read', `${digest} has ${size} bytes, more than ${maxBytes}`);
+      } finally {
+        await handle.close();
       }
     });
   }

@@ -37,6 +37,7 @@ const PUT = 'blob.put';
 export class S3BlobStore implements BlobStore {
   readonly #bucket: S3Bucket;
   readonly #owners: MultipartOwners;
+  #pulls = 0;
 
   constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
     this.#bucket = new S3Bucket(client, config, deadlines);
@@ -53,8 +54,12 @@ export class S3BlobStore implements BlobStore {
     range: RangeRequest | undefined,
     signal: AbortSignal,
   ): Promise<BlobBody | undefined> {
-    const call = { operation: 'blob.open', key: blobKey(digest), signal };
-    const opened = await this.#bucket.open(call, range && rangeHeader(range));
+    const call = { operation: 'blob.open', key: blobKey(digest), signal, isPull: true };
+    const { maxPulls } = this.#bucket.config;
+    if (this.#pulls >= maxPulls) {
+      throw new S3StorageError(call.operation, `${maxPulls} blobs are being read already`, true);
+    }
+    const opened = await this.#counted(() => this.#bucket.open(call, range && rangeHeader(range)));
     if (opened === undefined) return undefined;
     if (opened === 'refused') {
       const found = await this.stat(digest, signal);
@@ -67,6 +72,11 @@ export class S3BlobStore implements BlobStore {
       opened.stream.destroy();
       throw error;
     }
+  }
+
+  async read(digest: Digest, maxBytes: number, signal: AbortSignal): Promise<Buffer | undefined> {
+    const call = { operation: 'blob.read', key: blobKey(digest), signal };
+    return await this.#bucket.get(call, maxBytes);
   }
 
   async put(
@@ -105,6 +115,25 @@ export class S3BlobStore implements BlobStore {
     if (await this.#isIntact(digest, size, signal)) return true;
     const copy = { from, to: blobKey(digest), size };
     return await copyObject(this.#bucket, this.#owners, 'blob.copy', copy, signal);
+  }
+
+  /** A pull holds its connection until its stream is closed. */
+  async #counted<Opened extends OpenObject | 'refused' | undefined>(
+    open: () => Promise<Opened>,
+  ): Promise<Opened> {
+    this.#pulls += 1;
+    const end = (): void => {
+      this.#pulls -= 1;
+    };
+    try {
+      const opened = await open();
+      if (typeof opened === 'object') opened.stream.once('close', end);
+      else end();
+      return opened;
+    } catch (error) {
+      end();
+      throw error;
+    }
   }
 
   async #putStream(

@@ -21,7 +21,7 @@ import {
   storageFault,
 } from './s3-errors.ts';
 import { payloadHash } from './payload-hash.ts';
-import { guardBody } from './stored-body.ts';
+import { StoredBody } from './stored-body.ts';
 
 /** One operation of the store: its name in errors, its key relative to the store's root, and what ends it. */
 export interface S3Call {
@@ -32,12 +32,19 @@ export interface S3Call {
   readonly bodyBytes?: number;
   /** The store moves a whole object before it answers. */
   readonly isHeavy?: boolean;
+  /** The store may need most of the time before it answers anything: asking it twice would not be quicker. */
+  readonly isSlow?: boolean;
+  /** The answer is read at the speed of a client. */
+  readonly isPull?: boolean;
+  /** The answer is read at once, and its body is not waited for longer than for its first byte. */
+  readonly isSmall?: boolean;
 }
 
 /** What each request of a call is sent with. */
 export interface S3SendOptions {
   readonly abortSignal: AbortSignal;
   readonly requestTimeout: number;
+  readonly isPull: boolean;
 }
 
 export interface ObjectStat {
@@ -45,12 +52,19 @@ export interface ObjectStat {
   readonly etag: string;
 }
 
-/** The answer to a GET. The body is guarded: it fails rather than end short. */
+/** The answer to a GET. The body fails rather than end short; it mends itself where it can. */
 export interface OpenObject {
   readonly length: number;
   /** The `Content-Range` of the answer, when the store sent a part. */
   readonly contentRange: string | undefined;
   readonly stream: Readable;
+}
+
+interface ObjectAnswer {
+  readonly source: Readable;
+  readonly length: number;
+  readonly contentRange: string | undefined;
+  readonly etag: string | undefined;
 }
 
 /** A small read is tried again when its body breaks; the SDK's retries end with the headers. */
@@ -106,8 +120,10 @@ export class S3Bucket {
     }, totalMs);
     call.signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const requestTimeout = call.isHeavy === true ? totalMs : firstByteMs + allowanceMs;
-      const sent = send({ abortSignal: controller.signal, requestTimeout });
+      const isOneTry = call.isHeavy === true || call.isSlow === true;
+      const requestTimeout = isOneTry ? totalMs : firstByteMs + allowanceMs;
+      const { isPull = false } = call;
+      const sent = send({ abortSignal: controller.signal, requestTimeout, isPull });
       return await Promise.race([sent, ended.promise]);
     } catch (error) {
       call.signal.throwIfAborted();
@@ -145,11 +161,38 @@ export class S3Bucket {
 
   /** Opens an object or a part of it; `range` as in the HTTP header. 'refused': no byte of the range exists. */
   async open(call: S3Call, range: string | undefined): Promise<OpenObject | 'refused' | undefined> {
+    const answer = await this.#getObject(call, { Range: range });
+    if (answer === undefined || answer === 'refused') return answer;
+    const { source, length, contentRange, etag } = answer;
     const { operation, key, signal } = call;
-    const command = new GetObjectCommand({
-      ...this.at(key),
-      ...(range === undefined ? {} : { Range: range }),
-    });
+    const { firstByteMs } = this.#deadlines;
+    const idleMs = Math.min(this.#deadlines.idleMs, call.isSmall === true ? firstByteMs : Infinity);
+    const first = Number(/^bytes (\d+)-/.exec(contentRange ?? '')?.[1] ?? 0);
+    const resume = isStrong(etag)
+      ? (received: number) => this.#reopen(call, etag, first + received, first + length - 1)
+      : undefined;
+    const body = { operation, key, length, idleMs, signal, resume };
+    return { length, contentRange, stream: new StoredBody(source, body) };
+  }
+
+  /** The bytes from `first` to `last` of the object that has this entity tag; anything else is a fault. */
+  async #reopen(call: S3Call, etag: string, first: number, last: number): Promise<Readable> {
+    const condition = { Range: `bytes=${first}-${last}`, IfMatch: etag };
+    const answer = await this.#getObject(call, condition);
+    if (answer === undefined || answer === 'refused') {
+      throw new S3StorageError(call.operation, `${call.key}: gone while it was read`, false);
+    }
+    const { source, contentRange } = answer;
+    if (contentRange?.startsWith(`bytes ${first}-${last}/`) === true) return source;
+    source.on('error', () => undefined).destroy();
+    throw new S3StorageError(call.operation, `${call.key}: the store sent another range`, false);
+  }
+
+  async #getObject(
+    call: S3Call,
+    fields: { readonly Range: string | undefined; readonly IfMatch?: string },
+  ): Promise<ObjectAnswer | 'refused' | undefined> {
+    const command = new GetObjectCommand({ ...this.at(call.key), ...fields });
     const answer = await this.ask(call, (options) =>
       this.client.send(command, options).catch((error: unknown) => {
         if (isRangeRefused(error)) return 'refused' as const;
@@ -158,20 +201,17 @@ export class S3Bucket {
     );
     if (answer === undefined || answer === 'refused') return answer;
     const source = answer.Body as Readable;
-    if (answer.ContentLength === undefined) {
-      source.destroy();
-      throw new S3StorageError(operation, `${key}: an answer without a length`, true);
-    }
-    const length = answer.ContentLength;
-    const { idleMs } = this.#deadlines;
-    const stream = guardBody(source, { operation, key, length, idleMs, signal });
-    return { length, contentRange: answer.ContentRange, stream };
+    const { ContentLength: length, ContentRange: contentRange, ETag: etag } = answer;
+    if (length !== undefined) return { source, length, contentRange, etag };
+    source.on('error', () => undefined).destroy();
+    throw new S3StorageError(call.operation, `${call.key}: an answer without a length`, true);
   }
 
   /** The whole object in memory, at most `maxBytes`; a body that breaks is asked for again. */
   async get(call: S3Call, maxBytes: number): Promise<Buffer | undefined> {
+    const startedMs = performance.now();
     for (let attempt = 1; ; attempt += 1) {
-      const opened = await this.open(call, undefined);
+      const opened = await this.open({ ...call, isSmall: true }, undefined);
       if (opened === undefined || opened === 'refused') return undefined;
       if (opened.length > maxBytes) {
         opened.stream.destroy();
@@ -182,7 +222,9 @@ export class S3Bucket {
         return await buffer(opened.stream);
       } catch (error) {
         call.signal.throwIfAborted();
-        if (attempt === BODY_ATTEMPTS) throw storageFault(call.operation, call.key, error);
+        const isLate = performance.now() - startedMs >= this.#deadlines.operationMs;
+        if (attempt === BODY_ATTEMPTS || isLate)
+          throw storageFault(call.operation, call.key, error);
       }
     }
   }
@@ -224,3 +266,6 @@ export class S3Bucket {
     this.#bucketSeenAtMs = performance.now();
   }
 }
+
+/** Only a strong entity tag promises the same bytes. */
+const isStrong = (etag: string | undefined): etag is string => etag?.startsWith('"') === true;

@@ -12,11 +12,12 @@ export interface S3Deadlines {
   readonly heavyOperationMs: number;
 }
 
+/** Clients give up after 10 s and more: what the store does not do by then is told them as 503 before. */
 export const defaultDeadlines: S3Deadlines = {
-  connectMs: 5_000,
-  firstByteMs: 15_000,
+  connectMs: 3_000,
+  firstByteMs: 6_000,
   idleMs: 30_000,
-  operationMs: 40_000,
+  operationMs: 9_500,
   heavyOperationMs: 900_000,
 };
 

@@ -43,7 +43,7 @@ async function* listPages(
       ...(after === '' ? {} : { StartAfter: prefix + after }),
       ...(token === undefined ? {} : { ContinuationToken: token }),
     });
-    const page = await bucket.tell({ operation, key: folder, signal }, (options) =>
+    const page = await bucket.tell({ operation, key: folder, signal, isSlow: true }, (options) =>
       bucket.client.send(command, options),
     );
     yield page;
@@ -140,11 +140,13 @@ async function deleteBatch(
     Bucket: bucket.name,
     Delete: { Quiet: true, Objects: keys.map((key) => ({ Key: bucket.rootPrefix + key })) },
   });
-  const answer = await bucket.tell({ operation, key: keys[0] ?? '', signal }, (options) =>
-    bucket.client.send(command, options).catch((error: unknown) => {
-      if (isUnsupported(error)) return 'unsupported' as const;
-      throw error;
-    }),
+  const answer = await bucket.tell(
+    { operation, key: keys[0] ?? '', signal, isSlow: true },
+    (options) =>
+      bucket.client.send(command, options).catch((error: unknown) => {
+        if (isUnsupported(error)) return 'unsupported' as const;
+        throw error;
+      }),
   );
   if (answer === 'unsupported') return keys;
   return (answer.Errors ?? []).flatMap(({ Code, Key }) => {

@@ -1,6 +1,6 @@
-import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
+import { Readable } from 'node:stream';
 
-import { S3StorageError } from './s3-errors.ts';
+import { S3StorageError, storageFault } from './s3-errors.ts';
 
 export interface StoredBodyOptions {
   readonly operation: string;
@@ -10,67 +10,116 @@ export interface StoredBodyOptions {
   /** A store that sends nothing for this long while it could is given up (at the latest after twice that). */
   readonly idleMs: number;
   readonly signal: AbortSignal;
+  /** Opens what is missing after so many bytes, of the very same object. Without it what breaks stays broken. */
+  readonly resume?: ((receivedBytes: number) => Promise<Readable>) | undefined;
 }
 
-/** Lets bytes through, counts them, and fails when they are too few, too many or do not come. */
-class BodyGuard extends Transform {
+/** How often a body is opened again that then brings nothing. */
+const FRUITLESS_RESUMES = 3;
+
+/**
+ * The body of an answer of the store as a stream that never ends short. What breaks (too few bytes, silence, a lost
+ * connection) is opened again where it broke, so that the reader notices nothing; what cannot be mended, too many bytes
+ * and an aborted signal destroy the stream with an error. Destroying it frees the connection.
+ */
+export class StoredBody extends Readable {
   readonly #options: StoredBodyOptions;
   readonly #timer: NodeJS.Timeout;
+  #source: Readable | undefined;
   #received = 0;
+  #receivedAtResume = 0;
+  #fruitless = 0;
+  #isWanted = false;
   #isSuspect = false;
 
-  constructor(options: StoredBodyOptions) {
+  constructor(source: Readable, options: StoredBodyOptions) {
     super();
+    // It may break before its reader has come; who reads a broken stream is told nevertheless.
+    this.on('error', () => undefined);
     this.#options = options;
-    this.#timer = setTimeout(this.#onIdle, options.idleMs);
+    this.#timer = setTimeout(this.#onTick, options.idleMs);
+    this.#attach(source);
+    if (options.signal.aborted) this.#onAbort();
+    else options.signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.#isSuspect = false;
-    this.#received += chunk.length;
-    if (this.#received > this.#options.length) done(this.#fault('sent more than announced'));
-    else done(null, chunk);
-  }
-
-  override _flush(done: TransformCallback): void {
-    if (this.#received === this.#options.length) done();
-    else done(this.#fault(`ended after ${this.#received} of ${this.#options.length} bytes`));
+  override _read(): void {
+    this.#isWanted = true;
+    this.#source?.resume();
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.#timer);
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    this.#source?.destroy();
     done(error);
   }
 
-  /** Only silence of the store counts: while the reader has not taken what is there, the store is not to blame. */
-  readonly #onIdle = (): void => {
-    if (this.#isSuspect) {
-      this.destroy(this.#fault('stopped sending'));
+  #attach(source: Readable): void {
+    this.#source = source;
+    this.#isSuspect = false;
+    source.pause();
+    source.on('data', (chunk: Buffer) => {
+      if (source !== this.#source || this.destroyed) return;
+      this.#isSuspect = false;
+      this.#received += chunk.length;
+      if (this.#received > this.#options.length) this.destroy(this.#fault('sent more than wanted'));
+      else if (!this.push(chunk)) {
+        this.#isWanted = false;
+        source.pause();
+      }
+    });
+    source.on('end', () => this.#onOver(source));
+    source.on('error', (error) => this.#onOver(source, error));
+    source.on('close', () => this.#onOver(source));
+    if (this.#isWanted) source.resume();
+  }
+
+  /** A source is over once, however many of its events say so. */
+  #onOver(source: Readable, error?: Error): void {
+    if (source !== this.#source || this.destroyed) return;
+    const { operation, key, length } = this.#options;
+    this.#source = undefined;
+    if (this.#received === length) {
+      this.push(null);
       return;
     }
-    this.#isSuspect = this.readableLength < this.readableHighWaterMark;
+    source.destroy();
+    const ended = this.#fault(`ended after ${this.#received} of ${length} bytes`);
+    void this.#mend(error === undefined ? ended : storageFault(operation, key, error));
+  }
+
+  async #mend(fault: Error): Promise<void> {
+    const { resume, operation, key } = this.#options;
+    this.#fruitless = this.#received > this.#receivedAtResume ? 0 : this.#fruitless + 1;
+    this.#receivedAtResume = this.#received;
+    if (resume === undefined || this.#fruitless >= FRUITLESS_RESUMES) {
+      this.destroy(fault);
+      return;
+    }
+    try {
+      const source = await resume(this.#received);
+      if (this.destroyed) source.on('error', () => undefined).destroy();
+      else this.#attach(source);
+    } catch (error) {
+      this.destroy(storageFault(operation, key, error));
+    }
+  }
+
+  /** Only silence of the store counts: while the reader has not taken what is there, the store is not to blame. */
+  readonly #onTick = (): void => {
+    const source = this.#source;
+    if (this.#isSuspect) source?.destroy(this.#fault('stopped sending'));
+    this.#isSuspect = source?.isPaused() === false;
     this.#timer.refresh();
+  };
+
+  readonly #onAbort = (): void => {
+    const { reason } = this.#options.signal as { reason: unknown };
+    this.destroy(reason instanceof Error ? reason : new Error('aborted'));
   };
 
   #fault(what: string): S3StorageError {
     return new S3StorageError(this.#options.operation, `${this.#options.key}: ${what}`, true);
   }
-}
-
-/**
- * The body of an answer of the store as a stream that never ends short: what goes wrong (too few bytes, silence, a
- * broken connection, an aborted signal) destroys it with an error, and destroying it frees the connection.
- */
-export function guardBody(source: Readable, options: StoredBodyOptions): Readable {
-  const { signal } = options;
-  const guard = new BodyGuard(options);
-  const onAbort = (): void => {
-    guard.destroy(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-  };
-  pipeline(source, guard, () => {
-    signal.removeEventListener('abort', onAbort);
-  });
-  if (signal.aborted) onAbort();
-  else signal.addEventListener('abort', onAbort, { once: true });
-  return guard;
 }

@@ -1,0 +1,34 @@
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName } from '../oci/reference.ts';
+import type { Log, Observer } from '../observability/observer.ts';
+
+/** What the store says it has and does not. */
+interface Damage {
+  readonly kind: 'blob-missing' | 'manifest-missing' | 'manifest-damaged';
+  readonly repository: RepositoryName;
+  readonly digest: Digest;
+}
+
+export type ReportDamage = (damage: Damage) => void;
+
+const MESSAGES: Readonly<Record<Damage['kind'], string>> = {
+  'blob-missing':
+    'the store has lost a blob that belongs to a repository: pushing it again heals it',
+  'manifest-missing':
+    'the store has lost a manifest that belongs to a repository: pushing it again heals it',
+  'manifest-damaged': 'the stored bytes of a manifest are damaged: pushing it again heals it',
+};
+
+/** Clients are told that the content is not there, so that they push it again; operators are told by log and metric. */
+export function damageReporter({
+  log,
+  observer,
+}: {
+  readonly log: Log;
+  readonly observer: Observer;
+}): ReportDamage {
+  return ({ kind, repository, digest }) => {
+    observer.damage(kind);
+    log.error({ operation: 'store.damage', repository, reference: digest }, MESSAGES[kind]);
+  };
+}
