@@ -28,6 +28,25 @@ export interface Tool {
 
 export type ToolName = keyof typeof TOOLS;
 
+const VERSIONS = {
+  containerd: 'v2.4.2',
+  buildkit: 'v0.33.0',
+  moby: 'v2.0.0-beta.24',
+  regctl: 'v0.11.7',
+  helm: 'v3.22.0',
+  cosign: 'v2.6.5',
+} as const;
+
+/** The clients and engines that the registry is tried with. Moby needs the version of BuildKit that it was made for. */
+const CLIENT_MODULES = [
+  `github.com/containerd/containerd/v2@${VERSIONS.containerd}`,
+  `github.com/moby/buildkit@${VERSIONS.buildkit}`,
+  `github.com/moby/moby/v2@${VERSIONS.moby}`,
+  `github.com/regclient/regclient@${VERSIONS.regctl}`,
+  `helm.sh/helm/v3@${VERSIONS.helm}`,
+  `github.com/sigstore/cosign/v2@${VERSIONS.cosign}`,
+] as const;
+
 /** Versions of what Go builds are pinned; Debian's are those of the release it runs on. */
 export const TOOLS = {
   'redis-server': {
@@ -126,6 +145,35 @@ export const TOOLS = {
     version: 'v0.22.1',
     goPackage: 'github.com/google/go-containerregistry/cmd/crane',
     image: 'gcr.io/go-containerregistry/crane:v0.22.1',
+  },
+  regctl: {
+    name: 'regctl',
+    version: VERSIONS.regctl,
+    goPackage: 'github.com/regclient/regclient/cmd/regctl',
+    goModules: CLIENT_MODULES,
+    isPinned: true,
+  },
+  'containerd-2': {
+    name: 'containerd',
+    version: VERSIONS.containerd,
+    goPackage: 'github.com/containerd/containerd/v2/cmd/containerd',
+    goModules: CLIENT_MODULES,
+    isPinned: true,
+    needsRoot: true,
+  },
+  'containerd-2-shim': {
+    name: 'containerd-shim-runc-v2',
+    version: VERSIONS.containerd,
+    goPackage: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+    goModules: CLIENT_MODULES,
+    isPinned: true,
+  },
+  'ctr-2': {
+    name: 'ctr',
+    version: VERSIONS.containerd,
+    goPackage: 'github.com/containerd/containerd/v2/cmd/ctr',
+    goModules: CLIENT_MODULES,
+    isPinned: true,
   },
   wrk: { name: 'wrk', version: 'debian', debianPackage: 'wrk', isForBench: true },
   hey: { name: 'hey', version: 'debian', debianPackage: 'hey', isForBench: true },
