@@ -146,6 +146,20 @@ describe('parseManifest', () => {
     ['an annotation that is no string', { ...image, annotations: { a: 1 } }],
     ['a subject that is no descriptor', { ...image, subject: 'x' }],
     ['an artifact type that is no string', { ...image, artifactType: {} }],
+    ['Layers beside manifests', { ...index, Layers: [layer] }],
+    ['a second config in another case', { ...image, CONFIG: config }],
+    ['layers with a long s', { ...image, layers: undefined, 'layer\u017f': [layer] }],
+    ['a second media type in another case', { ...image, mediaTYPE: 'a/b' }],
+    ['a descriptor with two digests', { ...image, config: { ...config, Digest: digest } }],
+    ['a descriptor with two sizes', { ...image, layers: [{ ...layer, SIZE: 1 }] }],
+    ['an index type in another case', index, 'application/vnd.OCI.image.index.v1+json'],
+    [
+      'a list type in capitals in the body',
+      { ...image, mediaType: MEDIA_TYPES.dockerList.toUpperCase() },
+    ],
+    ['schema 1 in another case', {}, 'application/vnd.docker.distribution.Manifest.v1+json'],
+    ['two types in one header', image, `${MEDIA_TYPES.ociManifest}, ${MEDIA_TYPES.ociIndex}`],
+    ['a type with a tab', {}, 'application/json\ta'],
     ['urls that are no strings', { ...image, layers: [{ ...layer, urls: [1] }] }],
   ])('refuses %s', (...[, body, contentType]) => {
     const error = refusal(body, contentType);
@@ -161,6 +175,21 @@ describe('parseManifest', () => {
       expect(refusal(body).message).toContain('size');
     },
   );
+
+  test('takes annotations and foreign fields in any case', () => {
+    const body = {
+      ...image,
+      annotations: { Layers: 'x', layers: 'y' },
+      layerCount: 1,
+      Platform: 1,
+    };
+    expect(parse(body).layers).toEqual([layer]);
+  });
+
+  test('takes 28,000 descriptors, the most that 4 MiB hold', () => {
+    const layers = Array.from({ length: 28_000 }, () => layer);
+    expect(parse({ ...image, layers }).layers).toHaveLength(28_000);
+  });
 
   test('tells a client of schema 1 what to push instead', () => {
     expect(refusal({ schemaVersion: 1 }).message).toContain('push schema 2 or OCI');

@@ -32,6 +32,29 @@ const SIGNED_SCHEMA_1 = 'application/vnd.docker.distribution.manifest.v1+prettyj
 /** The four types whose shape is known and held against their specification. */
 const KNOWN_TYPES: ReadonlySet<string> = new Set(Object.values(MEDIA_TYPES));
 
+/** Fields whose names a reader that ignores case, as Go's does, finds in any spelling. */
+const MANIFEST_FIELDS = fieldsByFold([
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'blobs',
+  'manifests',
+  'subject',
+  'artifactType',
+  'annotations',
+]);
+const DESCRIPTOR_FIELDS = fieldsByFold([
+  'mediaType',
+  'digest',
+  'size',
+  'artifactType',
+  'annotations',
+  'urls',
+  'data',
+  'platform',
+]);
+
 function invalid(message: string, cause?: unknown): RegistryError {
   return registryError('MANIFEST_INVALID', { message: `manifest invalid: ${message}`, cause });
 }
@@ -40,11 +63,12 @@ function invalid(message: string, cause?: unknown): RegistryError {
  * Reads a manifest as it was pushed with `contentType` (parameters are ignored; without it the bytes decide). Any JSON
  * object of any media type is accepted, since the distribution spec lets nobody refuse unknown ones, as long as the
  * fields that OCI names have OCI's shape. Throws MANIFEST_INVALID: not JSON, too deep, a key given twice, another
- * `mediaType` in the body than in the header, both `layers` and `manifests` (CVE-2021-41190), a digest or size that
- * is none, or Docker's schema 1.
+ * `mediaType` in the body than in the header, both `layers` and `manifests` (CVE-2021-41190), a field or known type in
+ * another case, which some readers take for the real one, a digest or size that is none, or Docker's schema 1.
  */
 export function parseManifest(bytes: Buffer, contentType: string | undefined): ParsedManifest {
   const body = parseObject(bytes);
+  refuseLookalikes(body, MANIFEST_FIELDS, '');
   const mediaType = requireMediaType(body, contentType);
   refuseSchema1(body, mediaType);
 
@@ -135,14 +159,18 @@ function requireMediaType(body: JsonObject, contentType: string | undefined): st
   const mediaType = announced === undefined || announced === '' ? own : announced;
   if (mediaType === undefined) return guessOciType(body);
   if (!MEDIA_TYPE.test(mediaType)) throw invalid(`${shown(mediaType)} is not a media type`);
+  const lower = mediaType.toLowerCase();
+  if (lower !== mediaType && (KNOWN_TYPES.has(lower) || isSchema1Type(lower))) {
+    throw invalid(`the media type ${shown(mediaType)} must be written in lower case`);
+  }
   return mediaType;
 }
 
+const isSchema1Type = (mediaType: string): boolean =>
+  mediaType.startsWith('application/vnd.docker.distribution.manifest.v1+');
+
 function refuseSchema1(body: JsonObject, mediaType: string): void {
-  if (
-    body['schemaVersion'] === 1 ||
-    mediaType.startsWith('application/vnd.docker.distribution.manifest.v1+')
-  ) {
+  if (body['schemaVersion'] === 1 || isSchema1Type(mediaType)) {
     throw invalid(
       'docker image manifest version 2, schema 1 is not supported: push schema 2 or OCI',
     );
@@ -160,6 +188,29 @@ function requireKnownShape(body: JsonObject, mediaType: string, kind: 'image' | 
   }
 }
 
+/** Two readers of one document must not see two documents: `Layers` is a field for some and none for others. */
+function refuseLookalikes(
+  body: JsonObject,
+  fields: ReadonlyMap<string, string>,
+  place: string,
+): void {
+  for (const key of Object.keys(body)) {
+    const field = fields.get(fold(key));
+    if (field !== undefined && field !== key) {
+      throw invalid(`the field ${place}${field} is written ${shown(key)}`);
+    }
+  }
+}
+
+function fieldsByFold(fields: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(fields.map((field) => [fold(field), field]));
+}
+
+/** By way of upper case, so that the long s and the Kelvin sign become the letters that they are taken for. */
+function fold(key: string): string {
+  return key.slice(0, 32).toUpperCase().toLowerCase();
+}
+
 function descriptors(value: unknown, field: string): Descriptor[] {
   if (!isPresent(value)) return [];
   if (!Array.isArray(value)) throw invalid(`${field} is not a list`);
@@ -172,6 +223,7 @@ function descriptor(value: unknown, field: string): Descriptor | undefined {
 
 function requireDescriptor(value: unknown, field: string): Descriptor {
   if (!isObject(value)) throw invalid(`${field} is not a descriptor`);
+  refuseLookalikes(value, DESCRIPTOR_FIELDS, `${field}.`);
   const mediaType = text(value['mediaType'], `${field}.mediaType`);
   if (!mediaType) throw invalid(`${field}.mediaType is missing`);
   const digest = parseDigest(text(value['digest'], `${field}.digest`) ?? '');

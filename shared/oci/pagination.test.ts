@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
 import { formatNextLink } from './link-header.ts';
-import { cutPage, parsePageRequest } from './pagination.ts';
+import { cutPage, type Page, parsePageRequest } from './pagination.ts';
 
 const LIMITS = { defaultSize: 100, maxSize: 1000 };
 
@@ -39,6 +39,27 @@ describe('parsePageRequest', () => {
   );
 });
 
+describe('the size of a page', () => {
+  test('is a whole number between nothing and the most, or the request is refused', () => {
+    const anything = fc.oneof(
+      fc.string({ minLength: 1 }),
+      fc.double().map(String),
+      fc.bigInt().map(String),
+      fc.integer().map((n) => `${n}`),
+      fc.constantFrom('٣', '１', '0b1', '1_000', '+1', '-0', '9223372036854775808', '1\n', '1,2'),
+    );
+    fc.assert(
+      fc.property(anything, (n) => {
+        const isNumber = /^[0-9]{1,15}$/.test(n);
+        const read = (): number => request(new URLSearchParams({ n }).toString()).size;
+        if (!isNumber) expect(read).toThrow(expect.objectContaining({ status: 400 }));
+        else expect(read()).toBe(Math.min(Number(n), LIMITS.maxSize));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});
+
 describe('cutPage', () => {
   test('gives every entry exactly once and in order, for every page size', () => {
     fc.assert(
@@ -62,6 +83,29 @@ describe('cutPage', () => {
       fc.property(sortedEntries, fc.string({ maxLength: 4 }), (entries, last) => {
         const page = cutPage(entries, { size: 100, last });
         expect(page.entries).toEqual(entries.filter((entry) => entry > last));
+      }),
+    );
+  });
+
+  test.each([
+    [['a', 'a-b', 'a.b', 'a_b', 'aa']],
+    [['a', 'a-b', 'a/b', 'a/b-c']],
+    [['A', 'Z', '_a', 'a', 'z', 'z0']],
+  ])('gives each of %j once, from wherever one begins', (names) => {
+    const lasts = fc.oneof(
+      fc.constantFrom(...names),
+      fc.string({ maxLength: 6 }),
+      fc.string({ unit: 'binary', maxLength: 3 }),
+    );
+    fc.assert(
+      fc.property(lasts, fc.integer({ min: 1, max: 8 }), (start, size) => {
+        const seen: string[] = [];
+        for (let last: string | undefined = start; last !== undefined;) {
+          const page: Page<string> = cutPage(names, { size, last });
+          seen.push(...page.entries);
+          last = page.next;
+        }
+        expect(seen).toEqual(names.filter((name) => name > start));
       }),
     );
   });

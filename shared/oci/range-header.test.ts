@@ -60,6 +60,80 @@ describe('resolveRange with formatContentRange', () => {
   );
 });
 
+describe('a range of any content', () => {
+  const near = fc.oneof(fc.nat({ max: 40 }), position);
+  const ranges = fc.oneof(
+    fc.tuple(near, near).map(([first, last]) => ({ first, last, value: `bytes=${first}-${last}` })),
+    near.map((first) => ({ first, last: Infinity, value: `bytes=${first}-` })),
+  );
+
+  test('gives exactly the bytes between both ends, or none', () => {
+    fc.assert(
+      fc.property(ranges, fc.nat({ max: 40 }), ({ first, last, value }, total) => {
+        const expected = Array.from({ length: total }, (_, at) => at).filter(
+          (at) => at >= first && at <= last,
+        );
+        const resolved = resolveRange(parseRangeHeader(value)!, total);
+        if (expected.length === 0) {
+          expect(resolved).toBeUndefined();
+          return;
+        }
+        expect(resolved).toEqual({ offset: expected[0], length: expected.length });
+        expect(formatContentRange(resolved!, total)).toBe(
+          `bytes ${expected[0]}-${expected.at(-1)}/${total}`,
+        );
+      }),
+    );
+  });
+
+  test('gives exactly the last bytes for a suffix, or none', () => {
+    fc.assert(
+      fc.property(near, fc.nat({ max: 40 }), (length, total) => {
+        const resolved = resolveRange(parseRangeHeader(`bytes=-${length}`)!, total);
+        const expected = Math.min(length, total);
+        expect(resolved).toEqual(
+          expected === 0 ? undefined : { offset: total - expected, length: expected },
+        );
+      }),
+    );
+  });
+
+  test('never reaches outside of the content, whatever the header says', () => {
+    const almost = fc.string({
+      unit: fc.constantFrom(...Array.from('0123456789-=, bytes')),
+      maxLength: 24,
+    });
+    const headers = fc.oneof(
+      fc.string(),
+      almost,
+      almost.map((text) => `bytes=${text}`),
+    );
+    fc.assert(
+      fc.property(headers, fc.maxSafeNat(), (header, total) => {
+        const range = parseRangeHeader(header);
+        const resolved = range && resolveRange(range, total);
+        if (!resolved) return;
+        expect(resolved.offset).toBeGreaterThanOrEqual(0);
+        expect(resolved.length).toBeGreaterThan(0);
+        expect(resolved.offset + resolved.length).toBeLessThanOrEqual(total);
+        expect(Number.isSafeInteger(resolved.offset)).toBe(true);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test.each(['bytes=', 'bytes= ', 'bytes=1', 'bytes=1-', 'bytes=1-2', ''])(
+    'is refused in few steps when %j is followed by 300,000 characters and more',
+    (start) => {
+      for (const unit of [' ', '0', '\t', '-', ',1-2', '1-']) {
+        const value = `${start}${unit.repeat(300_000)}x`;
+        expect(parseRangeHeader(value)).toBeUndefined();
+        expect(parseChunkRange(value)).toBeUndefined();
+      }
+    },
+  );
+});
+
 describe('parseChunkRange', () => {
   test('reads what the specification writes', () => {
     fc.assert(

@@ -81,6 +81,78 @@ describe('parseV2Request', () => {
     );
   });
 
+  test('gives back what every well-formed path was made of', () => {
+    const component = fc.stringMatching(/^[a-z0-9]{1,5}((\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}$/);
+    const name = fc.array(component, { minLength: 1, maxLength: 4 }).map((all) => all.join('/'));
+    const tag = fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}$/);
+    const anyDigest = fc.uint8Array().map((bytes) => digestOf(bytes));
+    const query = fc.webQueryParameters();
+    fc.assert(
+      fc.property(name, tag, anyDigest, fc.uuid(), query, (repository, word, sum, id, tail) => {
+        const expected = [
+          [`tags/list`, { resource: 'tags' }],
+          [`manifests/${word}`, { reference: { kind: 'tag', tag: word } }],
+          [`manifests/${sum}`, { reference: { kind: 'digest', digest: sum } }],
+          [`blobs/${sum}`, { resource: 'blob', digest: sum }],
+          [`referrers/${sum}`, { resource: 'referrers', digest: sum }],
+          [`blobs/uploads/`, { resource: 'uploads' }],
+          [`blobs/uploads/${id}`, { resource: 'upload', id }],
+        ] as const;
+        for (const [end, parts] of expected) {
+          const path = `/v2/${repository}/${end}`;
+          const request = parseV2Request('GET', `${path}?${tail}`);
+          expect(request).toMatchObject({ name: repository, path, ...parts });
+        }
+      }),
+    );
+  });
+
+  test('refuses a path with any one character that no path has, wherever it stands', () => {
+    const bad = fc.oneof(
+      fc.constantFrom(
+        '%',
+        '%2f',
+        '%00',
+        '\\',
+        '#',
+        ' ',
+        '\0',
+        '\n',
+        '\u007f',
+        'é',
+        '//',
+        '/./',
+        '/../',
+      ),
+      fc
+        .string({ unit: 'binary', minLength: 1, maxLength: 1 })
+        .filter((c) => !/[\x21-\x7e]/.test(c)),
+    );
+    const paths = fc.constantFrom(
+      '/v2/team/app/manifests/v1',
+      '/v2/team/app/tags/list',
+      `/v2/team/app/blobs/${digest}`,
+      `/v2/team/app/blobs/uploads/${uuid}`,
+      '/v2/team/app/blobs/uploads/',
+    );
+    fc.assert(
+      fc.property(paths, fc.nat(), bad, (path, at, put) => {
+        const place = 4 + (at % (path.length - 4));
+        const error = refusal('PUT', path.slice(0, place) + put + path.slice(place));
+        expect(error.status).toBe(400);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('refuses paths of 200,000 segments, words of the API and dots in few steps', () => {
+    const units = ['a/', 'blobs/uploads/', 'manifests/', '../', './', '//', '-', 'a-', '%2f', '.'];
+    for (const unit of units) {
+      const path = `/v2/${unit.repeat(200_000)}manifests/v1`;
+      expect([400, 404]).toContain(refusal('GET', path).status);
+    }
+  });
+
   test('never throws anything but a refusal with a status of 400 or 404', () => {
     const url = fc.oneof(
       fc.string(),

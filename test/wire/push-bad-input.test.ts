@@ -154,7 +154,7 @@ describe('bad input', () => {
 
   test('refuses two Host headers', async () => {
     const answer = await rawExchange(url(), 'GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n');
-    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer.statuses).toEqual([400]);
   });
 
   test('refuses a target in absolute form', async () => {
@@ -162,6 +162,6 @@ describe('bad input', () => {
       url(),
       'GET http://elsewhere.example/v2/ HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n',
     );
-    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer.statuses).toEqual([400]);
   });
 });

@@ -1,17 +1,46 @@
 import { connect } from 'node:net';
 
-/** Sends bytes as they stand and gives all that comes back until the server closes or two seconds are over. */
-export async function rawExchange(url: string, text: string): Promise<string> {
+/** What came back on one connection. */
+export interface RawAnswer {
+  /** The status of every answer in its order, interim ones aside. */
+  readonly statuses: readonly number[];
+  readonly text: string;
+  /** False when the server left the connection open. */
+  readonly isClosed: boolean;
+}
+
+/**
+ * Sends bytes as they stand and collects what comes back until the server closes the connection. One that stays open
+ * is left after `quietMs` in which nothing came.
+ */
+export async function rawExchange(
+  url: string,
+  bytes: string | Buffer,
+  quietMs = 2_000,
+): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
-  return await new Promise<string>((resolve, reject) => {
-    let received = '';
-    const socket = connect(Number(port), hostname, () => socket.write(text));
-    socket.setTimeout(2_000, () => socket.destroy());
-    socket.on('data', (chunk) => {
-      received += chunk.toString('latin1');
-      if (received.includes('\r\n\r\n')) socket.destroy();
+  return await new Promise<RawAnswer>((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let isClosed = false;
+    const socket = connect(Number(port), hostname, () => {
+      socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
     });
-    socket.on('error', reject);
-    socket.on('close', () => resolve(received));
+    socket.setTimeout(quietMs, () => socket.destroy());
+    socket.on('data', (chunk) => chunks.push(Buffer.from(chunk)));
+    socket.on('end', () => {
+      isClosed = true;
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // A server that closes with bytes unread resets the connection.
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') isClosed = true;
+      else reject(error);
+    });
+    socket.on('close', () => {
+      const text = Buffer.concat(chunks).toString('latin1');
+      const statuses = Array.from(text.matchAll(/HTTP\/1\.[01] (\d{3})[ \r]/g), ([, code]) =>
+        Number(code),
+      ).filter((status) => status >= 200);
+      resolve({ statuses, text, isClosed });
+    });
   });
 }

@@ -11,8 +11,8 @@ import { isForeignLayerType } from '../../../shared/oci/media-types.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
 
 const CHECKS_AT_ONCE = 16;
-/** Missing digests that an error lists; one is enough to act on. */
-const MAX_LISTED = 50;
+/** Missing digests that an error lists, and after which none is looked for: 4 MiB can name 28,000. */
+const MAX_MISSING = 50;
 
 export interface PushedManifest {
   readonly bytes: Buffer;
@@ -71,20 +71,21 @@ export class ManifestPushService {
       ...parsed.layers.filter((layer) => !isForeignLayerType(layer.mediaType)),
     ]);
     const children = distinctDigests(parsed.manifests);
-    const answers = await Promise.all([
-      ...blobs.map((digest) => limit(async () => ({ digest, isHere: await has('blob', digest) }))),
+    const missing: Digest[] = [];
+    const check = (digest: Digest, isHere: () => Promise<boolean>): Promise<void> =>
+      limit(async () => {
+        if (missing.length < MAX_MISSING && !(await isHere())) missing.push(digest);
+      });
+    await Promise.all([
+      ...blobs.map((digest) => check(digest, () => has('blob', digest))),
       // An index may also list blobs: its children are of any media type.
       ...children.map((digest) =>
-        limit(async () => ({
-          digest,
-          isHere: (await has('manifest', digest)) || (await has('blob', digest)),
-        })),
+        check(digest, async () => (await has('manifest', digest)) || (await has('blob', digest))),
       ),
     ]);
-    const missing = answers.filter(({ isHere }) => !isHere).map(({ digest }) => digest);
     if (missing.length === 0) return;
     throw registryError('MANIFEST_BLOB_UNKNOWN', {
-      detail: { digests: missing.slice(0, MAX_LISTED), count: missing.length },
+      detail: { digests: missing.slice(0, MAX_MISSING), count: missing.length },
     });
   }
 }
