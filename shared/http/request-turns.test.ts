@@ -93,4 +93,17 @@ describe('the requests of one connection', () => {
     expect(received).toMatch(/^HTTP\/1\.1 501 [^]*\r\n\r\n$/);
     expect(begun).toHaveLength(0);
   });
+
+  test('never end the process when a client resets the tunnel it asked for', async () => {
+    for (let time = 0; time < 20; time += 1) {
+      const other = connect({ host: '127.0.0.1', port: server.port });
+      other.on('error', () => undefined);
+      await once(other, 'connect');
+      other.write('CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n');
+      await new Promise((resolve) => setImmediate(resolve));
+      other.resetAndDestroy();
+    }
+    socket.write(get('/one'));
+    await until(() => begun.length === 1);
+  });
 });

@@ -59,7 +59,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   server.on('request', serve);
   // Without this listener Node would tell the client to send a body that may be refused.
   server.on('checkContinue', serve);
-  server.on('connect', (_request: IncomingMessage, socket: Duplex) => socket.end(NO_TUNNELS));
+  server.on('connect', refuseTunnel);
   server.setTimeout(options.idleTimeoutSeconds * 1000, (socket: Socket) => {
     const turn = turns.current.get(socket);
     if (!turn || isClientsTurn(socket, turn)) socket.destroy();
@@ -82,6 +82,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       idleWatch.close();
     },
   };
+}
+
+/** Node has let go of the socket by now: whatever becomes of it has to be watched here. */
+function refuseTunnel(_request: IncomingMessage, socket: Duplex): void {
+  socket.on('error', () => undefined);
+  socket.end(NO_TUNNELS, () => socket.destroy());
 }
 
 async function createListener(

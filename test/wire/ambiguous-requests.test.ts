@@ -106,6 +106,7 @@ for (const kind of ['haproxy', 'nginx'] as const) {
       );
       const logged = (name: string): number => countOf(push.logs(), `"repository":"${name}"`);
       await askHonestly(`honest/${kind}/last`);
+      expect(wrong).toEqual([]);
       await waitFor(() => logged(`honest/${kind}/last`) === 1, { what: 'the last request' });
       for (const { request, name, text } of answers) {
         const answered = countOf(text, name);
