@@ -18,11 +18,12 @@ COPY . .
 #   /out/node     the locked Node with the libraries that it needs beyond glibc's own
 #   /out/packages the packages of production
 #   /out/program  the compiled program
+#   /out/bin      the command `twinport`, for `docker exec`: run by that Node, since there is no /usr/bin/env
 #   /out/empty    the folders for data and spool: a new volume takes its owner from them
 RUN set -eu; \
     npm run build; \
     npm prune --omit=dev --ignore-scripts --no-audit --no-fund --offline; \
-    mkdir -p /out/node/bin /out/node/lib /out/packages /out/program /out/empty; \
+    mkdir -p /out/node/bin /out/node/lib /out/packages /out/program /out/bin /out/empty; \
     node="$(readlink -f node_modules/.bin/node)"; \
     if ldd "$node" | grep 'not found' >&2; then echo 'BUILD_IMAGE lacks what Node needs (above)' >&2; exit 1; fi; \
     mv "$node" /out/node/bin/node; \
@@ -32,6 +33,9 @@ RUN set -eu; \
     done; \
     rm -rf node_modules/node-linux-* node_modules/node-bin-* node_modules/.bin node_modules/.package-lock.json; \
     mv node_modules /out/packages/; \
+    sed -i '1s|^#!.*|#!/opt/node/bin/node|' dist/services/twinport.js; \
+    chmod 755 dist/services/twinport.js; \
+    ln -s /opt/twinport/dist/services/twinport.js /out/bin/twinport; \
     mv package.json dist /out/program/; \
     if [ -f LICENSE ]; then mv LICENSE /out/program/; fi
 
@@ -46,6 +50,7 @@ LABEL org.opencontainers.image.title="Twinport" \
 COPY --from=build /out/node /opt/node
 COPY --from=build /out/packages /opt/twinport
 COPY --from=build /out/program /opt/twinport
+COPY --from=build /out/bin /usr/local/bin
 COPY --from=build --chown=65532:65532 /out/empty /var/lib/twinport
 COPY --from=build --chown=65532:65532 /out/empty /var/spool/twinport
 # File work runs on libuv's threads, and each fsync holds one: the default of four would make pushes wait for each other.

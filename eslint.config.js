@@ -57,6 +57,7 @@ export default defineConfig(
       'services/main.ts',
       'services/start.ts',
       'services/worker.ts',
+      'services/twinport.ts',
       'test/**',
       'bin/**',
       'bench/**',

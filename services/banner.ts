@@ -1,5 +1,6 @@
 import { clientHost } from '../shared/config/client-host.ts';
 import type { Config } from '../shared/config/config.ts';
+import { describeStore } from './describe-store.ts';
 
 /** A role as it really listens. */
 export interface ListeningRole {
@@ -14,10 +15,6 @@ export function banner(version: string, push: ListeningRole, mirror: ListeningRo
   const scheme = push.config.http.tls === undefined ? 'http' : 'https';
   const address = (port: number, protocol = scheme): string => `${protocol}://${host}:${port}`;
   const { storage, redisUrl, upstream } = push.config;
-  const store =
-    storage.kind === 'filesystem'
-      ? `the folder ${storage.dataDir}`
-      : `the bucket ${storage.bucket}${storage.endpoint === undefined ? '' : ` at ${storage.endpoint}`}`;
   const pushHost = `${host}:${push.port}`;
   const mirrorHost = `${host}:${mirror.port}`;
   return `
@@ -26,7 +23,7 @@ Twinport ${version}: one registry, two ports.
   push      ${address(push.port)}    metrics and health ${address(push.metricsPort, 'http')}
   mirror    ${address(mirror.port)}    metrics and health ${address(mirror.metricsPort, 'http')}
   upstream  ${upstream.url}
-  store     ${store}${redisUrl === undefined ? '' : ', index in Redis'}
+  store     ${describeStore(storage)}${redisUrl === undefined ? '' : ', index in Redis'}
 
 Try it:
 

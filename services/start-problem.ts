@@ -4,17 +4,20 @@ import { withoutSecrets } from '../shared/observability/logger.ts';
 import type { Role } from '../shared/observability/observer.ts';
 
 /** Everything that is wrong with the configuration, one line each. */
-export function describeConfigProblems(problems: readonly ConfigProblem[]): string {
+export function describeConfigProblems(
+  problems: readonly ConfigProblem[],
+  program = 'Twinport',
+): string {
   const count = problems.length === 1 ? 'is a problem' : `are ${problems.length} problems`;
   const lines = problems.map(({ variable, message }) => `  ${variable} ${message}`);
-  return [`Twinport does not start: there ${count} in its configuration.`, ...lines].join('\n');
+  return [`${program} does not start: there ${count} in its configuration.`, ...lines].join('\n');
 }
 
 /** What a person reads when the start failed. */
 export const describeStartFailure = (error: unknown): string =>
   `Twinport does not start: ${describeReason(error)}`;
 
-/** The message and its causes, one line. */
+/** The message and its causes in one line, without secrets. */
 export function describeReason(error: unknown): string {
   const messages: string[] = [];
   for (let cause = error; cause instanceof Error && messages.length < 5; cause = cause.cause) {

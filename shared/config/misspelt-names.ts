@@ -1,3 +1,4 @@
+import { editDistance } from './edit-distance.ts';
 import { VARIABLE_NAMES, variable } from './variables.ts';
 
 /** Words that begin names of ours and hardly anybody else's: an unknown name is a mistake. */
@@ -70,18 +71,4 @@ function nearestName(name: string): { name: string; distance: number } {
     if (distance < nearest.distance) nearest = { name: known, distance };
   }
   return nearest;
-}
-
-/** Insertions, deletions and replacements that turn one word into the other (Levenshtein). */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= from.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= to.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[to.length] ?? 0;
 }

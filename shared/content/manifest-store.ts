@@ -3,7 +3,6 @@ import pLimit from 'p-limit';
 
 import type { RegistryIndex } from '../index/ports.ts';
 import { crashPoint } from '../lifecycle/crash-point.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { RegistryError, registryError } from '../oci/errors.ts';
 import {
@@ -11,7 +10,6 @@ import {
   detectManifestType,
   type ParsedManifest,
   parseManifest,
-  referrerDescriptor,
 } from '../oci/manifest.ts';
 import { MANIFEST_MAX_BYTES } from '../oci/media-types.ts';
 import type { RepositoryName, Tag } from '../oci/reference.ts';
@@ -19,7 +17,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import { StorageError } from '../storage/errors.ts';
 import type { ManifestContent } from './content-source.ts';
 import type { ReportDamage } from './damage.ts';
-import { REFERRER_PAGE_BYTES } from './referrer-pages.ts';
+import { listedReferrer } from './listed-referrer.ts';
 
 /** Manifests kept in memory by digest: they never change. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -150,7 +148,7 @@ export class ManifestStore {
     await this.#index.members.add(repository, 'manifest', digest, signal);
     crashPoint('manifest.linked');
     if (parsed.subject) {
-      const referrer = listable(referrerDescriptor(parsed, digest, bytes.length));
+      const referrer = listedReferrer(parsed, digest, bytes.length);
       await this.#index.referrers.add(repository, parsed.subject.digest, referrer, signal);
       crashPoint('referrer.added');
     }
@@ -229,10 +227,4 @@ export class ManifestStore {
     this.#cache.set(digest, manifest);
     return manifest;
   }
-}
-
-/** Without annotations where these alone would make the descriptor too large for a page, or to be read as a record. */
-function listable(referrer: Descriptor): Descriptor {
-  if (Buffer.byteLength(JSON.stringify(referrer)) < REFERRER_PAGE_BYTES) return referrer;
-  return { ...referrer, annotations: {} };
 }

@@ -76,8 +76,10 @@ export const originKey = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/origin`;
 export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
   `${repositoryFolder(name)}/_twinport/types/${dashed(digest)}`;
+export const referrersOfRepository = (name: RepositoryName): string =>
+  `${repositoryFolder(name)}/_twinport/referrers`;
 export const referrersFolder = (name: RepositoryName, subject: Digest): string =>
-  `${repositoryFolder(name)}/_twinport/referrers/${dashed(subject)}`;
+  `${referrersOfRepository(name)}/${dashed(subject)}`;
 export const referrerKey = (name: RepositoryName, subject: Digest, referrer: Digest): string =>
   `${referrersFolder(name, subject)}/${referrerRecordName(referrer)}`;
 /** The name of a referrer's record in the folder of its subject; records sort as their digests do. */

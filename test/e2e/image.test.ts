@@ -126,6 +126,10 @@ describeWithTools(['dockerd', 'docker', 'mmdebstrap'], 'the container image', ()
     const pulled = await pullImage(mirror.url, 'demo/app', '1');
     expect(pulled.digest).toBe(image.manifest.digest);
 
+    const checked = await daemon.docker('exec', push.name, 'twinport', 'export-check');
+    expect(checked.stdout).toContain('1 manifests and 1 tags in the folder /var/lib/twinport');
+    expect(checked.code).toBe(0);
+
     await daemon.succeed('tag', BASE, `${push.host}/demo/base:1`);
     await daemon.succeed('push', `${push.host}/demo/base:1`);
     await daemon.succeed('pull', `${mirror.host}/demo/base:1`);

@@ -1,4 +1,4 @@
-import { auditStore } from '../../shared/storage/testing/audit-store.ts';
+import { type AuditOptions, auditStore } from '../../shared/storage/testing/audit-store.ts';
 import { FilesystemBlobStore } from '../../shared/storage/filesystem/filesystem-blob-store.ts';
 import { FilesystemRecordStore } from '../../shared/storage/filesystem/filesystem-record-store.ts';
 import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
@@ -13,10 +13,17 @@ export interface TestStorage {
 }
 
 /** What the auditor finds in a store that processes under test write to: one sentence for each violation. */
-export async function auditTestStore(storage: TwinportOptions['storage']): Promise<string[]> {
+export async function auditTestStore(
+  storage: TwinportOptions['storage'],
+  options?: AuditOptions,
+): Promise<string[]> {
   if ('dataDir' in storage) {
     const { dataDir } = storage;
-    return auditStore(new FilesystemRecordStore(dataDir), new FilesystemBlobStore(dataDir));
+    return auditStore(
+      new FilesystemRecordStore(dataDir),
+      new FilesystemBlobStore(dataDir),
+      options,
+    );
   }
   const { endpoint, region, bucket, accessKeyId, secretAccessKey } = storage;
   const config = {
@@ -34,7 +41,11 @@ export async function auditTestStore(storage: TwinportOptions['storage']): Promi
   } as const;
   const client = createS3Client(config);
   try {
-    return await auditStore(new S3RecordStore(client, config), new S3BlobStore(client, config));
+    return await auditStore(
+      new S3RecordStore(client, config),
+      new S3BlobStore(client, config),
+      options,
+    );
   } finally {
     client.destroy();
   }

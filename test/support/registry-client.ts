@@ -42,7 +42,7 @@ export async function pushIndex(
 }
 
 /** POST and one PUT with all the bytes. */
-async function pushBlob(url: string, repo: string, blob: FixtureBlob): Promise<void> {
+export async function pushBlob(url: string, repo: string, blob: FixtureBlob): Promise<void> {
   const opened = await fetch(`${url}/v2/${repo}/blobs/uploads/`, { method: 'POST' });
   await requireStatus(opened, 202);
   const target = locationOf(opened);

@@ -85,7 +85,8 @@ export async function startTwinport(options: TwinportOptions): Promise<TwinportP
   };
 }
 
-function storageEnvironment(storage: TwinportOptions['storage']): Record<string, string> {
+/** The variables that name a store. */
+export function storageEnvironment(storage: TwinportOptions['storage']): Record<string, string> {
   if ('dataDir' in storage) return { STORAGE: 'filesystem', DATA_DIR: storage.dataDir };
   const { endpoint, region, bucket, accessKeyId, secretAccessKey } = storage;
   return {

@@ -1,13 +1,12 @@
 import { createServer, request } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-import { requireTool } from './find-tool.ts';
+import { runDistribution } from './distribution.ts';
 import { freePort } from './free-port.ts';
-import { startProcess } from './start-process.ts';
 import type { RunningProcess } from './start-process.ts';
 import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
 
@@ -59,25 +58,9 @@ export async function startUpstream(): Promise<UpstreamRegistry> {
 
 /** Distribution v3 on a folder (its `data` is the registry's root directory), as its documentation starts it. */
 export async function launchDistribution(folder: string, port: number): Promise<RunningProcess> {
-  const data = path.join(folder, 'data');
-  mkdirSync(data, { recursive: true });
-  const config = path.join(folder, `config-${port}.yml`);
-  writeFileSync(
-    config,
-    JSON.stringify({
-      version: 0.1,
-      log: { level: 'warn' },
-      storage: { filesystem: { rootdirectory: data }, delete: { enabled: true } },
-      http: { addr: `127.0.0.1:${port}` },
-    }),
-  );
-  return await startProcess({
-    name: 'registry',
-    command: requireTool('registry'),
-    args: ['serve', config],
-    env: { PATH: process.env['PATH'], HOME: folder, OTEL_TRACES_EXPORTER: 'none' },
-    isReady: async () => (await fetch(`http://127.0.0.1:${port}/v2/`)).status === 200,
-  });
+  const dataDir = path.join(folder, 'data');
+  mkdirSync(dataDir, { recursive: true });
+  return await runDistribution({ dataDir }, folder, port);
 }
 
 async function listen(

@@ -171,6 +171,12 @@ export class CoherentCache {
     }
   }
 
+  /** Makes every kept answer cold for all processes: for a store that other hands have changed. False: Redis did not answer. */
+  async forgetAll(): Promise<boolean> {
+    const epoch = await this.#currentEpoch();
+    return epoch ? await this.#epoch.end(epoch) : false;
+  }
+
   async #leaveLateEntry(keys: readonly CacheKey[]): Promise<void> {
     const signal = AbortSignal.timeout(this.#timing.writeDeadlineMs);
     const entry = await this.#journal.open(keys, signal);
@@ -257,9 +263,8 @@ export class CoherentCache {
   }
 
   async #forgetEntry(entry: JournalEntry): Promise<boolean> {
-    if (entry.keys !== 'all') return await this.#forget([...entry.keys] as CacheKey[], '');
-    const epoch = await this.#currentEpoch();
-    return epoch ? await this.#epoch.end(epoch) : false;
+    if (entry.keys === 'all') return await this.forgetAll();
+    return await this.#forget([...entry.keys] as CacheKey[], '');
   }
 
   async #forget(keys: readonly CacheKey[], token: string): Promise<boolean> {

@@ -40,6 +40,8 @@ export interface RedisIndexOptions {
 export interface RedisIndex extends RegistryIndex {
   /** True while commands are sent to Redis. */
   isReachable(): boolean;
+  /** Makes every kept answer cold for all processes. False when Redis did not answer; ask again then. */
+  forgetAll(): Promise<boolean>;
   /** Ends background work and the connection. Idempotent. */
   close(): Promise<void>;
 }
@@ -85,6 +87,7 @@ export async function createRedisIndex(options: RedisIndexOptions): Promise<Redi
     leases: new RedisLeases(inner.leases, scope, clock),
     hints: new RedisHints(inner.hints, scope),
     isReachable: () => client.session !== undefined,
+    forgetAll: () => cache.forgetAll(),
     close,
   };
 }

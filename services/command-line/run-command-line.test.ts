@@ -1,0 +1,123 @@
+import { EventEmitter } from 'node:events';
+
+import { describe, expect, test } from '@jest/globals';
+
+import { type Command, CommandError } from './command.ts';
+import { runCommandLine } from './run-command-line.ts';
+
+const command = (name: string, run: Command['run']): Command => ({
+  name,
+  summary: `does ${name}`,
+  help: `All about ${name}.`,
+  run,
+});
+
+const COMMANDS: readonly Command[] = [
+  command('index rebuild', ({ config, print }) => {
+    print(`store ${config.storage.kind}`);
+    return Promise.resolve(0);
+  }),
+  command('check', () => Promise.resolve(1)),
+  command('fail', () => {
+    throw new CommandError('the store is away', { cause: new Error('at http://a:b@host/') });
+  }),
+  command('hang', ({ signal }) => {
+    return new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+    });
+  }),
+];
+
+async function run(line: string, env: Record<string, string> = {}) {
+  const signals = new EventEmitter();
+  const out: string[] = [];
+  const errors: string[] = [];
+  const codes: number[] = [];
+  const ended = runCommandLine(
+    {
+      args: line.split(' ').filter(Boolean),
+      env,
+      signals,
+      readFile: () => '',
+      print: (text) => out.push(text),
+      printError: (text) => errors.push(text),
+      exit: (code) => codes.push(code),
+    },
+    COMMANDS,
+  );
+  if (line === 'hang') signals.emit('SIGINT', 'SIGINT');
+  await ended;
+  expect(codes).toHaveLength(1);
+  return { code: codes[0], out: out.join('\n'), errors: errors.join('\n') };
+}
+
+describe('the command line', () => {
+  test('runs a command of several words with the configuration of the environment', async () => {
+    expect(await run('index rebuild')).toEqual({ code: 0, out: 'store filesystem', errors: '' });
+    expect((await run('index rebuild', { S3_BUCKET: 'images' })).out).toBe('store s3');
+  });
+
+  test('ends with the exit code of the command', async () => {
+    expect((await run('check')).code).toBe(1);
+  });
+
+  test.each(['help', '--help', '-h'])('%s lists every command', async (line) => {
+    const { code, out } = await run(line);
+    expect(code).toBe(0);
+    for (const name of ['index rebuild', 'check', 'help [command]', 'version']) {
+      expect(out).toContain(`\n  ${name}`);
+    }
+  });
+
+  test('without a command it says which there are, and fails', async () => {
+    const { code, out, errors } = await run('');
+    expect([code, out]).toEqual([2, '']);
+    expect(errors).toContain('Usage: twinport <command>');
+  });
+
+  test.each(['help index rebuild', 'index rebuild --help'])('%s explains one', async (line) => {
+    expect(await run(line)).toMatchObject({
+      code: 0,
+      out: 'twinport index rebuild: does index rebuild\n\nAll about index rebuild.',
+    });
+  });
+
+  test.each(['version', '--version'])('%s prints the version', async (line) => {
+    expect((await run(line)).out).toMatch(/^twinport \d+\.\d+\.\d+$/);
+  });
+
+  test.each([
+    ['indx rebiuld', 'Did you mean "index rebuild"?'],
+    ['chek', 'Did you mean "check"?'],
+    ['index', 'There is: index rebuild.'],
+    ['check everything', '"check" takes no arguments'],
+    ['check --all', '"check" takes no arguments'],
+    ['something else entirely', '`twinport help` lists the commands.'],
+  ])('"%s" is none, and the nearest is named', async (line, advice) => {
+    const { code, out, errors } = await run(line);
+    expect([code, out]).toEqual([2, '']);
+    expect(errors).toContain(advice);
+  });
+
+  test('a wrong configuration is told whole, and nothing runs', async () => {
+    const { code, out, errors } = await run('index rebuild', { STORAGE: 'tape', S3_REGIN: 'x' });
+    expect([code, out]).toEqual([2, '']);
+    expect(errors).toContain('STORAGE');
+    expect(errors).toContain('Did you mean S3_REGION?');
+  });
+
+  test('why a command fails is told with its causes and without secrets', async () => {
+    expect(await run('fail')).toEqual({
+      code: 2,
+      out: '',
+      errors: 'twinport fail: the store is away: at http://***@host/',
+    });
+  });
+
+  test('Ctrl-C ends a command', async () => {
+    expect(await run('hang')).toMatchObject({
+      code: 2,
+      errors: 'twinport hang: stopped before it was done',
+    });
+  });
+});

@@ -1,0 +1,133 @@
+import { editDistance } from '../../shared/config/edit-distance.ts';
+import { loadConfig } from '../../shared/config/load-config.ts';
+import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
+import type { Log } from '../../shared/observability/observer.ts';
+import { openStores } from '../open-stores.ts';
+import type { ProcessHost } from '../process-host.ts';
+import { describeConfigProblems, describeReason } from '../start-problem.ts';
+import { VERSION } from '../version.ts';
+import { type Command, EXIT } from './command.ts';
+
+export interface CommandLineHost extends ProcessHost {
+  /** What stands after the program's name. */
+  readonly args: readonly string[];
+  readonly readFile: (path: string) => string;
+}
+
+/** A command further away than this from what was typed is another one. */
+const NEAR = 4;
+
+/** Runs one of the commands, as the arguments say, with the configuration of the environment; ends with its exit code. */
+export async function runCommandLine(
+  host: CommandLineHost,
+  commands: readonly Command[],
+): Promise<void> {
+  host.exit(await codeOf(host, commands));
+}
+
+async function codeOf(host: CommandLineHost, commands: readonly Command[]): Promise<number> {
+  const [first, ...rest] = host.args;
+  if (first === 'version' || first === '--version') {
+    host.print(`twinport ${VERSION}`);
+    return EXIT.fine;
+  }
+  const wantsHelp = first === 'help' || host.args.includes('--help') || host.args.includes('-h');
+  const words = (first === 'help' ? rest : host.args).filter(
+    (word) => !/^(?:--help|-h)$/.test(word),
+  );
+  if (words.length === 0) {
+    if (wantsHelp) host.print(overview(commands));
+    else host.printError(overview(commands));
+    return wantsHelp ? EXIT.fine : EXIT.failed;
+  }
+  const typed = words.join(' ');
+  const command = commands.find(({ name }) => name === typed);
+  if (!command) {
+    host.printError(unknownCommand(typed, commands));
+    return EXIT.failed;
+  }
+  if (wantsHelp) {
+    host.print(`twinport ${command.name}: ${command.summary}\n\n${command.help}`);
+    return EXIT.fine;
+  }
+  return await execute(host, command);
+}
+
+function overview(commands: readonly Command[]): string {
+  const rows = [
+    ...commands.map(({ name, summary }) => [name, summary] as const),
+    ['help [command]', 'say what a command does'] as const,
+    ['version', 'print the version'] as const,
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return [
+    'Usage: twinport <command>',
+    '',
+    'Commands:',
+    ...rows.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`),
+    '',
+    'A command works on the store that the environment names, with the same variables as the service.',
+  ].join('\n');
+}
+
+function unknownCommand(typed: string, commands: readonly Command[]): string {
+  const names = [...commands.map(({ name }) => name), 'help', 'version'];
+  const below = names.filter((name) => name.startsWith(`${typed} `));
+  const longer = names.filter((name) => typed.startsWith(`${name} `));
+  const [nearest] = names
+    .map((name) => ({ name, distance: editDistance(typed, name) }))
+    .filter(({ distance }) => distance <= NEAR)
+    .sort((a, b) => a.distance - b.distance);
+  const lines = [`twinport: there is no command "${typed}".`];
+  const [accepted] = longer;
+  if (accepted !== undefined) lines[0] = `twinport: "${accepted}" takes no arguments.`;
+  else if (below.length > 0) lines.push(`There is: ${below.join(', ')}.`);
+  else if (nearest) lines.push(`Did you mean "${nearest.name}"?`);
+  lines.push('`twinport help` lists the commands.');
+  return lines.join('\n');
+}
+
+async function execute(host: CommandLineHost, command: Command): Promise<number> {
+  const result = loadConfig(host.env, { mode: 'serve', readFile: host.readFile });
+  for (const warning of result.warnings) host.printError(`Warning: ${warning}`);
+  if (!result.isValid) {
+    host.printError(describeConfigProblems(result.problems, `twinport ${command.name}`));
+    return EXIT.failed;
+  }
+  const [config] = result.config.roles;
+  const log = linesOf(host);
+  const stores = openStores(config.storage, { clock: systemClock, log });
+  const gaveUp = new AbortController();
+  const removeListeners = onStopSignals(host.signals, systemClock, {
+    stop: () => {
+      gaveUp.abort();
+    },
+    stopNow: () => {
+      host.exit(EXIT.failed);
+    },
+  });
+  try {
+    const { signal } = gaveUp;
+    const print = (line: string): void => {
+      host.print(line);
+    };
+    return await command.run({ config, stores, log, print, signal });
+  } catch (error) {
+    const reason = gaveUp.signal.aborted ? 'stopped before it was done' : describeReason(error);
+    host.printError(`twinport ${command.name}: ${reason}`);
+    return EXIT.failed;
+  } finally {
+    removeListeners();
+    stores.close();
+  }
+}
+
+/** Warnings for a person, beside the result; what else is logged is for services. */
+function linesOf(host: CommandLineHost): Log {
+  const tell = (fields: Record<string, unknown>, message: string): void => {
+    const { reason } = fields;
+    host.printError(`Warning: ${message}${typeof reason === 'string' ? ` (${reason})` : ''}`);
+  };
+  return { debug: () => undefined, info: () => undefined, warn: tell, error: tell };
+}

@@ -1,0 +1,33 @@
+import { randomBytes } from 'node:crypto';
+import { cpSync } from 'node:fs';
+
+import { CopyObjectCommand, CreateBucketCommand } from '@aws-sdk/client-s3';
+
+import { listKeys } from './list-bucket.ts';
+import type { TwinportOptions } from './registry-process.ts';
+import { createTestS3Client } from './start-s3.ts';
+import { makeTempFolder } from './temp-folder.ts';
+
+/** A copy of a store that nobody writes to: another folder, or another bucket on the same server. */
+export async function copyStorage(
+  storage: TwinportOptions['storage'],
+): Promise<TwinportOptions['storage']> {
+  if ('dataDir' in storage) {
+    const dataDir = makeTempFolder('copy');
+    cpSync(storage.dataDir, dataDir, { recursive: true });
+    return { dataDir };
+  }
+  const { endpoint, region, accessKeyId, secretAccessKey } = storage;
+  const client = createTestS3Client(storage);
+  const bucket = `twinport-copy-${randomBytes(6).toString('hex')}`;
+  try {
+    await client.send(new CreateBucketCommand({ Bucket: bucket }));
+    for (const key of await listKeys(client, storage.bucket, '')) {
+      const source = encodeURIComponent(`${storage.bucket}/${key}`);
+      await client.send(new CopyObjectCommand({ Bucket: bucket, Key: key, CopySource: source }));
+    }
+    return { endpoint, region, bucket, accessKeyId, secretAccessKey };
+  } finally {
+    client.destroy();
+  }
+}
