@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 
 import type { MembershipIndex, ReferrerIndex } from '../index/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Digest, parseDigest } from '../oci/digest.ts';
+import { type Digest, digestOf, parseDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { RepositoryName } from '../oci/reference.ts';
@@ -55,6 +55,9 @@ interface Referrer {
   readonly descriptor: Descriptor;
 }
 
+/** For each subject its referrers, with what their records must hold (contentOf). */
+type Expected = Map<Digest, Map<Digest, Digest>>;
+
 class Rebuild {
   readonly #repository: RepositoryName;
   readonly #deps: ReferrerRebuildDependencies;
@@ -75,24 +78,29 @@ class Rebuild {
     const folder = revisionsFolder(this.#repository);
     const links = await storedLinks(this.#deps.records, folder, this.#signal);
     const limit = pLimit(MANIFESTS_AT_ONCE);
-    const bySubject = new Map<Digest, Descriptor[]>();
-    let referrers = 0;
+    const bySubject: Expected = new Map();
     try {
-      const read = links.map(({ digest }) => limit(() => this.#read(digest)));
-      for (const referrer of await Promise.all(read)) {
-        if (!referrer) continue;
-        referrers += 1;
-        const others = bySubject.get(referrer.subject) ?? [];
-        bySubject.set(referrer.subject, [...others, referrer.descriptor]);
-      }
+      await Promise.all(links.map(({ digest }) => limit(() => this.#expect(digest, bySubject))));
     } catch (error) {
       limit.clearQueue();
       throw error;
     }
+    let referrers = 0;
     let added = 0;
-    for (const [subject, descriptors] of bySubject) added += await this.#add(subject, descriptors);
+    for (const [subject, expected] of bySubject) {
+      referrers += expected.size;
+      added += await this.#add(subject, expected);
+    }
     const removed = await this.#removeStale(bySubject);
     return { manifests: links.length, referrers, added, removed, unreadable: this.#unreadable };
+  }
+
+  async #expect(digest: Digest, bySubject: Expected): Promise<void> {
+    const referrer = await this.#read(digest);
+    if (!referrer) return;
+    const { subject, descriptor } = referrer;
+    const expected = bySubject.get(subject) ?? new Map<Digest, Digest>();
+    bySubject.set(subject, expected.set(digest, contentOf(descriptor)));
   }
 
   /** Undefined for a manifest without a subject, and for one that cannot be read: that is noted. */
@@ -119,34 +127,45 @@ class Rebuild {
     }
   }
 
-  async #add(subject: Digest, descriptors: readonly Descriptor[]): Promise<number> {
-    const known = new Map<Digest, string>();
-    for (const descriptor of await this.#listed(subject)) {
-      known.set(descriptor.digest, canonical(descriptor));
-    }
+  async #add(subject: Digest, expected: ReadonlyMap<Digest, Digest>): Promise<number> {
+    const right = await this.#rightlyListed(subject, expected);
     let added = 0;
-    for (const descriptor of descriptors) {
-      if (known.get(descriptor.digest) === canonical(descriptor)) continue;
+    for (const digest of expected.keys()) {
+      if (right.has(digest)) continue;
+      const referrer = await this.#read(digest);
+      if (!referrer) continue;
+      const { descriptor } = referrer;
       await this.#deps.referrers.add(this.#repository, subject, descriptor, this.#signal);
       added += 1;
       // It may have been deleted since it was read, and the delete has looked for its record already.
-      if (!(await this.#isMember(descriptor.digest))) await this.#remove(subject, descriptor);
+      if (!(await this.#isMember(digest))) await this.#remove(subject, digest);
     }
     return added;
   }
 
-  /** A record that cannot be read makes all of its subject count as missing: they are written again. */
-  async #listed(subject: Digest): Promise<readonly Descriptor[]> {
+  /** A record that cannot be read hides those that are read with it or after it: they are written again. */
+  async #rightlyListed(
+    subject: Digest,
+    expected: ReadonlyMap<Digest, Digest>,
+  ): Promise<ReadonlySet<Digest>> {
+    const right = new Set<Digest>();
+    const { stored } = this.#deps;
     try {
-      return await this.#deps.stored.list(this.#repository, subject, this.#signal);
+      const batches = stored.list(this.#repository, subject, undefined, this.#signal);
+      for await (const batch of batches) {
+        for (const descriptor of batch) {
+          const { digest } = descriptor;
+          if (expected.get(digest) === contentOf(descriptor)) right.add(digest);
+        }
+      }
     } catch (error) {
       this.#signal.throwIfAborted();
-      if (error instanceof StorageError) return [];
-      throw error;
+      if (!(error instanceof StorageError)) throw error;
     }
+    return right;
   }
 
-  async #removeStale(bySubject: ReadonlyMap<Digest, readonly Descriptor[]>): Promise<number> {
+  async #removeStale(bySubject: Expected): Promise<number> {
     const { records } = this.#deps;
     let removed = 0;
     for (const { name } of await records.list(
@@ -157,11 +176,11 @@ class Rebuild {
       const subject = digestOfName(name);
       if (!subject) continue;
       const folder = referrersFolder(this.#repository, subject);
-      const expected = new Set(bySubject.get(subject)?.map(({ digest }) => digest));
+      const expected = bySubject.get(subject);
       for (const child of await records.list(folder, {}, this.#signal)) {
         const digest = digestOfName(child.name);
-        if (!digest || expected.has(digest) || (await this.#isMember(digest))) continue;
-        await this.#remove(subject, { digest });
+        if (!digest || expected?.has(digest) === true || (await this.#isMember(digest))) continue;
+        await this.#remove(subject, digest);
         removed += 1;
       }
     }
@@ -169,7 +188,7 @@ class Rebuild {
   }
 
   /** Removes the record, unless the manifest was pushed meanwhile: then it is written again. */
-  async #remove(subject: Digest, { digest }: Pick<Descriptor, 'digest'>): Promise<void> {
+  async #remove(subject: Digest, digest: Digest): Promise<void> {
     const { referrers } = this.#deps;
     await referrers.remove(this.#repository, subject, digest, this.#signal);
     if (!(await this.#isMember(digest))) return;
@@ -188,6 +207,8 @@ class Rebuild {
 
 const digestOfName = (name: string): Digest | undefined => parseDigest(name.replace('-', ':'));
 
-/** The same text for the same descriptor, whatever the order of its fields. */
-const canonical = (descriptor: Descriptor): string =>
-  JSON.stringify(Object.entries(descriptor).sort(([a], [b]) => (a < b ? -1 : 1)));
+/** Tells descriptors apart, whatever the order of their fields; their annotations may be too large to be kept. */
+function contentOf(descriptor: Descriptor): Digest {
+  const fields = Object.entries(descriptor).sort(([a], [b]) => (a < b ? -1 : 1));
+  return digestOf(Buffer.from(JSON.stringify(fields)));
+}
