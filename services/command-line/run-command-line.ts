@@ -9,7 +9,7 @@ import { describeConfigProblems, describeReason } from '../start-problem.ts';
 import { VERSION } from '../version.ts';
 import { type Command, EXIT } from './command.ts';
 
-export interface CommandLineHost extends ProcessHost {
+export interface CommandLineHost extends Omit<ProcessHost, 'cores'> {
   /** What stands after the program's name. */
   readonly args: readonly string[];
   readonly readFile: (path: string) => string;
@@ -97,7 +97,7 @@ async function execute(host: CommandLineHost, command: Command): Promise<number>
   }
   const [config] = result.config.roles;
   const log = linesOf(host);
-  const stores = openStores(config.storage, { clock: systemClock, log });
+  const stores = await openStores(config.storage, { clock: systemClock, log });
   const gaveUp = new AbortController();
   const removeListeners = onStopSignals(host.signals, systemClock, {
     stop: () => {
