@@ -13,7 +13,7 @@ const RESTART_MS = { first: 250, last: 10_000 };
 /** A worker that has served for this long was no failure from the beginning. */
 const STABLE_MS = 60_000;
 /** So many deaths in a row, each before that time, end the program: another start would change nothing. */
-const MAX_SOON_DEAD = 6;
+const MAX_SOON_DEAD = 5;
 /** How often a worker must show that its event loop turns, and how often it may fail to. */
 const PING_MS = 10_000;
 const MAX_SILENT_PINGS = 3;

@@ -96,6 +96,19 @@ describe('the program', () => {
     expect(program.logs()).not.toContain('not closed in order');
   });
 
+  test('runs both roles in each of several workers, and says once what to type', async () => {
+    const { push, mirror, metrics, mirrorMetrics, env } = await ports();
+    const program = await start('start.ts', { ...env, WORKERS: '2' }, mirrorMetrics);
+    expect([await status(push), await status(mirror)]).toEqual([200, 200]);
+    for (const port of [metrics, mirrorMetrics]) {
+      const answer = await fetch(`http://127.0.0.1:${port}/readyz`);
+      expect(await answer.json()).toMatchObject({ workers: [{ worker: 1 }, { worker: 2 }] });
+    }
+    expect(program.logs().match(/Ctrl-C stops it/g)).toHaveLength(1);
+    program.signal('SIGTERM');
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+  });
+
   test.each([
     ['true', 'mirror'],
     ['false', 'push'],
