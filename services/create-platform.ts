@@ -6,6 +6,7 @@ import { markStore } from '../shared/content/store-probe.ts';
 import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
+import type { StoreTraits } from '../shared/observability/health.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
 import {
   timedBlobStore,
@@ -13,6 +14,7 @@ import {
   timedUploadStore,
 } from '../shared/observability/timed-stores.ts';
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
+import { findStoreTraits } from './store-traits.ts';
 import type { OpenStores } from './open-stores.ts';
 import type { Platform } from './platform.ts';
 import type { ProgramShare } from './program-share.ts';
@@ -26,6 +28,8 @@ export interface OpenPlatform {
   readonly spoolRoom: ByteBudget;
   /** What does not work at present and is not needed to serve. */
   degraded(): readonly string[];
+  /** What the store was found to guarantee; undefined while that is being found out. */
+  storeTraits(): StoreTraits | undefined;
   /** Ends every background task. */
   abort(): void;
   close(): Promise<void>;
@@ -54,6 +58,11 @@ export async function createPlatform(
   await checkStore(records, signal);
   await markStore(records, signal);
   const shutdown = new AbortController();
+  let storeTraits: StoreTraits | undefined;
+  // Beside everything else: a start does not wait for it.
+  const probing = findStoreTraits(stores.probe, log, shutdown.signal).then((traits) => {
+    storeTraits = traits;
+  });
   const inner = createStoreIndex(records, clock, share);
   let redis: RedisIndex | undefined;
   if (config.redisUrl !== undefined) {
@@ -85,9 +94,10 @@ export async function createPlatform(
     uploads: timedUploadStore(stores.uploads, observer, clock),
     spoolRoom: share.spoolRoom,
     degraded: () => (redis?.isReachable() === false ? ['redis'] : []),
+    storeTraits: () => storeTraits,
     abort: () => shutdown.abort(),
     close: async () => {
-      await redis?.close();
+      await Promise.all([redis?.close(), probing]);
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { S3StorageConfig } from '../shared/config/config.ts';
 import { StorageError } from '../shared/storage/errors.ts';
 import { prepareS3 } from '../shared/storage/s3/prepare-s3.ts';
+import { probeS3 } from '../shared/storage/s3/probe-s3.ts';
 import { S3BlobLinks } from '../shared/storage/s3/s3-blob-links.ts';
 import { S3BlobStore } from '../shared/storage/s3/s3-blob-store.ts';
 import { createS3Client } from '../shared/storage/s3/s3-client.ts';
@@ -23,6 +24,7 @@ export function openBucket(config: S3StorageConfig, surroundings: StoreSurroundi
       config.redirect && signer && new S3BlobLinks(signer, config, config.redirect.lifeSeconds),
     prepare: (signal) =>
       untilItAnswers(() => prepareS3(client, config, signal), surroundings, signal),
+    probe: (signal) => probeS3(client, config, { now: surroundings.clock.now(), signal }),
     close: () => {
       client.destroy();
       signer?.destroy();

@@ -4,6 +4,7 @@ import type { Log } from '../shared/observability/observer.ts';
 import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
+import type { StoreFindings } from '../shared/storage/store-findings.ts';
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
 
 /** The store behind its ports. Nothing is touched before `prepare`. */
@@ -18,6 +19,8 @@ export interface OpenStores {
    * not answer is waited for, since an orchestrator starts things in any order.
    */
   prepare(signal: AbortSignal): Promise<void>;
+  /** Finds out what the store guarantees, once it is prepared. Rejects with a StorageError. */
+  readonly probe: (signal: AbortSignal) => Promise<StoreFindings>;
   close(): void;
 }
 

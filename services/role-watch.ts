@@ -1,7 +1,7 @@
 import type { Config } from '../shared/config/config.ts';
 import { askStore } from '../shared/content/store-probe.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
-import { Health } from '../shared/observability/health.ts';
+import { Health, type StoreTraits } from '../shared/observability/health.ts';
 import type { Logger } from '../shared/observability/logger.ts';
 import type { Metrics } from '../shared/observability/metrics.ts';
 import type { Observer } from '../shared/observability/observer.ts';
@@ -14,19 +14,24 @@ export interface RoleWatchOptions {
   readonly log: Logger;
 }
 
+interface Told {
+  degraded(): Promise<readonly string[]>;
+  storeTraits(): StoreTraits | undefined;
+}
+
 /** A role that can be watched, before it serves and until it has ended. */
 export interface RoleWatch {
   readonly config: Config;
   readonly log: Logger;
   readonly observer: Observer;
   readonly health: Health;
-  /** From here on readiness tells what these say is degraded. */
-  watch(degraded: () => Promise<readonly string[]>): void;
+  /** From here on readiness tells what these say. */
+  watch(told: Told): void;
 }
 
 export function createRoleWatch(config: Config, options: RoleWatchOptions): RoleWatch {
   const { records, metrics, clock } = options;
-  let degraded = (): Promise<readonly string[]> => Promise.resolve([]);
+  let watched: Told | undefined;
   return {
     config,
     log: options.log.with({ role: config.role }),
@@ -34,10 +39,11 @@ export function createRoleWatch(config: Config, options: RoleWatchOptions): Role
     health: new Health({
       clock,
       probeStore: (signal) => askStore(records, signal),
-      degraded: () => degraded(),
+      degraded: () => watched?.degraded() ?? Promise.resolve([]),
+      storeTraits: () => watched?.storeTraits(),
     }),
     watch: (told) => {
-      degraded = told;
+      watched = told;
     },
   };
 }

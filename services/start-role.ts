@@ -47,7 +47,10 @@ export async function startRole(watch: RoleWatch, options: StartRoleOptions): Pr
     await app.close().catch(() => undefined);
     throw error;
   }
-  watch.watch(async () => [...opened.degraded(), ...(await app.degraded())]);
+  watch.watch({
+    degraded: async () => [...opened.degraded(), ...(await app.degraded())],
+    storeTraits: () => opened.storeTraits(),
+  });
   health.started();
   log.info({ host: config.http.host, port: http.port }, 'ready');
   return running(config, app, http);

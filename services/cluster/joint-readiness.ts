@@ -26,7 +26,12 @@ export async function jointReadiness(
     workers.map(async ({ number, ask }) => {
       const answer = ask && (await inTime(ask(), ANSWER_MS, clock));
       const state = answer?.state ?? (ask ? 'silent' : absent);
-      return { worker: number, state, degraded: answer?.degraded ?? [] } as const;
+      return {
+        worker: number,
+        state,
+        degraded: answer?.degraded ?? [],
+        store: answer?.store,
+      } as const;
     }),
   );
   const states: WorkerReadiness[] = answers.map(({ worker, state }) => ({ worker, state }));
@@ -37,11 +42,13 @@ export async function jointReadiness(
     ...answers.flatMap((answer) => answer.degraded),
     ...(isReady ? unready.map(({ worker }) => `worker-${worker}`) : []),
   ]);
+  const store = answers.find((answer) => answer.store !== undefined)?.store;
   const failed = isStoreAway ? 'store-unavailable' : 'workers-unavailable';
   return {
     isReady,
     state: isReady ? 'ready' : failed,
     degraded: [...degraded],
+    ...(store === undefined ? {} : { store }),
     workers: states,
   };
 }

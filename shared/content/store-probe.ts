@@ -8,7 +8,13 @@ const key = probeKey('ready');
 export async function markStore(records: RecordStore, signal: AbortSignal): Promise<void> {
   // A store that is full or read-only for the moment must not keep a registry from starting again.
   if ((await records.get(key, signal)) !== undefined) return;
-  await records.put(key, Buffer.from('twinport'), signal);
+  try {
+    await records.put(key, Buffer.from('twinport'), signal);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    const message = `this store has not been used before and cannot be written (${key}): the first start needs leave to write, later ones of a mirror do not`;
+    throw new StorageError('store.mark', message, error);
+  }
 }
 
 /**

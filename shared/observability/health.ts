@@ -11,12 +11,19 @@ export interface HealthOptions {
   readonly probeStore: (signal: AbortSignal) => Promise<unknown>;
   /** What does not work and is not needed to serve: Redis, upstreams. */
   readonly degraded: () => Promise<readonly string[]>;
+  /** Undefined as long as nothing is known. */
+  readonly storeTraits?: () => StoreTraits | undefined;
 }
+
+/** What a store was found to guarantee, by the names of its traits; empty when that could not be found out. */
+export type StoreTraits = Readonly<Record<string, boolean | 'unknown'>>;
 
 export interface Readiness {
   readonly isReady: boolean;
   readonly state: 'starting' | 'ready' | 'stopping' | 'store-unavailable' | 'workers-unavailable';
   readonly degraded: readonly string[];
+  /** Known some time after the start. Nothing depends on it. */
+  readonly store?: StoreTraits;
   /** Of a program of several processes. */
   readonly workers?: readonly WorkerReadiness[];
 }
@@ -59,9 +66,11 @@ export class Health {
   async readiness(): Promise<Readiness> {
     if (this.#state !== 'ready') return { isReady: false, state: this.#state, degraded: [] };
     const [isStoreWell, degraded] = await Promise.all([this.#storeAnswers(), this.#degraded()]);
+    const store = this.#options.storeTraits?.();
+    const known = store === undefined ? {} : { store };
     return isStoreWell
-      ? { isReady: true, state: 'ready', degraded }
-      : { isReady: false, state: 'store-unavailable', degraded };
+      ? { isReady: true, state: 'ready', degraded, ...known }
+      : { isReady: false, state: 'store-unavailable', degraded, ...known };
   }
 
   #storeAnswers(): Promise<boolean> {

@@ -121,7 +121,8 @@ async function copyParts(
   return parts;
 }
 
-function copySource(bucket: S3Bucket, key: string): string {
+/** The `CopySource` of a key of the store. */
+export function copySource(bucket: S3Bucket, key: string): string {
   const { Bucket, Key } = bucket.at(key);
   return `${Bucket}/${Key}`.split('/').map(encodeURIComponent).join('/');
 }

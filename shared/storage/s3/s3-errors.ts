@@ -57,6 +57,17 @@ export function isBucketMissing(error: unknown): boolean {
   return asSdkError(error).name === 'NoSuchBucket';
 }
 
+/** Whether the store says that a condition of a write did not hold, or that another writer was faster. */
+export function isPreconditionFailed(error: unknown): boolean {
+  const { name, $metadata } = asSdkError(error);
+  return name === 'PreconditionFailed' || [409, 412].includes($metadata?.httpStatusCode ?? 0);
+}
+
+/** Whether it is the store's refusal of what these credentials ask, as a StorageError has it. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof StorageError && asSdkError(error.cause).$metadata?.httpStatusCode === 403;
+}
+
 /** The fault that an error of the SDK or of a socket means. Never holds a credential. */
 export function storageFault(operation: string, key: string, error: unknown): StorageError {
   if (error instanceof StorageError) return error;

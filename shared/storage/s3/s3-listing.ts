@@ -72,6 +72,8 @@ export async function listChildren(
     }
     for (const { Key } of page.Contents ?? []) {
       const name = Key?.slice(start) ?? '';
+      // A store that lists from the beginning whatever it is asked.
+      if (name <= after) continue;
       if (!children.has(name)) children.set(name, false);
     }
     // What stands for the folder itself, and a folder with the name that was asked to come before.
