@@ -175,6 +175,13 @@ export const TOOLS = {
     goModules: CLIENT_MODULES,
     isPinned: true,
   },
+  helm: {
+    name: 'helm',
+    version: VERSIONS.helm,
+    goPackage: 'helm.sh/helm/v3/cmd/helm',
+    goModules: CLIENT_MODULES,
+    isPinned: true,
+  },
   wrk: { name: 'wrk', version: 'debian', debianPackage: 'wrk', isForBench: true },
   hey: { name: 'hey', version: 'debian', debianPackage: 'hey', isForBench: true },
 } as const satisfies Record<string, Tool>;
