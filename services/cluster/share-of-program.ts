@@ -42,6 +42,9 @@ class PrimaryLeases implements Leases {
       const isAcquired = await this.#primary.call('lease.acquire', { id, name, waitMs });
       signal.throwIfAborted();
       return isAcquired ? { lost: NEVER_LOST, release } : undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
     } finally {
       signal.removeEventListener('abort', leave);
     }

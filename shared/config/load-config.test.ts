@@ -120,6 +120,9 @@ describe('values', () => {
     ['ports', { HTTP_PORT: '8080', METRICS_PORT: '0' }, { http: { port: 8080, metricsPort: 0 } }],
     ['host', { HTTP_HOST: '::1' }, { http: { host: '::1' } }],
     ['an empty value as not set', { HTTP_PORT: '', REDIS_URL: '' }, { http: { port: 5000 } }],
+    ['one process unless told otherwise', {}, { workers: 1 }],
+    ['a number of workers', { WORKERS: '16' }, { workers: 16 }],
+    ['a worker for each core', { WORKERS: 'Auto' }, { workers: 'auto' }],
     ['the store folder', { DATA_DIR: '/srv/x' }, { storage: { dataDir: '/srv/x' } }],
     [
       'the store kind from the bucket',
@@ -278,6 +281,7 @@ describe('values', () => {
 
 describe('problems', () => {
   test.each<[Environment, string]>([
+    [{ WORKERS: '0' }, 'WORKERS must be auto or a whole number from 1 to 256, not "0"'],
     [{ HTTP_PORT: 'http' }, 'HTTP_PORT must be a whole number from 0 to 65535, not "http"'],
     [{ HTTP_PORT: '65536' }, 'HTTP_PORT must be a whole number from 0 to 65535, not "65536"'],
     [{ HTTP_PORT: '5e3' }, 'HTTP_PORT must be a whole number from 0 to 65535, not "5e3"'],
