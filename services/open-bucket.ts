@@ -1,6 +1,6 @@
 import type { S3StorageConfig } from '../shared/config/config.ts';
 import { StorageError } from '../shared/storage/errors.ts';
-import { prepareS3 } from '../shared/storage/s3/prepare-s3.ts';
+import { prepareS3, StoreDeniedError } from '../shared/storage/s3/prepare-s3.ts';
 import { probeS3 } from '../shared/storage/s3/probe-s3.ts';
 import { S3BlobLinks } from '../shared/storage/s3/s3-blob-links.ts';
 import { S3BlobStore } from '../shared/storage/s3/s3-blob-store.ts';
@@ -47,7 +47,7 @@ async function untilItAnswers(
       await prepare();
       return;
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
+      if (!(error instanceof StorageError) || error instanceof StoreDeniedError) throw error;
       log.warn({ reason: error.message }, 'the store does not answer, it is tried again');
     }
     await clock.sleep(wait, signal);
