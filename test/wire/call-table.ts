@@ -7,7 +7,7 @@ export interface Call {
   /** A sentence: what this call shows. */
   readonly shows: string;
   readonly method: string;
-  /** Sent as it stands, without normalisation. */
+  /** Sent as it stands, without normalisation. `{word}` stands for the location that an earlier row saved as `word`. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
@@ -20,6 +20,8 @@ export interface Call {
   readonly content?: string | Buffer | RegExp;
   /** The expected body as JSON. */
   readonly json?: unknown;
+  /** Keeps the answer's `Location` under this word for the rows after it. */
+  readonly saves?: string;
 }
 
 export interface Answer {
@@ -70,9 +72,13 @@ export async function call(
 
 /** Declares one test per row; the rows run in their order against the server that `url` gives. */
 export function describeCalls(url: () => string, rows: readonly Call[]): void {
+  const saved = new Map<string, string>();
   for (const row of rows) {
     test(`${row.shows} (${row.method} ${row.path})`, async () => {
-      expectAnswer(await call(url(), row), row);
+      const path = row.path.replace(/\{(\w+)\}/g, (_, word: string) => saved.get(word) ?? word);
+      const answer = await call(url(), { ...row, path });
+      expectAnswer(answer, row);
+      if (row.saves !== undefined) saved.set(row.saves, String(answer.headers['location']));
     });
   }
 }
@@ -82,12 +88,20 @@ function expectAnswer(answer: Answer, row: Call): void {
   expect({ status: answer.status, ...(answer.status !== row.status && { text }) }).toEqual({
     status: row.status,
   });
-  for (const [name, value] of Object.entries(row.answers ?? {})) {
+  const always: NonNullable<Call['answers']> = {
+    'Docker-Distribution-API-Version': 'registry/2.0',
+    'X-Content-Type-Options': 'nosniff',
+    'Transfer-Encoding': undefined,
+  };
+  for (const [name, value] of Object.entries({ ...always, ...row.answers })) {
     const found = answer.headers[name.toLowerCase()];
     if (value instanceof RegExp) expect(found).toMatch(value);
     else expect({ [name]: found }).toEqual({ [name]: value });
   }
-  if (row.code !== undefined) {
+  if (row.code !== undefined && row.method === 'HEAD') {
+    expect(Number(answer.headers['content-length'])).toBeGreaterThan(0);
+    expect(answer.headers['content-type']).toMatch(/^application\/json/);
+  } else if (row.code !== undefined) {
     const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
     expect(errors[0]?.code).toBe(row.code);
     expect(errors[0]?.message).not.toBe('');
