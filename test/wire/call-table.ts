@@ -2,25 +2,27 @@ import { request } from 'node:http';
 
 import { expect, test } from '@jest/globals';
 
+/** A pattern where the value is not known; `undefined`: must not be there. */
+export type ExpectedHeaders = Readonly<Record<string, string | RegExp | undefined>>;
+
 /** One HTTP call and what must come back. */
 export interface Call {
   /** A sentence: what this call shows. */
   readonly shows: string;
   readonly method: string;
-  /** Sent as it stands, without normalisation. `{word}` stands for the location that an earlier row saved as `word`. */
+  /** Sent as it stands, without normalisation. `{word}` stands for the location, `{word-id}` for the upload, of an earlier row that `saves` as `word`. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
   readonly status: number;
-  /** Expected headers; a pattern where the value is not known. `undefined`: must not be there. */
-  readonly answers?: Readonly<Record<string, string | RegExp | undefined>>;
+  readonly answers?: ExpectedHeaders;
   /** The expected first error code of an OCI error body. */
   readonly code?: string;
   /** The expected body. */
   readonly content?: string | Buffer | RegExp;
   /** The expected body as JSON. */
   readonly json?: unknown;
-  /** Keeps the answer's `Location` under this word for the rows after it. */
+  /** Keeps the answer's `Location` and `Docker-Upload-UUID` under this word for the rows after it. */
   readonly saves?: string;
 }
 
@@ -75,10 +77,12 @@ export function describeCalls(url: () => string, rows: readonly Call[]): void {
   const saved = new Map<string, string>();
   for (const row of rows) {
     test(`${row.shows} (${row.method} ${row.path})`, async () => {
-      const path = row.path.replace(/\{(\w+)\}/g, (_, word: string) => saved.get(word) ?? word);
+      const path = row.path.replace(/\{([\w-]+)\}/g, (_, word: string) => saved.get(word) ?? word);
       const answer = await call(url(), { ...row, path });
       expectAnswer(answer, row);
-      if (row.saves !== undefined) saved.set(row.saves, String(answer.headers['location']));
+      if (row.saves === undefined) return;
+      saved.set(row.saves, String(answer.headers['location']));
+      saved.set(`${row.saves}-id`, String(answer.headers['docker-upload-uuid']));
     });
   }
 }
@@ -88,7 +92,7 @@ function expectAnswer(answer: Answer, row: Call): void {
   expect({ status: answer.status, ...(answer.status !== row.status && { text }) }).toEqual({
     status: row.status,
   });
-  const always: NonNullable<Call['answers']> = {
+  const always: ExpectedHeaders = {
     'Docker-Distribution-API-Version': 'registry/2.0',
     'X-Content-Type-Options': 'nosniff',
     'Transfer-Encoding': undefined,

@@ -1,4 +1,4 @@
-import type { Call } from './call-table.ts';
+import type { ExpectedHeaders } from './call-table.ts';
 
 /** A repository as clients of one role spell it. */
 export interface ReadView {
@@ -15,6 +15,6 @@ export const pathIn = ({ name, namespace }: ReadView, rest: string, query = ''):
 };
 
 /** What each answer says of `ns`. */
-export const echoOf = ({ namespace }: ReadView): Call['answers'] => ({
+export const echoOf = ({ namespace }: ReadView): ExpectedHeaders => ({
   'OCI-Namespace': namespace,
 });

@@ -12,7 +12,7 @@ import {
   type UploadId,
 } from '../../../shared/oci/reference.ts';
 import type { Answer } from '../../../shared/http/answer.ts';
-import { type HeaderFields, HEADERS } from '../../../shared/http/headers.ts';
+import { HEADERS } from '../../../shared/http/headers.ts';
 import { bodyLength, hasBody } from '../../../shared/http/request-body.ts';
 import type { V2Exchange, V2Handler, V2Handlers } from '../../../shared/http/v2-exchange.ts';
 import { UploadOffsetError } from '../../../shared/storage/errors.ts';
@@ -144,25 +144,17 @@ async function inOrder<Result>(
     throw registryError('BLOB_UPLOAD_INVALID', {
       status: 416,
       message: error.message,
-      headers: placeHeaders(request.name, request.id, offset),
+      headers: sessionHeaders({ repository: request.name, id: request.id, offset }),
       cause: error,
     });
   }
 }
 
-const sessionHeaders = ({ repository, id, offset }: UploadSession): HeaderFields => ({
-  ...placeHeaders(repository, id, offset),
-  [HEADERS.uploadUuid]: id,
-});
-
 /** An empty session says `0-0` like one of one byte: the form has no word for nothing, and clients know this one. */
-const placeHeaders = (
-  name: RepositoryName,
-  id: UploadId,
-  offset: number,
-): Record<string, string> => ({
-  [HEADERS.location]: `/v2/${name}/blobs/uploads/${id}`,
-  [HEADERS.range]: `0-${Math.max(offset - 1, 0)}`,
+const sessionHeaders = (session: Pick<UploadSession, 'repository' | 'id' | 'offset'>) => ({
+  [HEADERS.location]: `/v2/${session.repository}/blobs/uploads/${session.id}`,
+  [HEADERS.range]: `0-${Math.max(session.offset - 1, 0)}`,
+  [HEADERS.uploadUuid]: session.id,
 });
 
 const created = (name: RepositoryName, digest: Digest): Answer => ({
