@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { MANIFEST_MAX_BYTES } from '../../shared/oci/media-types.ts';
+import { digestOf } from '../../shared/oci/digest.ts';
+import { MANIFEST_MAX_BYTES, MEDIA_TYPES } from '../../shared/oci/media-types.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
-import { type FixtureImage, makeImage } from '../support/oci-fixtures.ts';
-import { pullManifest, pushImage } from '../support/registry-client.ts';
+import { type FixtureManifest } from '../support/oci-fixtures.ts';
+import { pullManifest, pushManifest } from '../support/registry-client.ts';
 import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
 import { startRedis } from '../support/start-redis.ts';
 import { makeTempFolder, removeTempFolder } from '../support/temp-folder.ts';
+import { call } from './call-table.ts';
+import { config, configDigest, manifest } from './wire-content.ts';
 
 interface Listed {
   readonly digest: string;
@@ -32,22 +35,35 @@ async function followReferrers(first: string): Promise<Listed[][]> {
   return pages;
 }
 
-describeWithTools(['redis-server'], 'referrers that are more than one answer holds', () => {
-  const subject = makeImage();
-  const modest = makeImage();
-  const typeOf = (i: number): string => `application/example.${i % 2}`;
-  const large = [20, 2_000_000, 20, 2_000_000, 900_000, 2_000_000, 1_000_000, 20].map((size, i) =>
-    makeImage({
-      subject: subject.manifest,
+const typeOf = (i: number): string => `application/example.${i % 2}`;
+
+/** A referrer of its subject, which need not be there. */
+function makeReferrer(subject: string, i: number, text: string): FixtureManifest {
+  const mediaType = MEDIA_TYPES.ociManifest;
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType,
       artifactType: typeOf(i),
-      annotations: { text: 'x'.repeat(size), i: String(i) },
+      config: { mediaType: 'application/example', digest: configDigest, size: config.length },
+      layers: [],
+      subject: { mediaType, digest: subject, size: 1 },
+      annotations: { text, i: String(i) },
     }),
   );
-  const small = Array.from({ length: 30 }, (_, i) =>
-    makeImage({ subject: modest.manifest, artifactType: typeOf(i) }),
+  return { mediaType, bytes, digest: digestOf(bytes) };
+}
+
+const digestsOf = (referrers: readonly FixtureManifest[]): string[] =>
+  referrers.map(({ digest }) => digest).sort();
+
+describeWithTools(['redis-server'], 'referrers that are more than one answer holds', () => {
+  const subject = digestOf(manifest);
+  const modest = digestOf(config);
+  const large = [20, 2_000_000, 20, 2_000_000, 900_000, 2_000_000, 1_000_000, 20].map((size, i) =>
+    makeReferrer(subject, i, 'x'.repeat(size)),
   );
-  const digestsOf = (images: readonly FixtureImage[]): string[] =>
-    images.map(({ manifest }) => manifest.digest).sort();
+  const small = Array.from({ length: 12 }, (_, i) => makeReferrer(modest, i, ''));
 
   describe.each(['the store alone', 'Redis'])('over %s', (kind) => {
     const stops: (() => Promise<unknown>)[] = [];
@@ -74,15 +90,17 @@ describeWithTools(['redis-server'], 'referrers that are more than one answer hol
         [push.url, 'team/app'],
         [upstream.url, 'org/image'],
       ] as const) {
-        for (const image of [subject, modest, ...large, ...small]) {
-          await pushImage(url, name, image.manifest.digest, image);
-        }
+        const path = `/v2/${name}/blobs/uploads/?digest=${configDigest}`;
+        expect(await call(url, { method: 'POST', path, body: config })).toMatchObject({
+          status: 201,
+        });
+        for (const one of [...large, ...small]) await pushManifest(url, name, one.digest, one);
       }
       // The mirror lists what it holds: what was pulled once.
-      for (const { manifest } of [...large, ...small]) {
-        await pullManifest(mirror.url, 'org/image', manifest.digest);
+      for (const { digest } of [...large, ...small]) {
+        await pullManifest(mirror.url, 'org/image', digest);
       }
-    }, 120_000);
+    }, 300_000);
     afterAll(async () => {
       for (const stop of stops.reverse()) await stop();
     });
@@ -96,9 +114,9 @@ describeWithTools(['redis-server'], 'referrers that are more than one answer hol
       ['push', 'docker.io/org/image', ''],
     ] as const)('come in pages at the %s as %s %s', async (role, name, ns) => {
       const { url } = role === 'push' ? push : mirror;
-      const list = (of: FixtureImage, query = ''): Promise<Listed[][]> =>
+      const list = (of: string, query = ''): Promise<Listed[][]> =>
         followReferrers(
-          `${url}/v2/${name}/referrers/${of.manifest.digest}?${[ns, query].filter(Boolean).join('&')}`,
+          `${url}/v2/${name}/referrers/${of}?${[ns, query].filter(Boolean).join('&')}`,
         );
       for (const round of ['first', 'again']) {
         const pages = await list(subject);
@@ -114,8 +132,8 @@ describeWithTools(['redis-server'], 'referrers that are more than one answer hol
       const one = await list(modest);
       expect(one).toHaveLength(1);
       expect(one.flat().map(({ digest }) => digest)).toEqual(digestsOf(small));
-      const few = await list(modest, 'n=7');
-      expect(few.map(({ length }) => length)).toEqual([7, 7, 7, 7, 2]);
+      const few = await list(modest, 'n=5');
+      expect(few.map(({ length }) => length)).toEqual([5, 5, 2]);
       expect(few.flat().map(({ digest }) => digest)).toEqual(digestsOf(small));
     });
   });
