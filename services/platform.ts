@@ -1,4 +1,4 @@
-import type { Express } from 'express';
+import type { RequestListener } from 'node:http';
 
 import type { AccessPolicy } from '../shared/auth/access.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
@@ -25,7 +25,7 @@ export interface Platform {
 
 /** A role ready to be served. */
 export interface RoleApp {
-  readonly app: Express;
+  readonly app: RequestListener;
   /** Work before the first request: adoption checks, publishing the upstreams, the reaper. Throws to refuse start. */
   start(): Promise<void>;
   /** Named details for /readyz, for example upstreams that do not answer. */

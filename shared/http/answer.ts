@@ -12,6 +12,12 @@ export interface Answer {
   readonly body?: Buffer | string;
 }
 
+/** Stand in every answer of the API. */
+const PROTOCOL_HEADERS = {
+  [HEADERS.apiVersion]: 'registry/2.0',
+  [HEADERS.contentTypeOptions]: 'nosniff',
+};
+
 /** Answers written to their last byte whose connection is only kept open to be drained. */
 const draining = new WeakSet<ServerResponse>();
 
@@ -30,14 +36,15 @@ export async function sendAnswer(
   answer: Answer,
 ): Promise<void> {
   if (response.destroyed) return;
-  const body = Buffer.from(answer.body ?? '');
+  const { body: content = '' } = answer;
+  const body = typeof content === 'string' ? Buffer.from(content) : content;
   const headers: Record<string, string | number | readonly string[]> = { ...answer.headers };
   if (hasLength(answer.status) && !(HEADERS.contentLength in headers)) {
     headers[HEADERS.contentLength] = body.length;
   }
   const isUnread = !isReceived(request);
   if (isUnread) headers[HEADERS.connection] = 'close';
-  response.writeHead(answer.status, headers as Record<string, string | number | string[]>);
+  writeHead(response, answer.status, headers);
   const isBodyless = request.method === 'HEAD' || !hasLength(answer.status);
   if (!isUnread) {
     response.end(isBodyless ? undefined : body);
@@ -48,6 +55,12 @@ export async function sendAnswer(
   draining.add(response);
   await drain(request);
   response.end();
+}
+
+/** Begins an answer, with the headers that each one has. All in one go: set one by one they would cost several times that. */
+export function writeHead(response: ServerResponse, status: number, headers: HeaderFields): void {
+  const all = { ...PROTOCOL_HEADERS, ...headers };
+  response.writeHead(status, all as Record<string, string | number | string[]>);
 }
 
 /** 1xx, 204 and 304 carry no length of their own (RFC 9110, 8.6). */

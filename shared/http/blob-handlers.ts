@@ -7,6 +7,7 @@ import type { RangeRequest } from '../oci/range.ts';
 import { formatContentRange, parseRangeHeader } from '../oci/range-header.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import type { BlobBody } from '../storage/blob-store.ts';
+import { writeHead } from './answer.ts';
 import { ExactLength } from './exact-length.ts';
 import { type HeaderFields, HEADERS, namesEntityTag } from './headers.ts';
 import { requestedRepository } from './requested-repository.ts';
@@ -78,7 +79,7 @@ async function sendRedirect(
 
 /** Streams the body. A fault in between destroys the connection: what was sent must not look whole. */
 async function sendBlob(
-  exchange: Pick<V2Exchange, 'response' | 'signal'>,
+  exchange: Pick<V2Exchange, 'response' | 'send' | 'signal'>,
   body: BlobBody,
   status: number,
   headers: HeaderFields,
@@ -88,10 +89,17 @@ async function sendBlob(
     body.stream.destroy();
     return;
   }
-  response.writeHead(status, headers as Record<string, string | number>);
+  if (body.bytes) {
+    await exchange.send({ status, headers, body: body.bytes });
+    return;
+  }
+  writeHead(response, status, headers);
   // The first byte may be long in coming, and a client waits only so long for an answer to begin.
   if (body.length > 0) response.flushHeaders();
-  await pipeline(body.stream, new ExactLength(body.length), response);
+  if (body.copyTo) {
+    await body.copyTo(response);
+    response.end();
+  } else await pipeline(body.stream, new ExactLength(body.length), response);
 }
 
 /** The bytes are named by their digest, so a client that names the digest has them; existence is still checked. */

@@ -76,6 +76,9 @@ export type V2RequestOf<Operation extends V2Operation> = {
 
 type Target = { [Resource in V2Resource]: { resource: Resource } & Fields[Resource] }[V2Resource];
 
+/** Shared by all requests without a query; nobody changes a query. */
+const NO_QUERY = new URLSearchParams();
+
 const invalidPath = (message: string): RegistryError => registryError('NAME_INVALID', { message });
 
 const noSuchEndpoint = (): RegistryError =>
@@ -89,7 +92,7 @@ const noSuchEndpoint = (): RegistryError =>
 export function parseV2Request(method: string, rawUrl: string): V2Request {
   const queryAt = rawUrl.indexOf('?');
   const path = queryAt < 0 ? rawUrl : rawUrl.slice(0, queryAt);
-  const query = new URLSearchParams(queryAt < 0 ? '' : rawUrl.slice(queryAt + 1));
+  const query = queryAt < 0 ? NO_QUERY : new URLSearchParams(rawUrl.slice(queryAt + 1));
   const target = parsePath(method, path);
   const operations: Record<string, string> = OPERATIONS[target.resource];
   const operation = Object.hasOwn(operations, method) ? operations[method] : 'unknown';

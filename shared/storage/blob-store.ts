@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 import type { Digest } from '../oci/digest.ts';
 import type { RangeRequest } from '../oci/range.ts';
@@ -8,7 +8,7 @@ export interface BlobStat {
   readonly size: number;
 }
 
-/** An open blob. Whoever opened it destroys the stream or reads it to the end. */
+/** An open blob. Whoever opened it destroys the stream, reads it to the end, or calls `copyTo`. */
 export interface BlobBody {
   /** Size of the whole blob in bytes. */
   readonly totalBytes: number;
@@ -16,6 +16,13 @@ export interface BlobBody {
   readonly offset: number;
   readonly length: number;
   readonly stream: Readable;
+  /** The bytes that the stream carries, where they are in memory: then nobody need read or destroy it. */
+  readonly bytes?: Buffer;
+  /**
+   * Writes what the stream carries to a destination as fast as that takes it, without a stream in between; leaves it
+   * open. In place of reading `stream`. Rejects, as the stream would fail, when not all bytes could be written.
+   */
+  readonly copyTo?: (destination: Writable) => Promise<void>;
 }
 
 /**

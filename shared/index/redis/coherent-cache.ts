@@ -4,16 +4,11 @@ import type { Clock } from '../../lifecycle/clock.ts';
 import { crashPoint } from '../../lifecycle/crash-point.ts';
 import { StorageError } from '../../storage/errors.ts';
 import type { DirtyJournal, JournalEntry } from './dirty-journal.ts';
+import { EntryReads } from './entry-reads.ts';
 import type { IndexTiming } from './index-timing.ts';
 import { type CacheKey, entryKey } from './redis-keys.ts';
 import type { OpenEpoch, RedisEpoch } from './redis-epoch.ts';
-import {
-  FILL_ENTRY,
-  FORGET_ENTRIES,
-  INSTALL_ENTRIES,
-  MARK_ENTRIES,
-  READ_ENTRY,
-} from './redis-scripts.ts';
+import { FILL_ENTRY, FORGET_ENTRIES, INSTALL_ENTRIES, MARK_ENTRIES } from './redis-scripts.ts';
 
 /** Longer answers (lists of some 20,000 tags) are read from the store each time. */
 const MAX_VALUE_LENGTH = 1024 * 1024;
@@ -91,12 +86,14 @@ type Probe =
 export class CoherentCache {
   readonly #epoch: RedisEpoch;
   readonly #journal: DirtyJournal;
+  readonly #reads: EntryReads;
   readonly #clock: Clock;
   readonly #timing: IndexTiming;
   readonly #leftMarks = new Set<LeftMark>();
 
   constructor(epoch: RedisEpoch, journal: DirtyJournal, clock: Clock, timing: IndexTiming) {
     this.#epoch = epoch;
+    this.#reads = new EntryReads(epoch, timing);
     this.#journal = journal;
     this.#clock = clock;
     this.#timing = timing;
@@ -195,18 +192,10 @@ export class CoherentCache {
   async #probe(key: CacheKey): Promise<Probe> {
     const epoch = await this.#currentEpoch();
     if (!epoch) return undefined;
-    const { coldMs, absentTtlMs } = this.#timing;
-    const args = [randomUUID(), coldMs, absentTtlMs];
-    const keys = [entryKey(epoch.storeId, key)];
-    const answer = await this.#epoch.run(epoch, 'read', READ_ENTRY, keys, args);
-    const [kind, text] = (answer?.value ?? []) as [kind?: string, text?: string];
-    if (kind === 'cold') this.#epoch.forget(epoch);
-    if (text === undefined) return undefined;
-    if (kind === 'hit') {
-      const known = decode(text);
-      return known && { kind, known };
-    }
-    return kind === 'miss' ? { kind, epoch, generation: text } : undefined;
+    const answer = await this.#reads.ask(epoch, key);
+    if (answer?.kind === 'miss') return { kind: 'miss', epoch, generation: answer.generation };
+    const known = answer && decode(answer.text);
+    return known && { kind: 'hit', known };
   }
 
   async #fill(

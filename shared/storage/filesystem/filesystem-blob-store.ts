@@ -1,5 +1,5 @@
 import { open, stat } from 'node:fs/promises';
-import { addAbortSignal, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
@@ -9,8 +9,8 @@ import { RangeNotSatisfiableError, StorageError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault, VerifyStream } from '../verify-stream.ts';
 import { DurableFiles } from './durable-files.ts';
+import { FileBody } from './file-body.ts';
 import { FileSink } from './file-sink.ts';
-import { FileSource } from './file-source.ts';
 import { guarded, unlessAbsent } from './filesystem-errors.ts';
 
 /**
@@ -43,8 +43,8 @@ export class FilesystemBlobStore implements BlobStore {
         const { size } = await handle.stat();
         const resolved = range ? resolveRange(range, size) : { offset: 0, length: size };
         if (!resolved) throw new RangeNotSatisfiableError(size);
-        const stream = new FileSource(handle, resolved.offset, resolved.length);
-        return { totalBytes: size, ...resolved, stream: addAbortSignal(signal, stream) };
+        signal.throwIfAborted();
+        return new FileBody(handle, size, resolved, signal);
       } catch (error) {
         await handle.close();
         throw error;

@@ -6,6 +6,7 @@ import { StorageError } from '../errors.ts';
 import type { ListOptions, RecordChild, RecordStore } from '../record-store.ts';
 import { DurableFiles, TEMP_FOLDER } from './durable-files.ts';
 import { guarded, isAbsence, systemCode, unlessAbsent } from './filesystem-errors.ts';
+import { type PromptRead, PromptReads } from './prompt-reads.ts';
 import { probeFilesystem, type FilesystemTraits } from './probe-filesystem.ts';
 
 /** Links are 71 bytes; nearly every record fits into the first read. */
@@ -18,19 +19,25 @@ const MAX_BYTES = 4 * 1024 * 1024;
  */
 export class FilesystemRecordStore implements RecordStore {
   readonly #files: DurableFiles;
+  readonly #promptReads = new PromptReads(FIRST_READ_BYTES);
 
   constructor(root: string) {
     this.#files = new DurableFiles(root);
   }
 
   /** Makes the root when it is missing and finds what its file system guarantees. Throws StorageError. */
-  prepare(signal: AbortSignal): Promise<FilesystemTraits> {
-    return probeFilesystem(this.#files.root, signal);
+  async prepare(signal: AbortSignal): Promise<FilesystemTraits> {
+    const traits = await probeFilesystem(this.#files.root, signal);
+    await this.#promptReads.prepare(this.#files.root);
+    return traits;
   }
 
   get(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
     return guarded('record.get', signal, async () => {
-      const handle = await unlessAbsent(open(this.#files.path(key), 'r'));
+      const path = this.#files.path(key);
+      const prompt = unlessFolder(() => this.#promptReads.read(path));
+      if (prompt !== 'not now') return prompt.bytes;
+      const handle = await unlessAbsent(open(path, 'r'));
       if (!handle) return undefined;
       try {
         return await readRecord(handle);
@@ -79,6 +86,16 @@ export class FilesystemRecordStore implements RecordStore {
       children.sort((a, b) => (a.name < b.name ? -1 : 1));
       return after === undefined ? children : children.slice(0, limit);
     });
+  }
+}
+
+/** A folder under the key is no record. */
+function unlessFolder(read: () => PromptRead): PromptRead {
+  try {
+    return read();
+  } catch (error) {
+    if (systemCode(error) === 'EISDIR') return { bytes: undefined };
+    throw error;
   }
 }
 

@@ -1,0 +1,81 @@
+import type { FileHandle } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
+
+import { StorageError } from '../errors.ts';
+import { asStorageError } from './filesystem-errors.ts';
+
+/** Small enough to stay in the processor's cache between the read and the write. */
+const BUFFER_BYTES = 256 * 1024;
+/** Buffers kept for the next blob. */
+const MAX_SPARE = 32;
+
+const spare: Buffer[] = [];
+
+/** Exactly the bytes [offset, offset + length) of an open file. */
+export interface FilePart {
+  readonly handle: FileHandle;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Writes a part of a file to a destination: one buffer is read into while the other one is on its way, and both serve
+ * again, since fresh memory for each chunk would cost more than the copying. Leaves file and destination open. Throws
+ * StorageError when the file is shorter, and the destination's error, or one of its own, when that closes.
+ */
+export async function copyFilePart(part: FilePart, destination: Writable): Promise<void> {
+  const buffers = [takeBuffer(), takeBuffer()] as const;
+  const closed = Promise.withResolvers<never>();
+  const onClose = (): void => {
+    closed.reject(destination.errored ?? new Error('the destination was closed'));
+  };
+  closed.promise.catch(() => undefined);
+  destination.once('close', onClose);
+  if (destination.destroyed) onClose();
+  try {
+    let writing: Promise<void> = Promise.resolve();
+    for (let done = 0, turn = 0; done < part.length; turn += 1) {
+      const chunk = await readChunk(part, done, turn % 2 === 0 ? buffers[0] : buffers[1]);
+      done += chunk.length;
+      await Promise.race([writing, closed.promise]);
+      writing = write(destination, chunk);
+    }
+    await Promise.race([writing, closed.promise]);
+  } catch (error) {
+    // A write under way may still read its buffer: that one is not used again.
+    throw asStorageError('file.read', error);
+  } finally {
+    destination.off('close', onClose);
+  }
+  giveBack(buffers);
+}
+
+async function readChunk(
+  { handle, offset, length }: FilePart,
+  done: number,
+  buffer: Buffer,
+): Promise<Buffer> {
+  const wanted = Math.min(buffer.length, length - done);
+  const { bytesRead } = await handle.read(buffer, 0, wanted, offset + done);
+  if (bytesRead === 0) {
+    throw new StorageError('file.read', `the file ends ${length - done} bytes early`);
+  }
+  return buffer.subarray(0, bytesRead);
+}
+
+/** Resolves when the system has the bytes. */
+function write(destination: Writable, chunk: Buffer): Promise<void> {
+  const written = Promise.withResolvers<undefined>();
+  written.promise.catch(() => undefined);
+  destination.write(chunk, (error) => {
+    if (error) written.reject(error);
+    else written.resolve(undefined);
+  });
+  return written.promise;
+}
+
+const takeBuffer = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+
+function giveBack(buffers: readonly Buffer[]): void {
+  for (const buffer of buffers) if (spare.length < MAX_SPARE) spare.push(buffer);
+}
