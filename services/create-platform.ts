@@ -2,6 +2,7 @@ import { OPEN_ACCESS } from '../shared/auth/access.ts';
 import type { ByteBudget } from '../shared/concurrency/byte-budget.ts';
 import type { Config } from '../shared/config/config.ts';
 import { checkStore } from '../shared/content/store-check.ts';
+import { withSmallBlobsInMemory } from '../shared/content/small-blobs.ts';
 import { markStore } from '../shared/content/store-probe.ts';
 import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
@@ -82,7 +83,10 @@ export async function createPlatform(
   return {
     platform: {
       records,
-      blobs: timedBlobStore(stores.blobs, observer, clock),
+      blobs: withSmallBlobsInMemory(
+        timedBlobStore(stores.blobs, observer, clock),
+        config.memoryCacheBytes / 2,
+      ),
       links: stores.links,
       index: redis ?? inner,
       access: OPEN_ACCESS,

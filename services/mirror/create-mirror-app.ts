@@ -102,7 +102,7 @@ function createContent(
   const { blobs, index, clock } = platform;
   const { origins, catalog, tags, members, hints } = index;
   const onDamage = damageReporter(platform);
-  const manifests = new ManifestStore(blobs, index, onDamage);
+  const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const local = new LocalContent({ ...platform, manifests, onDamage });
   const names = new MirrorNames({
     upstreams: [config.upstream],

@@ -34,7 +34,7 @@ export function createPushApp(
   });
   const names = new PushNames(projects, upstreams, config);
   const onDamage = damageReporter(platform);
-  const manifests = new ManifestStore(blobs, index, onDamage);
+  const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const local = new LocalContent({ ...platform, manifests, onDamage });
   const { publicHosts } = config;
   const content = new PushContent({ local, index, projects, upstreams, publicHosts });

@@ -49,6 +49,8 @@ export interface CommonConfig {
   readonly redisUrl: string | undefined;
   /** Replicas list the dirty journal at least this often. */
   readonly indexTrustSeconds: number;
+  /** Half of it for manifests, half for small blobs. */
+  readonly memoryCacheBytes: number;
   /** Where the push service is reached by clients, for messages and for names of our own; undefined = unknown. */
   readonly pushPublicUrl: string | undefined;
   /** Hosts (with port) that mean this registry in an `ns` parameter. */

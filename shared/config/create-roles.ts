@@ -82,6 +82,7 @@ function createCommon(values: Values, host: string): CommonConfig {
     storage: createStorage(values),
     redisUrl: values.REDIS_URL,
     indexTrustSeconds: values.INDEX_TRUST_SECONDS,
+    memoryCacheBytes: values.MEMORY_CACHE_BYTES,
     pushPublicUrl: values.PUSH_PUBLIC_URL,
     publicHosts: createPublicHosts(values),
     upstream: createUpstream(values),

@@ -201,6 +201,13 @@ const VARIABLES = {
     schema: wholeNumber(1, 3600),
     fallback: '5',
   },
+  MEMORY_CACHE_BYTES: {
+    reader: 'both',
+    description:
+      'What each process may keep in memory of manifests and of blobs up to 64 KiB, half for each. They never change under their digest; whether a client may read them is looked up every time.',
+    schema: wholeNumber(0),
+    fallback: String(96 * MIB),
+  },
   UPSTREAM_URL: {
     reader: 'both',
     description:

@@ -19,8 +19,8 @@ import type { ManifestContent } from './content-source.ts';
 import type { ReportDamage } from './damage.ts';
 import { listedReferrer } from './listed-referrer.ts';
 
-/** Manifests kept in memory by digest: they never change. */
-const CACHE_BYTES = 64 * 1024 * 1024;
+/** Manifests kept in memory by digest, unless another bound is given: they never change. */
+const CACHE_BYTES = 32 * 1024 * 1024;
 const TAG_READS_AT_ONCE = 16;
 /** How long a tag is waited for that another request is moving. */
 const TAG_WAIT_MS = 2_000;
@@ -48,16 +48,23 @@ export class ManifestStore {
   readonly #blobs: BlobStore;
   readonly #index: ManifestIndexes;
   readonly #onDamage: ReportDamage | undefined;
-  readonly #cache = new LRUCache<Digest, CachedManifest>({
-    maxSize: CACHE_BYTES,
-    sizeCalculation: ({ bytes }) => bytes.length + 256,
-  });
+  readonly #cache: LRUCache<Digest, CachedManifest>;
   readonly #limitTagReads = pLimit(TAG_READS_AT_ONCE);
 
-  constructor(blobs: BlobStore, index: ManifestIndexes, onDamage?: ReportDamage) {
+  constructor(
+    blobs: BlobStore,
+    index: ManifestIndexes,
+    onDamage?: ReportDamage,
+    cacheBytes = CACHE_BYTES,
+  ) {
     this.#blobs = blobs;
     this.#index = index;
     this.#onDamage = onDamage;
+    this.#cache = new LRUCache({
+      // The smallest bound that the cache takes holds no manifest.
+      maxSize: Math.max(Math.ceil(cacheBytes), 1),
+      sizeCalculation: ({ bytes }) => bytes.length + 256,
+    });
   }
 
   /**

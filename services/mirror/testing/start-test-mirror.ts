@@ -122,6 +122,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     storage: { kind: 'filesystem', dataDir: 'unused' },
     redisUrl: undefined,
     indexTrustSeconds: 5,
+    memoryCacheBytes: 1_000_000,
     pushPublicUrl: 'http://push.example:5000',
     publicHosts: ['push.example:5000'],
     upstream: {

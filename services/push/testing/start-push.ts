@@ -79,6 +79,7 @@ const CONFIG: PushConfig = {
   storage: { kind: 'filesystem', dataDir: '' },
   redisUrl: undefined,
   indexTrustSeconds: 5,
+  memoryCacheBytes: 1_000_000,
   pushPublicUrl: undefined,
   publicHosts: ['localhost:5000'],
   upstream: {
