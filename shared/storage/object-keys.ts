@@ -28,6 +28,9 @@ import type { RepositoryName, Tag, UploadId } from '../oci/reference.ts';
 
 const REGISTRY = 'docker/registry/v2';
 const OWN = 'twinport/v1';
+/** More chunks than an upload of the largest blob by single kilobytes has. */
+const GENERATION_DIGITS = 10;
+const MAX_GENERATION = 10 ** GENERATION_DIGITS - 1;
 
 const slashed = (digest: Digest): string => `${digestAlgorithm(digest)}/${digestHex(digest)}`;
 const dashed = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest)}`;
@@ -99,12 +102,25 @@ export const probeKey = (id: string): string => `${probeFolder}/${id}`;
 /** When an upload session began, RFC 3339; the session exists as long as this does. */
 export const uploadStartedAtKey = (name: RepositoryName, id: UploadId): string =>
   `${uploadFolder(name, id)}/startedat`;
-/** Where an upload session of the S3 store stands, or which blob it became. */
-export const uploadStateKey = (name: RepositoryName, id: UploadId): string =>
-  `${uploadFolder(name, id)}/state.json`;
-/** The object that the multipart upload of a session makes. */
-export const uploadDataKey = (name: RepositoryName, id: UploadId): string =>
+/** With what the keys of `startedat` and of a session's records begin, and no other key. */
+export const uploadRecordsPrefix = (name: RepositoryName, id: UploadId): string =>
+  `${uploadFolder(name, id)}/sta`;
+/** Where an upload session of the S3 store stands, or which blob it became. The newest record sorts first. */
+export const uploadStateKey = (name: RepositoryName, id: UploadId, generation: number): string => {
+  const place = String(MAX_GENERATION - generation).padStart(GENERATION_DIGITS, '0');
+  return `${uploadFolder(name, id)}/state-${place}.json`;
+};
+/** The generation that a key names as the place of a session's record; undefined for other keys. */
+export function uploadStateGeneration(key: string): number | undefined {
+  const place = /\/state-(\d+)\.json$/.exec(key)?.[1];
+  return place?.length === GENERATION_DIGITS ? MAX_GENERATION - Number(place) : undefined;
+}
+/** Where the CNCF registry stages the bytes of a session. */
+export const foreignUploadDataKey = (name: RepositoryName, id: UploadId): string =>
   `${uploadFolder(name, id)}/data`;
+/** An object that a multipart upload of a session makes; `segment` is used once. */
+export const uploadSegmentKey = (name: RepositoryName, id: UploadId, segment: string): string =>
+  `${uploadFolder(name, id)}/data-${segment}`;
 /** Bytes of a session that are too few for a part. */
 export const uploadTailKey = (name: RepositoryName, id: UploadId, tail: string): string =>
   `${uploadFolder(name, id)}/tail-${tail}`;

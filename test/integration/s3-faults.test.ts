@@ -103,10 +103,13 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
   const put: Push = async (bytes, digest) => {
     await blobs.put(digest, streamOf(bytes), undefined, unending);
   };
+  /** As three requests do it: each looks the session up. */
   const upload: Push = async (bytes, digest) => {
-    const session = await uploads.create(repo, undefined, unending);
-    const appended = await uploads.append(session, 0, streamOf(bytes), unending);
-    await uploads.commit(appended, digest, unending);
+    const { id } = await uploads.create(repo, undefined, unending);
+    const session = await uploads.find(repo, id, unending);
+    await uploads.append(session!, 0, streamOf(bytes), unending);
+    const appended = await uploads.find(repo, id, unending);
+    await uploads.commit(appended!, digest, unending);
   };
   const hurried = (changes: Partial<S3Deadlines>): S3Deadlines => ({
     ...defaultDeadlines,
@@ -123,6 +126,7 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
     ['a large blob', 'DeleteObject', () => put, 2 * PART + 1],
     ['a small upload', 'PutObject', () => upload, 1000],
     ['a small upload', 'GetObject', () => upload, 1000],
+    ['a small upload', 'ListObjects', () => upload, 1000],
     ['a middle upload', 'PutObject', () => upload, 100_000],
     ['a middle upload', 'DeleteObjects', () => upload, 100_000],
     ['a large upload', 'CreateMultipartUpload', () => upload, PART + 1],
@@ -511,6 +515,6 @@ describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
   test('asks little of the store for the small blobs of which most pushes consist', async () => {
     const { bytes, digest } = fresh(2_000);
     await upload(bytes, digest);
-    expect(proxy.seen.length).toBeLessThanOrEqual(11);
+    expect(proxy.seen.length).toBeLessThanOrEqual(10);
   });
 });

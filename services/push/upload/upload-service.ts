@@ -13,6 +13,11 @@ import type { UploadSession, UploadStore } from '../../../shared/storage/upload-
 /** How long a request waits for another one on the same session: a broken connection is noticed later than retried. */
 const SESSION_WAIT_MS = 10_000;
 
+/** Another process took the session over while this one worked on it. */
+class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+}
+
 /** Bytes that a client sent for a session. */
 export interface Chunk {
   readonly body: Readable;
@@ -104,6 +109,10 @@ export class UploadService {
     return this.#exclusively(repository, id, signal, async (held) => {
       const session = await this.status(repository, id, held);
       return this.#append(session, chunk, held);
+    }).catch(async (error: unknown) => {
+      if (!(error instanceof LeaseLostError)) throw error;
+      // Another went on with the session meanwhile: this chunk has missed its place, as one out of order has.
+      throw new UploadOffsetError((await this.status(repository, id, signal)).offset);
     });
   }
 
@@ -128,6 +137,9 @@ export class UploadService {
       const session = lastChunk ? await this.#append(found, lastChunk, held) : found;
       await this.#deps.uploads.commit(session, digest, held);
       await this.#link(repository, digest, held);
+    }).catch((error: unknown) => {
+      if (!(error instanceof LeaseLostError)) throw error;
+      throw registryError('UNAVAILABLE', { headers: { 'Retry-After': '1' }, cause: error });
     });
   }
 
@@ -180,7 +192,8 @@ export class UploadService {
       return await work(AbortSignal.any([signal, lease.lost]));
     } catch (error) {
       if (!lease.lost.aborted) throw error;
-      throw registryError('UNAVAILABLE', { headers: { 'Retry-After': '1' }, cause: error });
+      if (error instanceof UploadOffsetError) throw error;
+      throw new LeaseLostError('the upload session was taken over', { cause: error });
     } finally {
       await lease.release();
     }

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
 import { finishDigest, startDigest } from '../../oci/digest.ts';
-import { uploadTailKey } from '../object-keys.ts';
+import { uploadSegmentKey, uploadTailKey } from '../object-keys.ts';
 import { lingeringSignal } from './lingering-signal.ts';
-import { beginMultipart, type StoredPart } from './multipart-upload.ts';
-import { type AssembledPart, PartAssembler } from './part-assembler.ts';
+import { beginMultipart } from './multipart-upload.ts';
+import { type AssembledPart, PartAssembler, partBytesAt } from './part-assembler.ts';
 import { PartUploader } from './part-uploader.ts';
 import { sha256Of } from './payload-hash.ts';
 import { readBody } from './read-body.ts';
@@ -15,12 +15,15 @@ import { cleanupSignal } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 import { deleteAll } from './s3-listing.ts';
 import {
-  type OpenUpload,
   joinPieces,
+  newAttempt,
+  type OpenUpload,
   piecesSize,
   saveUpload,
+  segmentsSize,
   type TailPiece,
   type UploadCall,
+  type UploadSegment,
   type UploadTail,
 } from './upload-state.ts';
 
@@ -32,6 +35,8 @@ const EMPTY = Buffer.alloc(0);
 
 export interface UploadProgress {
   readonly state: OpenUpload;
+  /** Of the record that says so; 0 when there is none. */
+  readonly generation: number;
   /** The hash of all bytes so far, when this process saw them in turn. */
   readonly running: RunningHash | undefined;
 }
@@ -41,20 +46,27 @@ export interface AppendOutcome extends UploadProgress {
   readonly failure: { readonly error: unknown } | undefined;
 }
 
+/** Another request has gone on with the session: what this one brought is not part of it. */
+export class UploadOvertakenError extends Error {
+  override readonly name = 'UploadOvertakenError';
+}
+
 /**
- * Appends a body to a session: whole parts go to the multipart upload of the staged object, what remains is added to
+ * Appends a body to a session: whole parts go to the multipart upload of its last segment, what remains is added to
  * the tail. The order is crash-safe: the bytes first, then the record, which acknowledges them, and only then goes the
- * tail that a part has taken up. When the body or the store breaks, what could be stored up to there is recorded the same way.
+ * tail that a part has taken up. When the body or the store breaks, what could be stored up to there is recorded the
+ * same way. Throws UploadOvertakenError when the session did not wait for it; nothing of the session is touched then,
+ * however late that is noticed.
  */
 export async function appendToUpload(
   bucket: S3Bucket,
   call: UploadCall,
-  { state, running }: UploadProgress,
+  progress: UploadProgress,
   body: Readable,
 ): Promise<AppendOutcome> {
   using linger = lingeringSignal(call.signal, SALVAGE_MS);
-  const append = new UploadAppend(bucket, { ...call, signal: linger.signal }, state);
-  await append.begin(running);
+  const append = new UploadAppend(bucket, { ...call, signal: linger.signal }, progress);
+  await append.begin(progress.running);
   const failure = await append.take(body, call.signal);
   try {
     return { ...(await append.record()), failure };
@@ -67,45 +79,52 @@ class UploadAppend {
   readonly #bucket: S3Bucket;
   readonly #call: UploadCall;
   readonly #state: OpenUpload;
+  /** What stands before the segment that is written to. */
+  readonly #closed: readonly UploadSegment[];
   readonly #firstNumber: number;
   readonly #uploader: PartUploader;
   readonly #assembler: PartAssembler;
+  #segment: UploadSegment;
+  #generation: number;
+  #hasClaimed = false;
   #running: RunningHash | undefined;
-  #multipart: OpenUpload['multipart'];
   #received = 0;
 
-  constructor(bucket: S3Bucket, call: UploadCall, state: OpenUpload) {
+  constructor(bucket: S3Bucket, call: UploadCall, { state, generation }: UploadProgress) {
     this.#bucket = bucket;
     this.#call = call;
     this.#state = state;
-    this.#multipart = state.multipart;
-    this.#firstNumber = state.parts.length + 1;
+    this.#generation = generation;
+    const last = state.segments.at(-1);
+    const isFree = last !== undefined && !last.isClaimed;
+    this.#closed = isFree ? state.segments.slice(0, -1) : state.segments;
+    this.#segment = isFree ? last : newSegment(call, bucket.config.partBytes, last);
+    this.#firstNumber = this.#segment.parts.length + 1;
     this.#uploader = new PartUploader(bucket, {
       operation: call.operation,
-      key: state.key,
-      begin: () => this.#beginMultipart(),
+      key: this.#segment.key,
+      begin: () => this.#claimSegment(),
       onReleased: (part) => {
         this.#assembler.recycle(part);
       },
       signal: call.signal,
     });
-    const { pieces } = state.tail;
     const options = {
-      partBytes: state.partBytes,
+      partBytes: this.#segment.partBytes,
       firstNumber: this.#firstNumber,
-      heldBytes: piecesSize(pieces),
+      heldBytes: piecesSize(state.tail.pieces),
     };
     this.#assembler = new PartAssembler(options, (part) => this.#send(part));
   }
 
   /** Takes up what stands in the record: it becomes the beginning of what is gathered. */
   async begin(running: RunningHash | undefined): Promise<void> {
-    const { tail, parts, offset, algorithm } = this.#state;
+    const { tail, offset, algorithm } = this.#state;
     const bytes = Buffer.from(tail.inline, 'base64');
     await this.#assembler.write(bytes);
     if (running?.offset === offset && running.algorithm === algorithm) {
       this.#running = running;
-    } else if (offset === bytes.length && parts.length === 0) {
+    } else if (offset === bytes.length) {
       this.#running = { algorithm, offset, hash: startDigest(algorithm).update(bytes) };
     }
   }
@@ -124,35 +143,46 @@ class UploadAppend {
     }
   }
 
-  /** Stores what remains and replaces the record. Throws a fault of the store. */
+  /** Stores what remains and writes the record. Throws a fault of the store. */
   async record(): Promise<UploadProgress> {
     const before = this.#state;
-    if (this.#received === 0) return { state: before, running: this.#running };
+    if (this.#received === 0) {
+      return { state: before, generation: this.#generation, running: this.#running };
+    }
     await this.#uploader.settle();
     const added = this.#uploader.unbroken(this.#firstNumber);
-    const parts = [...before.parts, ...added];
     const pieces = added.length === 0 ? before.tail.pieces : [];
     const rest = this.#uploader.hasFailed ? EMPTY : this.#assembler.rest.bytes;
-    const offset = sizeOf(parts) + piecesSize(pieces) + rest.length;
+    const segments = this.#segments(added);
+    const offset = segmentsSize(segments) + piecesSize(pieces) + rest.length;
     if (offset <= before.offset) {
       await this.#uploader.finish();
-      return { state: before, running: undefined };
+      return { state: before, generation: this.#generation, running: undefined };
     }
     const { algorithm } = before;
     const isWhole = offset === before.offset + this.#received;
     const hash = isWhole ? this.#running?.hash : undefined;
     const state: OpenUpload = {
       ...before,
-      multipart: this.#multipart,
-      parts,
+      attempt: newAttempt(),
+      segments,
       tail: await this.#storeTail(pieces, rest, offset),
       offset,
       digest: hash && finishDigest(algorithm, hash.copy()),
     };
-    await saveUpload(this.#bucket, this.#call, state);
+    await this.#save(state);
     if (added.length > 0) await this.#dropPieces(before.tail.pieces);
     await this.#uploader.finish();
-    return { state, running: hash && { algorithm, offset, hash } };
+    const running = hash && { algorithm, offset, hash };
+    return { state, generation: this.#generation, running };
+  }
+
+  #segments(added: UploadSegment['parts']): UploadSegment[] {
+    if (!this.#hasClaimed) return this.#state.segments;
+    const parts = [...this.#segment.parts, ...added];
+    // A part that failed for us may be on its way all the same.
+    const isClaimed = this.#uploader.hasFailed;
+    return [...this.#closed, { ...this.#segment, parts, isClaimed }];
   }
 
   /** The first part also has what earlier chunks left. */
@@ -164,24 +194,35 @@ class UploadAppend {
     }
     const bytes = await joinPieces(this.#bucket, this.#call, pieces, part.bytes);
     if (bytes === undefined) {
-      const message = `${this.#state.key}: the tail of the session is gone`;
+      const message = `${this.#segment.key}: the tail of the session is gone`;
       throw new S3StorageError(this.#call.operation, message, true);
     }
     await this.#uploader.add({ number: part.number, bytes });
   }
 
-  /** The record tells of the upload before it exists, so that whoever ends the session looks for it. */
-  async #beginMultipart(): Promise<string> {
+  /**
+   * The record tells of the upload before it exists, so that whoever ends the session looks for it, and before a part
+   * is sent, so that no other append sends one under its number.
+   */
+  async #claimSegment(): Promise<string> {
+    const claimed = { ...this.#segment, isClaimed: true };
+    const segments = [...this.#closed, claimed];
+    await this.#save({ ...this.#state, attempt: newAttempt(), segments });
+    this.#segment = claimed;
+    this.#hasClaimed = true;
+    if (claimed.uploadId !== undefined) return claimed.uploadId;
     const { operation, signal } = this.#call;
-    const { key } = this.#state;
-    if (this.#multipart?.uploadId !== undefined) return this.#multipart.uploadId;
-    if (this.#multipart === undefined) {
-      await saveUpload(this.#bucket, this.#call, { ...this.#state, multipart: {} });
-      this.#multipart = {};
-    }
-    const { uploadId } = await beginMultipart(this.#bucket, operation, key, signal);
-    this.#multipart = { uploadId };
+    const { uploadId } = await beginMultipart(this.#bucket, operation, claimed.key, signal);
+    this.#segment = { ...claimed, uploadId };
     return uploadId;
+  }
+
+  async #save(state: OpenUpload): Promise<void> {
+    const generation = this.#generation + 1;
+    if (!(await saveUpload(this.#bucket, this.#call, generation, state))) {
+      throw new UploadOvertakenError('another request went on with the upload session');
+    }
+    this.#generation = generation;
   }
 
   async #storeTail(
@@ -212,6 +253,13 @@ class UploadAppend {
   }
 }
 
-function sizeOf(parts: readonly StoredPart[]): number {
-  return parts.reduce((sum, part) => sum + part.size, 0);
+/** Goes on with the part size that the upload has grown to. */
+function newSegment(
+  { repository, id }: UploadCall,
+  configuredBytes: number,
+  last: UploadSegment | undefined,
+): UploadSegment {
+  const partBytes = last ? partBytesAt(last.parts.length + 1, last.partBytes) : configuredBytes;
+  const key = uploadSegmentKey(repository, id, newAttempt());
+  return { key, partBytes, parts: [], isClaimed: false };
 }

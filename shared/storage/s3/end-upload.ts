@@ -1,65 +1,98 @@
 import type { Digest } from '../../oci/digest.ts';
-import { uploadDataKey, uploadFolder, uploadStartedAtKey } from '../object-keys.ts';
+import { uploadFolder, uploadStartedAtKey } from '../object-keys.ts';
 import { abortMultipart, abortMultipartsOf } from './multipart-upload.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { deleteAll, deleteTree } from './s3-listing.ts';
 import {
+  keptRecordKeys,
   loadUpload,
+  newAttempt,
   type OpenUpload,
   saveUpload,
   UnreadableUploadError,
   type UploadCall,
+  type UploadSegment,
 } from './upload-state.ts';
+
+/** How often a finished session looks for its place when requests go on with it all the same. */
+const FINISH_ATTEMPTS = 5;
 
 /** Removes a session with all it staged. `startedat` goes first: from then on nobody finds it. Idempotent. */
 export async function discardUpload(bucket: S3Bucket, call: UploadCall): Promise<void> {
   const { operation, repository, id, signal } = call;
-  const key = uploadDataKey(repository, id);
-  const multipart = await multipartOf(bucket, call);
+  const segments = await segmentsOf(bucket, call);
   await bucket.delete(operation, uploadStartedAtKey(repository, id), signal);
-  if (multipart !== undefined) {
-    const { uploadId } = multipart;
-    if (uploadId !== undefined) await abortMultipart(bucket, operation, { key, uploadId }, signal);
-    await abortMultipartsOf(bucket, operation, key, undefined, signal);
-  }
+  await abortSegments(bucket, call, segments);
   await deleteTree(bucket, operation, uploadFolder(repository, id), signal);
 }
 
 /**
- * Ends a session whose blob is published: its record names the digest from now on and nothing else stays. A fault
- * changes nothing for the client, whose blob is there: the reaper removes what is left.
+ * Ends a session whose blob is published: its newest record names the digest from now on, and nothing else stays. A
+ * fault changes nothing for the client, whose blob is there: the reaper removes what is left.
  */
 export async function finishUpload(
   bucket: S3Bucket,
   call: UploadCall,
-  state: OpenUpload,
+  { state, generation }: { readonly state: OpenUpload; readonly generation: number },
   digest: Digest,
 ): Promise<void> {
   const { operation, repository, id, signal } = call;
   try {
-    await saveUpload(bucket, call, { schemaVersion: 1, kind: 'committed', digest });
-    const pieces = state.tail.pieces.map(({ key }) => key);
-    const data = state.parts.length > 0 ? [state.key] : [];
-    const keys = [uploadStartedAtKey(repository, id), ...pieces, ...data];
+    const end = await recordEnd(bucket, call, generation, digest);
+    if (end === undefined) return;
+    // What broken requests left besides is found by the reaper, along with the last record.
+    const keys = [
+      uploadStartedAtKey(repository, id),
+      ...keptRecordKeys(call, end),
+      ...state.tail.pieces.map(({ key }) => key),
+      ...state.segments.map(({ key }) => key),
+    ];
     await deleteAll(bucket, operation, keys, signal);
-    if (state.multipart !== undefined) {
-      await abortMultipartsOf(bucket, operation, state.key, undefined, signal);
+    // Aborting what was completed is no error; a second upload of the key comes of a repeated request.
+    for (const { key } of state.segments) {
+      await abortMultipartsOf(bucket, operation, key, undefined, signal);
     }
   } catch {
     // See above.
   }
 }
 
-/** A record that cannot be read may name an upload. */
-async function multipartOf(
+/** The generation of the record that names the digest; undefined when another ended the session. */
+async function recordEnd(
   bucket: S3Bucket,
   call: UploadCall,
-): Promise<{ readonly uploadId?: string | undefined } | undefined> {
+  generation: number,
+  digest: Digest,
+): Promise<number | undefined> {
+  const attempt = newAttempt();
+  let last = generation;
+  for (let look = 0; look < FINISH_ATTEMPTS; look += 1) {
+    const state = { schemaVersion: 1, kind: 'committed', attempt, digest } as const;
+    if (await saveUpload(bucket, call, last + 1, state)) return last + 1;
+    const found = await loadUpload(bucket, call);
+    if (found.state?.kind !== 'open') return undefined;
+    last = found.generation;
+  }
+  return undefined;
+}
+
+async function abortSegments(
+  bucket: S3Bucket,
+  { operation, signal }: UploadCall,
+  segments: readonly UploadSegment[],
+): Promise<void> {
+  for (const { key, uploadId } of segments) {
+    if (uploadId !== undefined) await abortMultipart(bucket, operation, { key, uploadId }, signal);
+    await abortMultipartsOf(bucket, operation, key, undefined, signal);
+  }
+}
+
+async function segmentsOf(bucket: S3Bucket, call: UploadCall): Promise<readonly UploadSegment[]> {
   try {
     const { state } = await loadUpload(bucket, call);
-    return state?.kind === 'open' ? state.multipart : undefined;
+    return state?.kind === 'open' ? state.segments : [];
   } catch (error) {
-    if (error instanceof UnreadableUploadError) return {};
+    if (error instanceof UnreadableUploadError) return [];
     throw error;
   }
 }

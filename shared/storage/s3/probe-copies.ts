@@ -1,7 +1,7 @@
 import { CopyObjectCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 
 import type { Trial } from '../store-findings.ts';
-import { copySource } from './copy-object.ts';
+import { copySource } from './copy-objects.ts';
 import {
   abortMultipart,
   beginMultipart,

@@ -1,10 +1,22 @@
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
 import { DigestMismatchError } from '../errors.ts';
-import { completeMultipart, uploadPart } from './multipart-upload.ts';
+import { completeMultipart, type StoredPart, uploadPart } from './multipart-upload.ts';
 import type { S3BlobStore } from './s3-blob-store.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { S3StorageError } from './s3-errors.ts';
-import { type OpenUpload, readTail, type UploadCall } from './upload-state.ts';
+import {
+  type OpenUpload,
+  readTail,
+  segmentSize,
+  type UploadCall,
+  type UploadSegment,
+} from './upload-state.ts';
+
+/** The staged bytes as objects of the store, in turn, and what follows them. */
+interface StagedBytes {
+  readonly objects: readonly { readonly key: string; readonly size: number }[];
+  readonly rest: Buffer;
+}
 
 /**
  * Makes the staged bytes of a session the blob, once they are known to have the digest; throws DigestMismatchError.
@@ -17,49 +29,75 @@ export async function publishUpload(
   state: OpenUpload,
   digest: Digest,
 ): Promise<boolean> {
-  const isKnown =
-    state.digest !== undefined && digestAlgorithm(state.digest) === digestAlgorithm(digest);
+  const algorithm = digestAlgorithm(digest);
+  const isKnown = state.digest !== undefined && digestAlgorithm(state.digest) === algorithm;
   if (isKnown) requireDigest(digest, state.digest);
-  if (state.parts.length === 0) {
-    const bytes = await readTail(bucket, call, state.tail);
-    if (bytes === undefined) return false;
-    requireDigest(digest, digestOf(bytes, digestAlgorithm(digest)));
-    await blobs.publishBytes(digest, bytes, call.signal);
+  const tail = await readTail(bucket, call, state.tail);
+  if (tail === undefined) return false;
+  const segments = state.segments.filter(({ parts }) => parts.length > 0);
+  if (segments.length === 0) {
+    requireDigest(digest, digestOf(tail, algorithm));
+    await blobs.publishBytes(digest, tail, call.signal);
     return true;
   }
-  if (!(await completeStaged(bucket, call, state))) return false;
+  const staged = await completeSegments(bucket, call, segments, tail);
+  if (staged === undefined) return false;
   if (!isKnown) {
-    const actual = await blobs.digestOfObject(state.key, digest, call.signal);
+    const keys = staged.objects.map(({ key }) => key);
+    const actual = await blobs.digestOfObjects(keys, staged.rest, algorithm, call.signal);
     if (actual === undefined) return false;
     requireDigest(digest, actual);
   }
-  return await blobs.publishCopy(digest, state.key, state.offset, call.signal);
+  return await blobs.publishCopy(digest, staged, call.signal);
 }
 
-/** Makes parts and tail one object, unless an earlier try did; false when neither is there. */
-async function completeStaged(
+/** Makes each segment an object, unless an earlier try did; undefined when one of them is gone. */
+async function completeSegments(
   bucket: S3Bucket,
   call: UploadCall,
-  state: OpenUpload,
+  segments: readonly UploadSegment[],
+  tail: Buffer,
+): Promise<StagedBytes | undefined> {
+  const [only] = segments;
+  // The usual case: one object with everything. A part under the next number could meet a late one of a broken append.
+  const takesTail = segments.length === 1 && only?.isClaimed === false;
+  const objects: { key: string; size: number }[] = [];
+  for (const segment of segments) {
+    const rest = takesTail ? tail : Buffer.alloc(0);
+    const size = segmentSize(segment) + rest.length;
+    if (!(await completeSegment(bucket, call, segment, rest, size))) return undefined;
+    objects.push({ key: segment.key, size });
+  }
+  return { objects, rest: takesTail ? Buffer.alloc(0) : tail };
+}
+
+async function completeSegment(
+  bucket: S3Bucket,
+  { operation, signal }: UploadCall,
+  { key, uploadId, parts }: UploadSegment,
+  rest: Buffer,
+  size: number,
 ): Promise<boolean> {
-  const { operation, signal } = call;
-  const uploadId = state.multipart?.uploadId;
   if (uploadId === undefined) {
-    throw new S3StorageError(operation, `${state.key}: parts without a multipart upload`, false);
+    throw new S3StorageError(operation, `${key}: parts without a multipart upload`, false);
   }
-  const target = { key: state.key, uploadId };
-  const parts = [...state.parts];
-  const bytes = await readTail(bucket, call, state.tail);
-  if (bytes === undefined) return false;
-  if (bytes.length > 0) {
-    const last = { number: parts.length + 1, bytes };
-    const stored = await uploadPart(bucket, operation, target, last, signal);
-    if (stored === undefined) {
-      return (await bucket.head(operation, state.key, signal))?.size === state.offset;
+  const target = { key, uploadId };
+  const all: StoredPart[] = [...parts];
+  const isThere = async (): Promise<boolean> =>
+    (await bucket.head(operation, key, signal))?.size === size;
+  if (rest.length > 0) {
+    const last = { number: parts.length + 1, bytes: rest };
+    try {
+      const stored = await uploadPart(bucket, operation, target, last, signal);
+      if (stored === undefined) return await isThere();
+      all.push(stored);
+    } catch (error) {
+      // A store may cut the connection instead of reading a part of an upload that an earlier try completed.
+      if (await isThere()) return true;
+      throw error;
     }
-    parts.push(stored);
   }
-  return (await completeMultipart(bucket, operation, target, parts, signal)) === 'completed';
+  return (await completeMultipart(bucket, operation, target, all, signal)) === 'completed';
 }
 
 function requireDigest(wanted: Digest, actual: Digest | undefined): void {

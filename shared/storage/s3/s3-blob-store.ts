@@ -5,6 +5,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import type { S3StorageConfig } from '../../config/config.ts';
 import {
   type Digest,
+  type DigestAlgorithm,
   digestAlgorithm,
   digestHex,
   digestOf,
@@ -16,7 +17,7 @@ import type { BlobBody, BlobStat, BlobStore } from '../blob-store.ts';
 import { RangeNotSatisfiableError, SizeMismatchError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault } from '../verify-stream.ts';
-import { copyObject } from './copy-object.ts';
+import { copyObjects, type CopySources, sizeOf } from './copy-objects.ts';
 import { MultipartOwners, type OwnedMultipart } from './multipart-owners.ts';
 import { completeMultipart } from './multipart-upload.ts';
 import { firstPartBytes, PartAssembler } from './part-assembler.ts';
@@ -105,16 +106,11 @@ export class S3BlobStore implements BlobStore {
     await this.#bucket.put({ operation: PUT, key: blobKey(digest), signal }, bytes, sha256);
   }
 
-  /** Makes a staged object whose digest the caller has verified the blob; false when it is not there. */
-  async publishCopy(
-    digest: Digest,
-    from: string,
-    size: number,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    if (await this.#isIntact(digest, size, signal)) return true;
-    const copy = { from, to: blobKey(digest), size };
-    return await copyObject(this.#bucket, this.#owners, 'blob.copy', copy, signal);
+  /** Makes staged bytes whose digest the caller has verified the blob; false when an object of them is not there. */
+  async publishCopy(digest: Digest, staged: CopySources, signal: AbortSignal): Promise<boolean> {
+    if (await this.#isIntact(digest, sizeOf(staged), signal)) return true;
+    const to = blobKey(digest);
+    return await copyObjects(this.#bucket, this.#owners, { ...staged, to }, signal);
   }
 
   /** A pull holds its connection until its stream is closed. */
@@ -210,25 +206,29 @@ export class S3BlobStore implements BlobStore {
     const found = await this.#bucket.head(PUT, key, signal);
     if (found?.size !== size) return false;
     try {
-      return (await this.digestOfObject(key, digest, signal)) === digest;
+      const algorithm = digestAlgorithm(digest);
+      const actual = await this.digestOfObjects([key], Buffer.alloc(0), algorithm, signal);
+      return actual === digest;
     } catch {
       signal.throwIfAborted();
       return false;
     }
   }
 
-  /** The digest of a stored object, of the algorithm of `like`; undefined when it is not there. Reads all of it. */
-  async digestOfObject(
-    key: string,
-    like: Digest,
+  /** The digest of objects in turn and of `rest` after them; undefined when one is not there. Reads all of it. */
+  async digestOfObjects(
+    keys: readonly string[],
+    rest: Buffer,
+    algorithm: DigestAlgorithm,
     signal: AbortSignal,
   ): Promise<Digest | undefined> {
-    const opened = await this.#bucket.open({ operation: 'blob.verify', key, signal }, undefined);
-    if (opened === undefined || opened === 'refused') return undefined;
-    const algorithm = digestAlgorithm(like);
     const hash = startDigest(algorithm);
-    for await (const chunk of opened.stream as AsyncIterable<Buffer>) hash.update(chunk);
-    return finishDigest(algorithm, hash);
+    for (const key of keys) {
+      const opened = await this.#bucket.open({ operation: 'blob.verify', key, signal }, undefined);
+      if (opened === undefined || opened === 'refused') return undefined;
+      for await (const chunk of opened.stream as AsyncIterable<Buffer>) hash.update(chunk);
+    }
+    return finishDigest(algorithm, hash.update(rest));
   }
 }
 

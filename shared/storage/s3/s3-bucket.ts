@@ -17,6 +17,7 @@ import {
   isAbsent,
   isBucketMissing,
   isRangeRefused,
+  refusalToCreate,
   S3StorageError,
   storageFault,
 } from './s3-errors.ts';
@@ -69,6 +70,8 @@ interface ObjectAnswer {
 
 /** A small read is tried again when its body breaks; the SDK's retries end with the headers. */
 const BODY_ATTEMPTS = 3;
+/** How often an object is created anew when the store asks for that, because another was at it. */
+const CREATE_ATTEMPTS = 5;
 /** How long a bucket that was seen is believed to exist. */
 const BUCKET_TRUST_MS = 5_000;
 
@@ -81,6 +84,7 @@ export class S3Bucket {
   readonly name: string;
   readonly config: S3StorageConfig;
   readonly #deadlines: S3Deadlines;
+  #isCreateUnsupported = false;
   #bucketSeenAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
@@ -240,6 +244,34 @@ export class S3Bucket {
     await this.tell({ ...call, bodyBytes: bytes.length }, (options) =>
       this.client.send(command, options),
     );
+  }
+
+  /**
+   * Stores the bytes unless the key has an object: false then. A store that does not offer that is looked at first,
+   * which is as good as long as writers do not come within the same moment.
+   */
+  async create(call: S3Call, bytes: Buffer, sha256: string): Promise<boolean> {
+    const command = new PutObjectCommand({
+      ...this.at(call.key),
+      Body: bytes,
+      ContentLength: bytes.length,
+      IfNoneMatch: '*',
+    });
+    command.middlewareStack.add(payloadHash(sha256), { step: 'build' });
+    for (let attempt = 1; !this.#isCreateUnsupported; attempt += 1) {
+      const answer = await this.tell({ ...call, bodyBytes: bytes.length }, (options) =>
+        this.client.send(command, options).catch((error: unknown) => refusalToCreate(error)),
+      );
+      if (answer === 'exists') return false;
+      if (typeof answer === 'object') return true;
+      if (answer === 'unsupported') this.#isCreateUnsupported = true;
+      else if (attempt === CREATE_ATTEMPTS) {
+        throw new S3StorageError(call.operation, `${call.key}: others write it as well`, true);
+      }
+    }
+    if ((await this.head(call.operation, call.key, call.signal)) !== undefined) return false;
+    await this.put(call, bytes, sha256);
+    return true;
   }
 
   async delete(operation: string, key: string, signal: AbortSignal): Promise<void> {

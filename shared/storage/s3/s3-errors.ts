@@ -46,6 +46,15 @@ export function isUnsupported(error: unknown): boolean {
   return UNSUPPORTED.has(asSdkError(error).name);
 }
 
+/** Why the store did not create an object that must not exist; another error is thrown. */
+export function refusalToCreate(error: unknown): 'exists' | 'busy' | 'unsupported' {
+  const { name, $metadata } = asSdkError(error);
+  if (name === 'PreconditionFailed' || $metadata?.httpStatusCode === 412) return 'exists';
+  if (name === 'ConditionalRequestConflict') return 'busy';
+  if (name === 'NotImplemented' || $metadata?.httpStatusCode === 501) return 'unsupported';
+  throw error;
+}
+
 /** Whether the store says that no byte of the asked range exists. */
 export function isRangeRefused(error: unknown): boolean {
   const { name, $metadata } = asSdkError(error);

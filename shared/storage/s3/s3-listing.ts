@@ -87,6 +87,25 @@ export async function listChildren(
     .map(({ name, isFolder }) => ({ name, isFolder }));
 }
 
+/** The first objects, at most `max`, whose keys begin with `prefix`, in the order of their keys: one request. */
+export async function listFirst(
+  bucket: S3Bucket,
+  operation: string,
+  prefix: string,
+  max: number,
+  signal: AbortSignal,
+): Promise<ListedObject[]> {
+  const command = new ListObjectsV2Command({
+    Bucket: bucket.name,
+    Prefix: bucket.rootPrefix + requireKey(prefix),
+    MaxKeys: max,
+  });
+  const page = await bucket.tell({ operation, key: prefix, signal }, (options) =>
+    bucket.client.send(command, options),
+  );
+  return listedObjects(bucket, page);
+}
+
 /** Every object below a folder, one page at a time. */
 export async function* listTree(
   bucket: S3Bucket,
@@ -96,12 +115,16 @@ export async function* listTree(
 ): AsyncGenerator<ListedObject[]> {
   const request = { operation, folder, isDeep: true, pageSize: PAGE, signal };
   for await (const page of listPages(bucket, request)) {
-    yield (page.Contents ?? []).flatMap(({ Key, LastModified }) =>
-      Key === undefined
-        ? []
-        : [{ key: Key.slice(bucket.rootPrefix.length), lastModified: LastModified ?? new Date(0) }],
-    );
+    yield listedObjects(bucket, page);
   }
+}
+
+function listedObjects(bucket: S3Bucket, page: ListObjectsV2CommandOutput): ListedObject[] {
+  return (page.Contents ?? []).flatMap(({ Key, LastModified }) =>
+    Key === undefined
+      ? []
+      : [{ key: Key.slice(bucket.rootPrefix.length), lastModified: LastModified ?? new Date(0) }],
+  );
 }
 
 /** Deletes objects by as few requests as the store allows; those that are gone already are no error. */

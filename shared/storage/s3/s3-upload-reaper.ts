@@ -1,12 +1,12 @@
 import { parseUploadId, type RepositoryName, type UploadId } from '../../oci/reference.ts';
-import { uploadDataKey, uploadsFolder } from '../object-keys.ts';
+import { foreignUploadDataKey, uploadsFolder } from '../object-keys.ts';
 import type { UploadReaper } from '../upload-store.ts';
 import { discardUpload } from './end-upload.ts';
 import { MultipartOwners } from './multipart-owners.ts';
 import { abortMultipartsOf } from './multipart-upload.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { listTree } from './s3-listing.ts';
-import { loadUpload, UnreadableUploadError } from './upload-state.ts';
+import { readStartedAt } from './upload-state.ts';
 
 /** Blobs are written by multipart uploads of no repository: they are looked through once in this time. */
 const OWNERS_EVERY_MS = 600_000;
@@ -65,21 +65,12 @@ export class S3UploadReaper implements UploadReaper {
   ): Promise<boolean> {
     const operation = 'upload.reap';
     const call = { operation, repository, id, signal };
-    const { startedAt, state } = await loadUpload(this.#bucket, call).catch((error: unknown) => {
-      if (error instanceof UnreadableUploadError) return { startedAt: undefined, state: undefined };
-      throw error;
-    });
+    const startedAt = await readStartedAt(this.#bucket, call);
     if (startedAt !== undefined && startedAt >= before) return false;
-    // Also what no record names: a session of the CNCF registry, or one that went on after its end.
-    await abortMultipartsOf(
-      this.#bucket,
-      operation,
-      uploadDataKey(repository, id),
-      undefined,
-      signal,
-    );
+    const foreignKey = foreignUploadDataKey(repository, id);
+    await abortMultipartsOf(this.#bucket, operation, foreignKey, undefined, signal);
     await discardUpload(this.#bucket, call);
-    return startedAt !== undefined && state?.kind !== 'committed';
+    return startedAt !== undefined;
   }
 
   async #reapOwners(before: Date, signal: AbortSignal): Promise<void> {

@@ -10,7 +10,7 @@ import type { BlobStat } from '../blob-store.ts';
 import { DigestMismatchError, UploadOffsetError, UploadUnknownError } from '../errors.ts';
 import { uploadStartedAtKey } from '../object-keys.ts';
 import type { UploadReaper, UploadSession, UploadStore } from '../upload-store.ts';
-import { appendToUpload } from './append-to-upload.ts';
+import { appendToUpload, UploadOvertakenError } from './append-to-upload.ts';
 import { publishUpload } from './publish-upload.ts';
 import { sha256Of } from './payload-hash.ts';
 import { RunningHashes } from './running-hashes.ts';
@@ -23,6 +23,7 @@ import { S3UploadReaper } from './s3-upload-reaper.ts';
 import {
   emptyUpload,
   loadUpload,
+  type LoadedUpload,
   type OpenUpload,
   saveUpload,
   type UploadCall,
@@ -31,23 +32,37 @@ import {
 /** How often a commit looks again when another replica took the staged bytes away under it. */
 const COMMIT_ATTEMPTS = 2;
 
+/** A session without a record: nobody announced another algorithm. */
+const EMPTY = emptyUpload('sha256');
+
+/** Where an open session stands. */
+interface OpenSession {
+  readonly state: OpenUpload;
+  readonly generation: number;
+}
+
 /**
  * Upload sessions in a bucket. What exists under `_uploads/<uuid>/`, and when:
  *
- *   startedat      from `create` until the session ends: it is the session
- *   state.json     from the first byte on: which parts and which tail make up the bytes so far; each replacement of it
- *                  acknowledges a chunk. After success it only names the digest, until the reaper removes it
- *   tail-<…>       the bytes after the last whole part, when they are too many to stand in state.json
- *   data           a multipart upload from the first whole part on, an object during `commit`
+ *   startedat        from `create` until the session ends: it is the session
+ *   state-<…>.json   one record per generation, the newest counts: which parts and which tail make up the bytes so far.
+ *                    A chunk is acknowledged when its record is written, which happens only where none is yet. After
+ *                    success the last one only names the digest, until the reaper removes it
+ *   tail-<…>         the bytes after the last whole part, when they are too many to stand in the record
+ *   data-<…>         a multipart upload from the first whole part on, an object during `commit`
  *
- * A small blob is written once as a tail (or in state.json) and once as the blob; a large one is written in parts and
- * copied by the store. One process that saw all bytes vouches for their digest; otherwise `data` is read again.
+ * No name is written twice, so a process that was believed dead and goes on changes nothing that another acknowledged.
+ *
+ * A small blob is written once as a tail (or in a record) and once as the blob; a large one is written in parts and
+ * copied by the store. One process that saw all bytes vouches for their digest; otherwise they are read again.
  */
 export class S3UploadStore implements UploadStore, UploadReaper {
   readonly #bucket: S3Bucket;
   readonly #blobs: S3BlobStore;
   readonly #reaper: S3UploadReaper;
   readonly #hashes = new RunningHashes();
+  /** What `find` and `append` learned, for the one call that follows. Nothing rests on it being new. */
+  readonly #known = new WeakMap<UploadSession, OpenSession>();
 
   constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
     this.#bucket = new S3Bucket(client, config, deadlines);
@@ -65,7 +80,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     const startedAt = new Date();
     // Everybody assumes sha256 of a session without a record.
     if (algorithm !== undefined && algorithm !== 'sha256') {
-      await saveUpload(this.#bucket, call, this.#empty(call, algorithm));
+      await saveUpload(this.#bucket, call, 1, emptyUpload(algorithm));
     }
     const key = uploadStartedAtKey(repository, id);
     const bytes = Buffer.from(startedAt.toISOString());
@@ -80,9 +95,9 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     signal: AbortSignal,
   ): Promise<UploadSession | undefined> {
     const call = { operation: 'upload.find', repository, id, signal };
-    const { startedAt, state } = await loadUpload(this.#bucket, call);
+    const { startedAt, generation, state } = await loadUpload(this.#bucket, call);
     if (startedAt === undefined || state?.kind === 'committed') return undefined;
-    return { id, repository, startedAt, offset: state?.offset ?? 0 };
+    return this.#session({ id, repository, startedAt }, { state: state ?? EMPTY, generation });
   }
 
   async append(
@@ -91,27 +106,40 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     body: Readable,
     signal: AbortSignal,
   ): Promise<UploadSession> {
-    const { id, repository, startedAt } = session;
+    const { id, repository } = session;
     const call = { operation: 'upload.append', repository, id, signal };
-    const state = await this.#open(call);
-    if (state.offset !== offset) throw new UploadOffsetError(state.offset);
-    const running = this.#hashes.take(id);
-    const outcome = await appendToUpload(this.#bucket, call, { state, running }, body);
+    signal.throwIfAborted();
+    let open = this.#takeKnown(session);
+    if (open?.state.offset !== offset) open = openOf(call, await loadUpload(this.#bucket, call));
+    if (open.state.offset !== offset) throw new UploadOffsetError(open.state.offset);
+    const progress = { ...open, running: this.#hashes.take(id) };
+    const outcome = await appendToUpload(this.#bucket, call, progress, body).catch(
+      async (error: unknown) => {
+        if (!(error instanceof UploadOvertakenError)) throw error;
+        const now = openOf(call, await loadUpload(this.#bucket, call));
+        throw new UploadOffsetError(now.state.offset);
+      },
+    );
     if (outcome.running !== undefined) this.#hashes.put(id, outcome.running);
-    if (outcome.failure !== undefined) throw outcome.failure.error;
-    return { id, repository, startedAt, offset: outcome.state.offset };
+    const { failure } = outcome;
+    if (failure !== undefined) throw failure.error;
+    return this.#session(session, outcome);
   }
 
   async commit(session: UploadSession, digest: Digest, signal: AbortSignal): Promise<BlobStat> {
     const { id, repository } = session;
     const call = { operation: 'upload.commit', repository, id, signal };
+    signal.throwIfAborted();
     this.#hashes.drop(id);
+    const known = this.#takeKnown(session);
+    const stat = known && (await this.#publishKnown(call, known, digest));
+    if (stat !== undefined) return stat;
     for (let attempt = 1; attempt <= COMMIT_ATTEMPTS; attempt += 1) {
-      const { startedAt, state } = await loadUpload(this.#bucket, call);
+      const loaded = await loadUpload(this.#bucket, call);
+      const { state } = loaded;
       if (state?.kind === 'committed') return await this.#again(call, state.digest, digest);
-      if (startedAt === undefined) throw unknownUpload(call);
-      const stat = await this.#publish(call, state ?? this.#empty(call, 'sha256'), digest);
-      if (stat !== undefined) return stat;
+      const published = await this.#publish(call, openOf(call, loaded), digest);
+      if (published !== undefined) return published;
     }
     throw new S3StorageError(call.operation, `the staged bytes of session ${id} are gone`, true);
   }
@@ -126,32 +154,60 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     return await this.#reaper.reap(repository, before, signal);
   }
 
-  #empty(call: UploadCall, algorithm: DigestAlgorithm): OpenUpload {
-    return emptyUpload(call, algorithm, this.#bucket.config.partBytes);
+  /** A session that the next call goes on with without asking the store again. */
+  #session(
+    { id, repository, startedAt }: Omit<UploadSession, 'offset'>,
+    { state, generation }: OpenSession,
+  ): UploadSession {
+    const session = { id, repository, startedAt, offset: state.offset };
+    this.#known.set(session, { state, generation });
+    return session;
   }
 
-  /** Where the session stands in the store, whatever its caller believes. */
-  async #open(call: UploadCall): Promise<OpenUpload> {
-    const { startedAt, state } = await loadUpload(this.#bucket, call);
-    if (startedAt === undefined || state?.kind === 'committed') throw unknownUpload(call);
-    return state ?? this.#empty(call, 'sha256');
+  #takeKnown(session: UploadSession): OpenSession | undefined {
+    const known = this.#known.get(session);
+    this.#known.delete(session);
+    return known;
   }
 
-  /** Undefined when the staged bytes are not there (any more). */
-  async #publish(
+  /** Undefined when what was known of the session does not do: the store has the last word. */
+  async #publishKnown(
     call: UploadCall,
-    state: OpenUpload,
+    known: OpenSession,
     digest: Digest,
   ): Promise<BlobStat | undefined> {
     try {
-      const isPublished = await publishUpload(this.#bucket, this.#blobs, call, state, digest);
-      if (!isPublished) return undefined;
+      return await this.#publishOnce(call, known, digest);
+    } catch (error) {
+      if (error instanceof DigestMismatchError) return undefined;
+      throw error;
+    }
+  }
+
+  async #publish(
+    call: UploadCall,
+    open: OpenSession,
+    digest: Digest,
+  ): Promise<BlobStat | undefined> {
+    try {
+      return await this.#publishOnce(call, open, digest);
     } catch (error) {
       if (error instanceof DigestMismatchError) await this.#discardQuietly(call);
       throw error;
     }
-    await finishUpload(this.#bucket, { ...call, signal: cleanupSignal() }, state, digest);
-    return { size: state.offset };
+  }
+
+  /** Undefined when the staged bytes are not there (any more). */
+  async #publishOnce(
+    call: UploadCall,
+    open: OpenSession,
+    digest: Digest,
+  ): Promise<BlobStat | undefined> {
+    if (!(await publishUpload(this.#bucket, this.#blobs, call, open.state, digest))) {
+      return undefined;
+    }
+    await finishUpload(this.#bucket, { ...call, signal: cleanupSignal() }, open, digest);
+    return { size: open.state.offset };
   }
 
   /** A finished session stands for the digest that it had and for no other: commit makes its caller a reader. */
@@ -169,6 +225,12 @@ export class S3UploadStore implements UploadStore, UploadReaper {
       // The mismatch is the answer; the reaper removes what is left.
     }
   }
+}
+
+/** Where the session stands in the store, whatever its caller believes. */
+function openOf(call: UploadCall, { startedAt, state, generation }: LoadedUpload): OpenSession {
+  if (startedAt === undefined || state?.kind === 'committed') throw unknownUpload(call);
+  return { state: state ?? EMPTY, generation };
 }
 
 function unknownUpload({ operation, id }: UploadCall): UploadUnknownError {

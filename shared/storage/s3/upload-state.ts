@@ -1,15 +1,29 @@
+import { randomBytes } from 'node:crypto';
+
 import pLimit from 'p-limit';
 import { z } from 'zod';
 
 import { type Digest, type DigestAlgorithm, parseDigest } from '../../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../../oci/reference.ts';
-import { uploadDataKey, uploadStartedAtKey, uploadStateKey } from '../object-keys.ts';
+import {
+  uploadRecordsPrefix,
+  uploadStartedAtKey,
+  uploadStateGeneration,
+  uploadStateKey,
+} from '../object-keys.ts';
 import { sha256Of } from './payload-hash.ts';
 import type { S3Bucket } from './s3-bucket.ts';
+import { cleanupSignal } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
+import { deleteAll, listFirst } from './s3-listing.ts';
 
 /** A list of 10,000 parts has about 1 MB. */
 const MAX_STATE_BYTES = 4 * 1024 * 1024;
+
+/** How often a record is looked for that is tidied away under its reader. */
+const LOAD_ATTEMPTS = 3;
+/** So many records of a session stay at least. */
+const KEPT_GENERATIONS = 64;
 
 /** How many pieces of a tail are read at a time. */
 const CONCURRENT_READS = 4;
@@ -29,19 +43,32 @@ const pieceSchema = z.object({ key: z.string(), size: z.int().nonnegative(), sha
  */
 const tailSchema = z.object({ pieces: z.array(pieceSchema), inline: z.base64() });
 
+/**
+ * An object in the making: a multipart upload with the parts of it that are acknowledged. A session has one, and one
+ * more after each append that broke off: what such an append still has under way may reach the store late, so its
+ * upload gets no further parts.
+ */
+const segmentSchema = z.object({
+  key: z.string(),
+  /** Absent as long as the upload may or may not have come to be. */
+  uploadId: z.string().optional(),
+  /** Size of its first part. */
+  partBytes: z.int().positive(),
+  parts: z.array(z.object({ n: z.int(), etag: z.string(), size: z.int() })),
+  /** An append sends parts to it, or did so and never told its end. */
+  isClaimed: z.boolean(),
+});
+
 const openSchema = z.object({
   schemaVersion: z.literal(1),
   kind: z.literal('open'),
-  /** The key of the staged object that the parts make. */
-  key: z.string(),
-  /** Size of its first part. */
-  partBytes: z.int().positive(),
-  /** Present from before a multipart upload is begun; without an id it may or may not have come to be. */
-  multipart: z.object({ uploadId: z.string().optional() }).optional(),
-  parts: z.array(z.object({ n: z.int(), etag: z.string(), size: z.int() })),
-  /** What follows the parts. */
+  /** Names the one try that wrote this record. */
+  attempt: z.string(),
+  /** In the order of their bytes. */
+  segments: z.array(segmentSchema),
+  /** What follows the segments. */
   tail: tailSchema,
-  /** Bytes of parts and tail together. */
+  /** Bytes of segments and tail together. */
   offset: z.int().nonnegative(),
   algorithm: z.enum(['sha256', 'sha512']),
   /** The digest of all bytes so far, as long as one process saw them in turn. */
@@ -51,6 +78,7 @@ const openSchema = z.object({
 const committedSchema = z.object({
   schemaVersion: z.literal(1),
   kind: z.literal('committed'),
+  attempt: z.string(),
   digest: digestSchema,
 });
 
@@ -58,6 +86,7 @@ const stateSchema = z.discriminatedUnion('kind', [openSchema, committedSchema]);
 
 export type TailPiece = z.infer<typeof pieceSchema>;
 export type UploadTail = z.infer<typeof tailSchema>;
+export type UploadSegment = z.infer<typeof segmentSchema>;
 export type OpenUpload = z.infer<typeof openSchema>;
 /** What stays of a finished session until it is reaped: it lets that digest, and no other, be committed once more. */
 type CommittedUpload = z.infer<typeof committedSchema>;
@@ -79,51 +108,107 @@ export interface UploadCall {
 export interface LoadedUpload {
   /** Undefined when the session is finished, cancelled or was never there. */
   readonly startedAt: Date | undefined;
+  /** 0: there is no record yet. */
+  readonly generation: number;
   readonly state: UploadState | undefined;
 }
 
 /** A session without a byte, which needs no record of its own. */
-export function emptyUpload(
-  call: UploadCall,
-  algorithm: DigestAlgorithm,
-  partBytes: number,
-): OpenUpload {
+export function emptyUpload(algorithm: DigestAlgorithm): OpenUpload {
   return {
     schemaVersion: 1,
     kind: 'open',
-    key: uploadDataKey(call.repository, call.id),
-    partBytes,
-    parts: [],
+    attempt: newAttempt(),
+    segments: [],
     tail: { pieces: [], inline: '' },
     offset: 0,
     algorithm,
   };
 }
 
+export const newAttempt = (): string => randomBytes(9).toString('base64url');
+
 export async function loadUpload(bucket: S3Bucket, call: UploadCall): Promise<LoadedUpload> {
   const { operation, repository, id, signal } = call;
-  const startedAtKey = uploadStartedAtKey(repository, id);
-  const stateKey = uploadStateKey(repository, id);
-  const [startedAt, bytes] = await Promise.all([
-    bucket.get({ operation, key: startedAtKey, signal }, 1024),
-    bucket.get({ operation, key: stateKey, signal }, MAX_STATE_BYTES),
-  ]);
-  return {
-    startedAt: startedAt && parseTime(startedAt),
-    state: bytes && parseState(operation, stateKey, bytes),
-  };
+  const prefix = uploadRecordsPrefix(repository, id);
+  for (let look = 1; ; look += 1) {
+    const newest = await listFirst(bucket, operation, prefix, 2, signal);
+    const startedAtKey = uploadStartedAtKey(repository, id);
+    const startedAt = newest.find(({ key }) => key === startedAtKey)?.lastModified;
+    const generations = newest.map(({ key }) => uploadStateGeneration(key) ?? 0);
+    const generation = Math.max(0, ...generations);
+    if (generation === 0) return { startedAt, generation, state: undefined };
+    const key = uploadStateKey(repository, id, generation);
+    const bytes = await bucket.get({ operation, key, signal }, MAX_STATE_BYTES);
+    if (bytes !== undefined) {
+      return { startedAt, generation, state: parseState(operation, key, bytes) };
+    }
+    // It was tidied away because many newer ones came, or the session ended.
+    if (look === LOAD_ATTEMPTS) return { startedAt: undefined, generation, state: undefined };
+  }
 }
 
-/** Replaces the record; what it says is acknowledged from here on. */
+/** When a session began by its own account; undefined when it is finished, cancelled or was never there. */
+export async function readStartedAt(
+  bucket: S3Bucket,
+  { operation, repository, id, signal }: UploadCall,
+): Promise<Date | undefined> {
+  const key = uploadStartedAtKey(repository, id);
+  const bytes = await bucket.get({ operation, key, signal }, 1024);
+  return bytes && parseTime(bytes);
+}
+
+/**
+ * Writes the record of a generation that has none yet; what it says is acknowledged from here on. False when another
+ * has written one: then nothing is changed. So a writer that is late, however late, replaces nothing newer.
+ */
 export async function saveUpload(
   bucket: S3Bucket,
   call: UploadCall,
+  generation: number,
   state: UploadState,
-): Promise<void> {
+): Promise<boolean> {
   const { operation, repository, id, signal } = call;
   const bytes = Buffer.from(JSON.stringify(state));
-  const key = uploadStateKey(repository, id);
-  await bucket.put({ operation, key, signal }, bytes, await sha256Of(bytes));
+  const key = uploadStateKey(repository, id, generation);
+  if (await bucket.create({ operation, key, signal }, bytes, await sha256Of(bytes))) {
+    await dropOldRecords(bucket, call, generation);
+    return true;
+  }
+  // A try of ours may have been applied and its answer lost.
+  const found = await bucket.get({ operation, key, signal }, MAX_STATE_BYTES);
+  return found !== undefined && parseState(operation, key, found).attempt === state.attempt;
+}
+
+/** The keys of the records that there may be before this generation. */
+export function keptRecordKeys({ repository, id }: UploadCall, generation: number): string[] {
+  const count = Math.min(2 * KEPT_GENERATIONS, generation) - 1;
+  return Array.from({ length: count }, (_, i) =>
+    uploadStateKey(repository, id, generation - 1 - i),
+  );
+}
+
+/** Records stay for a while, so that a writer who is late finds its place taken. */
+async function dropOldRecords(
+  bucket: S3Bucket,
+  call: UploadCall,
+  generation: number,
+): Promise<void> {
+  if (generation % KEPT_GENERATIONS !== 0) return;
+  const old = keptRecordKeys(call, generation).slice(KEPT_GENERATIONS - 1);
+  try {
+    await deleteAll(bucket, call.operation, old, cleanupSignal());
+  } catch {
+    // They go with the session.
+  }
+}
+
+export function segmentsSize(segments: readonly UploadSegment[]): number {
+  return segments.reduce((sum, segment) => sum + segmentSize(segment), 0);
+}
+
+export function segmentSize({ parts }: UploadSegment): number {
+  return parts.reduce((sum, part) => sum + part.size, 0);
 }
 
 export function piecesSize(pieces: readonly TailPiece[]): number {

@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+
+import { startTwinport } from './registry-process.ts';
+import type { TwinportOptions, TwinportProcess } from './registry-process.ts';
+import { OwnedServers } from './owned-servers.ts';
+import { startRedis } from './start-redis.ts';
+import { startS3FaultProxy } from './s3-fault-proxy.ts';
+import type { S3FaultProxy } from './s3-fault-proxy.ts';
+import { createTestS3Client, startMinio } from './start-s3.ts';
+import { listKeys, listOpenMultiparts } from './list-bucket.ts';
+import { makeTempFolder } from './temp-folder.ts';
+
+/** Parts that differ from S3's smallest, so that both edges are tested. */
+export const BENCH_PART_BYTES = 6 * 1024 * 1024;
+
+type BenchStore = 'minio and redis' | 'minio alone' | 'files';
+
+/** Push replicas over one store, with a view of the store itself. */
+export class UploadBench {
+  readonly #servers = new OwnedServers();
+  readonly #kind: BenchStore;
+  readonly #replicas: TwinportProcess[] = [];
+  #storage: TwinportOptions['storage'] = { dataDir: '' };
+  #redisUrl: string | undefined;
+  #proxy: S3FaultProxy | undefined;
+  #replaced: Promise<void> = Promise.resolve();
+  #turn = 0;
+
+  constructor(kind: BenchStore) {
+    this.#kind = kind;
+  }
+
+  async start(replicas: number): Promise<void> {
+    if (this.#kind === 'files') {
+      this.#storage = { dataDir: makeTempFolder('uploads') };
+    } else {
+      const s3 = await this.#servers.own(startMinio());
+      this.#proxy = await this.#servers.own(startS3FaultProxy(s3.endpoint));
+      this.#storage = { ...s3, endpoint: this.#proxy.endpoint };
+    }
+    if (this.#kind === 'minio and redis') {
+      this.#redisUrl = (await this.#servers.own(startRedis({ own: true }))).url;
+    }
+    this.#replicas.push(
+      ...(await Promise.all(Array.from({ length: replicas }, () => this.startReplica()))),
+    );
+  }
+
+  async startReplica(options: Partial<TwinportOptions> = {}): Promise<TwinportProcess> {
+    return await this.#servers.own(
+      startTwinport({
+        role: 'push',
+        storage: this.#storage,
+        ...(this.#redisUrl !== undefined && { redisUrl: this.#redisUrl }),
+        ...options,
+        env: {
+          S3_PART_BYTES: String(BENCH_PART_BYTES),
+          S3_MULTIPART_COPY_BYTES: String(4 * BENCH_PART_BYTES),
+          ...options.env,
+        },
+      }),
+    );
+  }
+
+  async stop(): Promise<void> {
+    await this.#replaced.catch(() => undefined);
+    await this.#servers.stopAll();
+  }
+
+  /** The address of the next replica that lives, in turn. */
+  next(): string {
+    return this.replica().url;
+  }
+
+  replica(): TwinportProcess {
+    this.#turn += 1;
+    return this.#replicas[this.#turn % this.#replicas.length]!;
+  }
+
+  /** Ends a replica as a power failure does, the one that was used last. Another takes its place in a while. */
+  async killOne(): Promise<void> {
+    await this.#replaced;
+    const [victim] = this.#replicas.splice(this.#turn % this.#replicas.length, 1);
+    victim!.kill('SIGKILL');
+    await victim!.ended;
+    this.#replaced = this.startReplica().then((replica) => void this.#replicas.push(replica));
+    this.#replaced.catch(() => undefined);
+  }
+
+  /** What was asked of S3 since the last `forgetCalls`; empty over files. */
+  get s3Calls(): S3FaultProxy['seen'] {
+    return this.#proxy?.seen ?? [];
+  }
+
+  forgetCalls(): void {
+    this.#proxy?.clear();
+  }
+
+  /** Every key in the store that contains `text`. */
+  async keys(text: string): Promise<string[]> {
+    if ('dataDir' in this.#storage) {
+      const files = readdirSync(this.#storage.dataDir, { recursive: true, withFileTypes: true });
+      return files
+        .filter((entry) => entry.isFile())
+        .map((entry) => `${entry.parentPath}/${entry.name}`)
+        .filter((key) => key.includes(text));
+    }
+    const client = createTestS3Client(this.#storage);
+    try {
+      return (await listKeys(client, this.#storage.bucket, '')).filter((key) => key.includes(text));
+    } finally {
+      client.destroy();
+    }
+  }
+
+  /** Multipart uploads that nobody ended. */
+  async openMultiparts(): Promise<string[]> {
+    if ('dataDir' in this.#storage) return [];
+    const client = createTestS3Client(this.#storage);
+    try {
+      return await listOpenMultiparts(client, this.#storage.bucket, '');
+    } finally {
+      client.destroy();
+    }
+  }
+
+  newRepository(name: string): string {
+    return `bench/${name}-${randomBytes(4).toString('hex')}`;
+  }
+}
