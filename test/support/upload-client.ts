@@ -154,7 +154,7 @@ async function answerTo(request: ClientRequest): Promise<UploadAnswer> {
   return {
     status: response.statusCode ?? 0,
     location: `${location.pathname}${location.search}`,
-    range: response.headers['range'],
+    range: response.headers.range,
     body: await text(response),
   };
 }

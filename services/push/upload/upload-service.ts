@@ -137,17 +137,14 @@ export class UploadService {
       const session = lastChunk ? await this.#append(found, lastChunk, held) : found;
       await this.#deps.uploads.commit(session, digest, held);
       await this.#link(repository, digest, held);
-    }).catch((error: unknown) => {
-      if (!(error instanceof LeaseLostError)) throw error;
-      throw registryError('UNAVAILABLE', { headers: { 'Retry-After': '1' }, cause: error });
-    });
+    }).catch(askAgain);
   }
 
   /** Drops the session. Throws BLOB_UPLOAD_UNKNOWN. */
   cancel(repository: RepositoryName, id: UploadId, signal: AbortSignal): Promise<void> {
     return this.#exclusively(repository, id, signal, async (held) => {
       await this.#deps.uploads.cancel(await this.status(repository, id, held), held);
-    });
+    }).catch(askAgain);
   }
 
   async #append(
@@ -198,6 +195,12 @@ export class UploadService {
       await lease.release();
     }
   }
+}
+
+/** A client that asks again finds what the other process made of the session. */
+function askAgain(error: unknown): never {
+  if (!(error instanceof LeaseLostError)) throw error;
+  throw registryError('UNAVAILABLE', { headers: { 'Retry-After': '1' }, cause: error });
 }
 
 function unknownUpload(id: UploadId): never {

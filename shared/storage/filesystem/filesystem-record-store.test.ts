@@ -1,4 +1,14 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -45,6 +55,30 @@ describe('FilesystemRecordStore', () => {
     expect(error).toBeInstanceOf(StorageError);
     expect((error as StorageError).message).toContain(root);
     expect(String((error as StorageError).cause)).toMatch(/ENOTDIR|EEXIST/);
+  });
+
+  test('does not start when a part of the store is linked to another file system, and names it', async () => {
+    const elsewhere = await mkdtemp('/dev/shm/twinport-records-');
+    try {
+      const isOther = (await stat(elsewhere)).dev !== (await stat(parent)).dev;
+      expect(isOther).toBe(true);
+      await mkdir(root, { recursive: true });
+      await symlink(elsewhere, join(root, 'docker'));
+      const error: unknown = await store.prepare(unending).catch((e: unknown) => e);
+      expect(error).toBeInstanceOf(StorageError);
+      expect((error as StorageError).message).toContain(elsewhere);
+      expect((error as StorageError).message).toContain('DATA_DIR');
+      expect(await readdir(join(root, 'twinport', 'tmp'))).toEqual([]);
+      await rm(join(root, 'docker'));
+      const nearby = join(parent, 'nearby');
+      await mkdir(nearby);
+      await symlink(nearby, join(root, 'docker'));
+      await store.prepare(unending);
+      await put('docker/a');
+      expect(await readdir(nearby)).toEqual(['a']);
+    } finally {
+      await rm(elsewhere, { recursive: true });
+    }
   });
 
   test('removes temporary files of yesterday when it starts, and none of today', async () => {

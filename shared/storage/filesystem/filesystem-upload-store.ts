@@ -16,7 +16,12 @@ import {
 } from '../../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../../oci/reference.ts';
 import type { BlobStat } from '../blob-store.ts';
-import { DigestMismatchError, StorageError, UploadUnknownError } from '../errors.ts';
+import {
+  DigestMismatchError,
+  StorageError,
+  UploadOffsetError,
+  UploadUnknownError,
+} from '../errors.ts';
 import { blobKey, uploadFolder, uploadsFolder } from '../object-keys.ts';
 import type { UploadReaper, UploadSession, UploadStore } from '../upload-store.ts';
 import { DurableFiles, TempFileGoneError } from './durable-files.ts';
@@ -129,11 +134,7 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
         throw error;
       }
       const isKept = await releaseStaged(folder, claim.path);
-      if (!isKept) {
-        throw (
-          appended.fault ?? new UploadUnknownError('upload.append', 'the upload session is gone')
-        );
-      }
+      if (!isKept) throw appended.fault ?? (await overtaken(folder));
       // A write that failed may have left more or fewer bytes than were hashed: then the file is read at commit.
       if (running && appended.size === offset + appended.hashedBytes) {
         const hash = { ...running, offset: appended.size, inode: claim.inode };
@@ -265,6 +266,14 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
   #folder(repository: RepositoryName, id: UploadId): string {
     return this.#files.path(uploadFolder(repository, id));
   }
+}
+
+/** What tells of an append whose session another went on with, or ended, meanwhile. */
+async function overtaken(folder: string): Promise<Error> {
+  const offset = await stagedBytes(folder);
+  return offset === undefined
+    ? new UploadUnknownError('upload.append', 'the upload session is gone')
+    : new UploadOffsetError(offset);
 }
 
 interface Appended {
