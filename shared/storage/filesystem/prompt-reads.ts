@@ -9,7 +9,7 @@ const SLOW_MS = 5;
 const MAX_SLOWNESS = 2.5;
 const SLOWNESS_DECAY = 0.9;
 /** For so long nobody is made to wait again. */
-const PAUSE_MS = 10_000;
+const PAUSE_MS = 2_000;
 
 /**
  * File systems on this machine (statfs(2)): ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs, bcachefs. A network one may
