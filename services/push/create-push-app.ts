@@ -50,6 +50,7 @@ export function createPushApp(
   const manifestPush = new ManifestPushService({
     manifests,
     members: index.members,
+    blobs,
     names,
     manifestReferences: config.manifestReferences,
   });

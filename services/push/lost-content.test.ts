@@ -35,13 +35,14 @@ const pushBlob = async (): Promise<void> => {
   const put = await push.send(path, { method: 'PUT', body: config });
   expect(put.status).toBe(201);
 };
-const pushManifest = async (): Promise<void> => {
-  const put = await push.send('/v2/team/app/manifests/1', {
+const putManifest = (): ReturnType<TestPush['send']> =>
+  push.send('/v2/team/app/manifests/1', {
     method: 'PUT',
     headers: { 'content-type': MEDIA_TYPES.ociManifest },
     body: manifest,
   });
-  expect(put.status).toBe(201);
+const pushManifest = async (): Promise<void> => {
+  expect((await putManifest()).status).toBe(201);
 };
 const statuses = (path: string): Promise<number[]> =>
   Promise.all(['GET', 'HEAD'].map(async (method) => (await push.send(path, { method })).status));
@@ -55,6 +56,15 @@ test('a blob that the store has lost is 404 to GET and HEAD, told to the operato
   expect(told[0]?.fields).toMatchObject({ repository: 'team/app', reference: digestOf(config) });
   await pushBlob();
   expect(await statuses(blobPath)).toEqual([200, 200]);
+});
+
+test('a manifest that names a blob the store has lost is refused until the blob is pushed again', async () => {
+  await lose(digestOf(config));
+  const refused = await putManifest();
+  expect(refused.status).toBe(400);
+  expect(refused.body.toString()).toContain('MANIFEST_BLOB_UNKNOWN');
+  await pushBlob();
+  await pushManifest();
 });
 
 test('a blob that was deleted, or was never there, is no damage', async () => {

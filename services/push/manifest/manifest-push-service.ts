@@ -9,6 +9,7 @@ import { registryError } from '../../../shared/oci/errors.ts';
 import { type ParsedManifest, parseManifest } from '../../../shared/oci/manifest.ts';
 import { isForeignLayerType } from '../../../shared/oci/media-types.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
+import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 
 const CHECKS_AT_ONCE = 16;
 /** Missing digests that an error lists, and after which none is looked for: 4 MiB can name 28,000. */
@@ -25,6 +26,7 @@ export interface PushedManifest {
 export interface ManifestPushDependencies {
   readonly manifests: ManifestStore;
   readonly members: MembershipIndex;
+  readonly blobs: BlobStore;
   readonly names: PushNames;
   readonly manifestReferences: 'require' | 'allow-missing';
 }
@@ -63,8 +65,11 @@ export class ManifestPushService {
     parsed: ParsedManifest,
     signal: AbortSignal,
   ): Promise<void> {
-    const has = (kind: MemberKind, digest: Digest): Promise<boolean> =>
-      this.#deps.members.has(repository, kind, digest, signal);
+    const { members, blobs: store } = this.#deps;
+    // A link may outlive its bytes in a store that was damaged, or that another registry's garbage collector swept.
+    const has = async (kind: MemberKind, digest: Digest): Promise<boolean> =>
+      (await members.has(repository, kind, digest, signal)) &&
+      (await store.stat(digest, signal)) !== undefined;
     const limit = pLimit(CHECKS_AT_ONCE);
     const blobs = distinctDigests([
       ...(parsed.config ? [parsed.config] : []),
