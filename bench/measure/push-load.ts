@@ -109,6 +109,8 @@ async function ask(
     sent.once('response', resolve);
     sent.once('error', reject);
   });
+  // When sending fails that is what is told; nobody waits for the answer then.
+  answered.catch(() => undefined);
   if (body) await pipeline(Readable.from(chunksOf(body.blob), { objectMode: false }), sent);
   else sent.end();
   const answer = await answered;
