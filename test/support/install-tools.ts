@@ -113,22 +113,25 @@ async function buildTool(name: ToolName, { go, folder, context }: BuildPlace): P
   const tool: Tool = TOOLS[name];
   const startedAt = performance.now();
   try {
-    const options = {
-      cwd: folder,
-      env: { ...goEnvironment(), GOBIN: folder },
-      timeoutMs: 1_800_000,
-    };
-    await runSuccessfully(go, buildArguments(tool), options);
-    moveIntoCache(folder, tool);
+    await withStaging(async (built) => {
+      const options = {
+        cwd: folder,
+        env: { ...goEnvironment(), GOBIN: built },
+        timeoutMs: 1_800_000,
+      };
+      await runSuccessfully(go, buildArguments(tool, built), options);
+      moveIntoCache(built, tool);
+    });
     context.print(`built ${name} in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
   } catch (error) {
     context.reasons[name] = messageOf(error);
   }
 }
 
-function buildArguments({ goPackage = '', goModules, name, version }: Tool): string[] {
+function buildArguments(tool: Tool, folder: string): string[] {
+  const { goPackage = '', goModules, name, version } = tool;
   if (goModules === undefined) return ['install', `${goPackage}@${version}`];
-  return ['build', '-mod=mod', ...QUICK_BUILD, '-o', name, goPackage];
+  return ['build', '-mod=mod', ...QUICK_BUILD, '-o', path.join(folder, name), goPackage];
 }
 
 async function withStaging(use: (folder: string) => Promise<void>): Promise<void> {

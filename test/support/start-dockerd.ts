@@ -8,10 +8,22 @@ import type { CommandResult } from './run-command.ts';
 import { forgetProcess, noteProcess } from './run-folder.ts';
 import { startProcess } from './start-process.ts';
 import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
+import type { ToolName } from './tools.ts';
 import { unmountBelow } from './unmount-below.ts';
 import { waitFor } from './wait-for.ts';
 
+/** Debian's, whose images lie in graph drivers, or the newest, whose images lie in containerd. */
+export type DockerEngine = '20' | '29';
+
+/** What a daemon of either engine is made of. */
+export const DOCKER_TOOLS = {
+  '20': ['dockerd', 'docker'],
+  '29': ['dockerd-29', 'containerd-2', 'containerd-2-shim', 'docker'],
+} as const satisfies Record<DockerEngine, readonly ToolName[]>;
+
 export interface DockerdOptions {
+  /** Without it, Debian's. */
+  readonly engine?: DockerEngine;
   /** More flags of the daemon, for example ['--registry-mirror=http://127.0.0.1:5001']. */
   readonly flags?: readonly string[];
   /** For the commands of tests that build larger images. */
@@ -34,13 +46,19 @@ const COMMAND_TIMEOUT_MS = 120_000;
  * the kernel's help. Images are pulled, built FROM scratch and pushed; containers with a network are not its business.
  */
 export async function startDockerd(options: DockerdOptions = {}): Promise<DockerDaemon> {
+  const [program, ...parts] = DOCKER_TOOLS[options.engine ?? '20'];
   const folder = makeTempFolder('dockerd');
   const socket = `unix://${path.join(folder, 'docker.sock')}`;
   const home = path.join(folder, 'home');
   mkdirSync(home);
-  writeFileSync(path.join(folder, 'daemon.json'), '{}');
+  const usesContainerd = options.engine === '29';
+  const settings = usesContainerd ? { features: { 'containerd-snapshotter': true } } : {};
+  writeFileSync(path.join(folder, 'daemon.json'), JSON.stringify(settings));
+  const folders = parts.map((part) => path.dirname(requireTool(part)));
   const env = {
-    PATH: `/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH'] ?? ''}`,
+    PATH: `${folders.join(':')}:/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH'] ?? ''}`,
+    // Debian's command speaks an API older than the newest daemon's usual minimum.
+    DOCKER_MIN_API_VERSION: '1.24',
     HOME: home,
     DOCKER_HOST: socket,
     DOCKER_CONFIG: path.join(home, '.docker'),
@@ -53,8 +71,12 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Docker
     });
   const daemon = await startProcess({
     name: 'dockerd',
-    command: requireTool('dockerd'),
-    args: [...daemonFlags(folder, socket), ...(options.flags ?? [])],
+    command: requireTool(program),
+    args: [
+      ...daemonFlags(folder, socket),
+      `--storage-driver=${usesContainerd ? 'native' : 'vfs'}`,
+      ...(options.flags ?? []),
+    ],
     env,
     isReady: async () => (await docker('info')).code === 0,
     readyTimeoutMs: 60_000,
@@ -90,7 +112,6 @@ function daemonFlags(folder: string, socket: string): string[] {
     '--iptables=false',
     '--ip6tables=false',
     '--bridge=none',
-    '--storage-driver=vfs',
   ];
 }
 
