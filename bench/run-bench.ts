@@ -52,9 +52,9 @@ export async function runBench(
     for (const store of options.stores) {
       const subjects = await startAll(names, lab, store, options);
       try {
-        await warmUp(subjects, seed, options.isQuick, print);
+        const warm = await warmUp(subjects, seed, options.isQuick, print);
         const { rounds } = options;
-        results.push(...(await runCases({ cases, subjects, rounds, context, print })));
+        results.push(...(await runCases({ cases, subjects: warm, rounds, context, print })));
       } finally {
         for (const subject of subjects) await subject.stop();
       }

@@ -11,13 +11,17 @@ import type { Subject } from './subjects/subject.ts';
 const COLD_REDIS_MS = 36_000;
 const AT_ONCE = 24;
 
-/** Asks every registry once for everything that will be asked, so that all caches that a registry has are filled. */
+/**
+ * Asks every registry once for everything that will be asked, so that all caches that a registry has are filled.
+ * Resolves with those that answered; one that did not is named and left out.
+ */
 export async function warmUp(
   subjects: readonly Subject[],
   seed: Seed,
   isQuick: boolean,
   print: (line: string) => void,
-): Promise<void> {
+): Promise<Subject[]> {
+  const warm: Subject[] = [];
   if (subjects.some(({ name, store }) => name === 'twinport' && store === 's3')) {
     await delay(COLD_REDIS_MS);
   }
@@ -28,18 +32,28 @@ export async function warmUp(
   const blobs = Object.values(seed.blobs).map(
     ({ digest }) => `/v2/${seed.blobRepository}/blobs/${digest}`,
   );
-  for (const { name, store, url } of subjects) {
+  for (const subject of subjects) {
+    const { name, store, url } = subject;
     const startedAt = performance.now();
     // What answers from its store each time has nothing to warm but its connections.
     const isCaching = name !== 'zot' || isQuick;
     const limit = pLimit(AT_ONCE);
     const paths = [...(isCaching ? manifests : manifests.slice(0, 4_000)), ...blobs];
     const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
-    await Promise.all(paths.map((path) => limit(() => read(agent, `${url}${path}`))));
-    agent.destroy();
+    try {
+      await Promise.all(paths.map((path) => limit(() => read(agent, `${url}${path}`))));
+      warm.push(subject);
+    } catch (error) {
+      print(`${name} on ${store} is left out: ${String(error)}`);
+      limit.clearQueue();
+      continue;
+    } finally {
+      agent.destroy();
+    }
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     print(`warmed ${name} on ${store} with ${paths.length} requests in ${seconds} s`);
   }
+  return warm;
 }
 
 /** Rejects unless the whole answer came, and was one of success. */

@@ -11,8 +11,9 @@ import { imageLayouts, registryLayout } from '../seed/layouts.ts';
 import { writeFiles, writeObjects } from '../seed/write-seed.ts';
 import type { StoreKind, SubjectName } from './subject.ts';
 
-/** zot's objects stand under a folder of their own in the same bucket. */
-export const ZOT_PREFIX = 'zot';
+/** zot's objects stand in a folder of their own in the same bucket; it puts its root before every key twice. */
+export const ZOT_ROOT = '/zot';
+export const ZOT_PREFIX = 'zot/zot';
 
 /**
  * The stores of one run: a folder and a bucket, each filled once. Twinport and the CNCF registry serve the very same

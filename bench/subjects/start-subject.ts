@@ -6,7 +6,7 @@ import { freePort } from '../../test/support/free-port.ts';
 import { type RunningProcess, startProcess } from '../../test/support/start-process.ts';
 import { startTwinport } from '../../test/support/registry-process.ts';
 import { blobKey, imageBlobKey } from '../seed/layouts.ts';
-import { type Lab, ZOT_PREFIX } from './lab.ts';
+import { type Lab, ZOT_PREFIX, ZOT_ROOT } from './lab.ts';
 import type { StoreKind, Subject, SubjectName } from './subject.ts';
 
 /** As many processes and threads as the goals speak of. */
@@ -136,7 +136,7 @@ function s3Driver(lab: Lab, subject: 'distribution' | 'zot'): object {
     secretkey: secretAccessKey,
     forcepathstyle: true,
     secure: false,
-    ...(subject === 'zot' ? { rootdirectory: `/${ZOT_PREFIX}`, skipverify: false } : {}),
+    ...(subject === 'zot' ? { rootdirectory: ZOT_ROOT, skipverify: false } : {}),
   };
 }
 
