@@ -210,9 +210,9 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
           () => new SlowRequest(bench.next(), { method: 'PATCH', path, headers }, size),
         );
         // Each has sent most of its body before either has sent all of it.
-        for (const [i, racer] of racers.entries()) {
-          await racer.write(contents[i]!.bytes.subarray(0, size - 1));
-        }
+        await Promise.all(
+          racers.map((racer, i) => racer.write(contents[i]!.bytes.subarray(0, size - 1))),
+        );
         const answers = await Promise.all(
           racers.map(async (racer, i) => {
             // Who is refused early reads no further.
@@ -270,11 +270,10 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
           if (chunk.length === 0) continue;
           expect((await patch(bench.next(), path, chunk, offset)).status).toBe(202);
         }
-        const answers = await Promise.all(
-          [1, 2].map(() => commit(bench.next(), path, digest).then(({ status }) => status)),
-        );
-        expect([201, 404]).toContain(Math.max(...answers));
-        expect(Math.min(...answers)).toBe(201);
+        const answers = await Promise.all([1, 2].map(() => commit(bench.next(), path, digest)));
+        const refused = answers.filter(({ status }) => status !== 201);
+        expect(refused.filter(({ status }) => status !== 404)).toEqual([]);
+        expect(refused.length).toBeLessThan(2);
         expect((await commit(bench.next(), path, digest)).status).toBe(201);
         await expectEverywhere(repo, digest, size);
       }
@@ -310,12 +309,13 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
     test('never let a request change a session that went on without it', async () => {
       const repo = bench.newRepository('stale');
       const size = BENCH_PART_BYTES + 1000;
-      const stale = fresh(size);
       const { bytes, digest } = fresh(size);
+      // What came before it stopped may be kept; what it sends afterwards may not.
+      const lateByte = Buffer.from([bytes.at(-1)! ^ 1]);
       const path = await openUpload(bench.next(), repo);
       const late = bench.replica();
       const slow = new SlowRequest(late.url, { method: 'PATCH', path }, size);
-      await slow.write(stale.bytes.subarray(0, size - 1));
+      await slow.write(bytes.subarray(0, size - 1));
       late.kill('SIGSTOP');
       try {
         await waitFor(
@@ -324,7 +324,7 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
             if (url === late.url) return undefined;
             const kept = (await uploadedBytes(url, path)) ?? 0;
             const answer = await patch(url, path, bytes.subarray(kept), kept);
-            return kept === 0 && answer.status === 202;
+            return answer.status === 202;
           },
           // The lease of the stopped one is free after ten seconds.
           { what: 'another replica to take the session over', timeoutMs: 40_000 },
@@ -332,7 +332,7 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
       } finally {
         late.kill('SIGCONT');
       }
-      await slow.write(stale.bytes.subarray(size - 1)).catch(() => undefined);
+      await slow.write(lateByte).catch(() => undefined);
       const refused = await slow.end().catch(() => undefined);
       expect([404, 416, undefined]).toContain(refused?.status);
       expect(await uploadedBytes(late.url, path)).toBe(size);

@@ -45,15 +45,16 @@ export class SlowRequest {
     this.#request.flushHeaders();
   }
 
-  /** Resolves when the bytes have left this process. */
+  /** Resolves when the bytes have left this process, or the answer is there: who is refused early is read no further. */
   async write(bytes: Buffer): Promise<void> {
     if (bytes.length === 0) return;
-    await new Promise<void>((resolve, reject) => {
+    const sent = new Promise<void>((resolve, reject) => {
       this.#request.write(bytes, (error) => {
         if (error) reject(error);
         else resolve();
       });
     });
+    await Promise.race([sent, this.answer.then(() => undefined)]);
   }
 
   async end(): Promise<UploadAnswer> {
