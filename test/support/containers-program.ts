@@ -9,10 +9,10 @@ export function containersProgram(
   name: 'podman' | 'buildah',
   env: Readonly<Record<string, string>> = {},
 ): ClientProgram {
-  // Podman takes no folder for its running state whose path is longer than 50 characters.
-  const folder = makeTempFolder('p');
+  const folder = makeTempFolder(`${name}-storage`);
   const below = (part: string): string => path.join(folder, part);
-  const storage = ['--root', below('root'), '--runroot', below('r'), '--storage-driver', 'vfs'];
+  // Relative to its home, where it is started: podman takes no path here that is longer than 50 characters.
+  const storage = ['--root', below('root'), '--runroot', 'run', '--storage-driver', 'vfs'];
   const podman = ['--tmpdir', below('tmp'), '--cgroup-manager', 'cgroupfs'];
   return clientProgram(name, {
     globalFlags:
