@@ -81,4 +81,9 @@ describeWithTools(['buildkitd', 'buildctl', 'docker', 'registry'], 'BuildKit', (
       }
     },
   );
+
+  test('is told by the mirror where to push to', async () => {
+    const cache = `type=registry,ref=${lab.mirror.host}/buildkit/refused:1`;
+    await expect(build(`--export-cache=${cache}`)).rejects.toThrow(lab.push.url);
+  });
 });
