@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 
+import { AwaitedWrites } from '../awaited-writes.ts';
 import { StorageError } from '../errors.ts';
 import { asStorageError } from './filesystem-errors.ts';
 
@@ -25,27 +26,22 @@ export interface FilePart {
  */
 export async function copyFilePart(part: FilePart, destination: Writable): Promise<void> {
   const buffers = [takeBuffer(), takeBuffer()] as const;
-  const closed = Promise.withResolvers<never>();
-  const onClose = (): void => {
-    closed.reject(destination.errored ?? new Error('the destination was closed'));
-  };
-  closed.promise.catch(() => undefined);
-  destination.once('close', onClose);
-  if (destination.destroyed) onClose();
+  const writes = new AwaitedWrites(destination);
   try {
     let writing: Promise<void> = Promise.resolve();
     for (let done = 0, turn = 0; done < part.length; turn += 1) {
       const chunk = await readChunk(part, done, turn % 2 === 0 ? buffers[0] : buffers[1]);
       done += chunk.length;
-      await Promise.race([writing, closed.promise]);
-      writing = write(destination, chunk);
+      await writing;
+      writing = writes.write(chunk);
+      writing.catch(() => undefined);
     }
-    await Promise.race([writing, closed.promise]);
+    await writing;
   } catch (error) {
     // A write under way may still read its buffer: that one is not used again.
     throw asStorageError('file.read', error);
   } finally {
-    destination.off('close', onClose);
+    writes.end();
   }
   giveBack(buffers);
 }
@@ -61,17 +57,6 @@ async function readChunk(
     throw new StorageError('file.read', `the file ends ${length - done} bytes early`);
   }
   return buffer.subarray(0, bytesRead);
-}
-
-/** Resolves when the system has the bytes. */
-function write(destination: Writable, chunk: Buffer): Promise<void> {
-  const written = Promise.withResolvers<undefined>();
-  written.promise.catch(() => undefined);
-  destination.write(chunk, (error) => {
-    if (error) written.reject(error);
-    else written.resolve(undefined);
-  });
-  return written.promise;
 }
 
 const takeBuffer = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);

@@ -1,8 +1,9 @@
-import { Agent as HttpAgent } from 'node:http';
+import { type AgentOptions, Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 
+import { SharedReadsAgent } from './shared-reads.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 
 /** More than a process asks at once; what waits longer than its deadline for one of them fails. */
@@ -26,8 +27,13 @@ export class PooledHttpHandler extends NodeHttpHandler {
   readonly #pulls: NodeHttpHandler;
 
   constructor(deadlines: S3Deadlines, pullSockets: number) {
-    super(handlerOptions(deadlines, CONTROL_SOCKETS));
-    this.#pulls = new NodeHttpHandler(handlerOptions(deadlines, pullSockets));
+    const control = agentOptions(CONTROL_SOCKETS);
+    super({ ...handlerOptions(deadlines, control), httpAgent: new HttpAgent(control) });
+    const pulls = agentOptions(pullSockets);
+    this.#pulls = new NodeHttpHandler({
+      ...handlerOptions(deadlines, pulls),
+      httpAgent: new SharedReadsAgent(pulls),
+    });
   }
 
   override handle(
@@ -45,17 +51,12 @@ export class PooledHttpHandler extends NodeHttpHandler {
   }
 }
 
-function handlerOptions(
-  deadlines: S3Deadlines,
-  maxSockets: number,
-): ConstructorParameters<typeof NodeHttpHandler>[0] {
-  const agent = {
-    keepAlive: true,
-    maxSockets,
-    maxFreeSockets: Math.min(FREE_SOCKETS, maxSockets),
-  };
+function agentOptions(maxSockets: number): AgentOptions {
+  return { keepAlive: true, maxSockets, maxFreeSockets: Math.min(FREE_SOCKETS, maxSockets) };
+}
+
+function handlerOptions(deadlines: S3Deadlines, agent: AgentOptions): NodeHttpHandlerOptions {
   return {
-    httpAgent: new HttpAgent(agent),
     httpsAgent: new HttpsAgent(agent),
     connectionTimeout: deadlines.connectMs,
     requestTimeout: deadlines.firstByteMs,

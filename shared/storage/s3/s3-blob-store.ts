@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 import type { S3Client } from '@aws-sdk/client-s3';
 
@@ -252,7 +252,8 @@ function asBlobBody(opened: OpenObject, range: RangeRequest | undefined, key: st
   const { length, contentRange, stream } = opened;
   const total = /^bytes .*\/(\d+)$/.exec(contentRange ?? '')?.[1];
   const totalBytes = total === undefined ? length : Number(total);
-  if (range === undefined) return { totalBytes, offset: 0, length, stream };
+  const copyTo = (destination: Writable): Promise<void> => stream.copyTo(destination);
+  if (range === undefined) return { totalBytes, offset: 0, length, stream, copyTo };
   const resolved = resolveRange(range, totalBytes);
   if (resolved === undefined) throw new RangeNotSatisfiableError(totalBytes);
   const { offset } = resolved;
@@ -263,5 +264,5 @@ function asBlobBody(opened: OpenObject, range: RangeRequest | undefined, key: st
   if (!isExact || resolved.length !== length) {
     throw new S3StorageError('blob.open', `${key}: the store sent another range`, false);
   }
-  return { totalBytes, offset, length, stream };
+  return { totalBytes, offset, length, stream, copyTo };
 }

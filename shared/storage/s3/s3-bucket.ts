@@ -58,7 +58,7 @@ export interface OpenObject {
   readonly length: number;
   /** The `Content-Range` of the answer, when the store sent a part. */
   readonly contentRange: string | undefined;
-  readonly stream: Readable;
+  readonly stream: StoredBody;
 }
 
 interface ObjectAnswer {
