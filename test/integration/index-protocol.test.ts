@@ -151,6 +151,32 @@ describeWithTools(['redis-server'], 'the protocol between store and Redis', () =
       },
     );
 
+    test('of two writers the one that reached the store last counts, also when the other one ends last', async () => {
+      await newLab();
+      const [slow, quick] = [lab.records, lab.records].map((way) => new GatedRecordStore(way));
+      const [first, second] = [
+        await lab.replica({ records: slow! }),
+        await lab.replica({ records: quick! }),
+      ];
+      const repository = newRepository();
+      await second.tags.set(repository, tag, OLD, unending);
+      const key = tagCurrentKey(repository, tag);
+      const [notYet, alreadyThere] = [
+        slow!.gate('before', 'put', key),
+        quick!.gate('after', 'put', key),
+      ];
+      const one = first.tags.set(repository, tag, NEW, unending);
+      await notYet.reached;
+      const other = second.tags.set(repository, tag, NEWER, unending);
+      await alreadyThere.reached;
+      notYet.release();
+      await one;
+      alreadyThere.release();
+      await other;
+      expect(await first.tags.get(repository, tag, unending)).toBe(NEW);
+      await expectTruth([first, second], repository);
+    });
+
     test('while a write is under way readers read the store and keep nothing', async () => {
       await newLab();
       const gated = new GatedRecordStore(lab.records);

@@ -12,6 +12,8 @@ import { FILL_ENTRY, FORGET_ENTRIES, INSTALL_ENTRIES, MARK_ENTRIES } from './red
 
 /** Longer answers (lists of some 20,000 tags) are read from the store each time. */
 const MAX_VALUE_LENGTH = 1024 * 1024;
+/** A mutation whose mark was flushed this often goes on without Redis, which others learn of only in a while. */
+const MARK_ATTEMPTS = 8;
 /** Marks to take away later that are remembered; others lapse by themselves. */
 const MAX_LEFT_MARKS = 1_000;
 
@@ -62,7 +64,7 @@ type Probe =
  * Answers of the store, kept in Redis so that every replica reads its own and all others' writes.
  *
  * A mutation (1) marks its keys in Redis and gives them a new generation, (2) writes the store, (3) installs the new
- * answers where the generation is still its own and no other mark stands, and takes its mark away. Readers of a
+ * answers where it met no other mutation from its mark to here, and takes its mark away. Readers of a
  * marked key read the store and fill nothing; a fill carries the generation seen before the store was read and is
  * refused when it changed. So Redis holds an answer only while no mutation of its key is between (1) and (3), and
  * only one that was read or written after the last of them. From that:
@@ -213,8 +215,8 @@ export class CoherentCache {
 
   /** `unsent`: Redis does not and will not know; `unsure`: it may, now or later. */
   async #mark(keys: readonly CacheKey[], token: string): Promise<Mark | 'unsent' | 'unsure'> {
-    // A flush shows itself by the first answer; the second attempt is in the epoch after it.
-    for (let attempt = 0; attempt < 2; attempt += 1) {
+    // A flush shows itself by the answer; the next attempt is in the epoch after it, which may be flushed as well.
+    for (let attempt = 0; attempt < MARK_ATTEMPTS; attempt += 1) {
       const epoch = await this.#currentEpoch();
       if (!epoch) return 'unsent';
       const { markTtlMs, entryTtlMs, coldMs } = this.#timing;

@@ -112,7 +112,8 @@ return 1
 
 /**
  * KEYS epoch, entries; ARGV nonce, token, time to live of the mark, life, cold time. The token becomes the generation
- * too, which refuses every fill under way; in an epoch that is not warm yet there is none, which refuses the install.
+ * too, which refuses every fill under way. There is none, which refuses the install, in an epoch that is not warm yet
+ * and while another mutation is under way: whichever of the two ends last, the other may have reached the store later.
  * Answers {'cold'} when the epoch is another, else {'marked', …} with `=<value>` for each entry whose answer was
  * known and an empty text for the others.
  */
@@ -122,11 +123,12 @@ if epoch[1] ~= ARGV[1] then return {'cold'} end
 local is_warm = now >= tonumber(epoch[2]) + tonumber(ARGV[5])
 local answer = {'marked'}
 for i = 2, #KEYS do
-  local v = not is_marked(KEYS[i]) and generation(KEYS[i], ARGV[1]) and redis.call('HGET', KEYS[i], 'v')
+  local is_alone = not is_marked(KEYS[i])
+  local v = is_alone and generation(KEYS[i], ARGV[1]) and redis.call('HGET', KEYS[i], 'v')
   answer[i] = v and '=' .. v or ''
   redis.call('HDEL', KEYS[i], 'g', 'v')
   redis.call('HSET', KEYS[i], 'd:' .. ARGV[2], string.format('%.0f', now + tonumber(ARGV[3])))
-  if is_warm then redis.call('HSET', KEYS[i], 'g', ARGV[1] .. '/' .. ARGV[2]) end
+  if is_warm and is_alone then redis.call('HSET', KEYS[i], 'g', ARGV[1] .. '/' .. ARGV[2]) end
   redis.call('PEXPIRE', KEYS[i], ARGV[4])
 end
 return answer
