@@ -3,7 +3,7 @@ import { loadConfig } from '../../shared/config/load-config.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
 import type { Log } from '../../shared/observability/observer.ts';
-import { openStores } from '../open-stores.ts';
+import { type OpenStores, openStores } from '../open-stores.ts';
 import type { ProcessHost } from '../process-host.ts';
 import { describeConfigProblems, describeReason } from '../start-problem.ts';
 import { VERSION } from '../version.ts';
@@ -97,7 +97,6 @@ async function execute(host: CommandLineHost, command: Command): Promise<number>
   }
   const [config] = result.config.roles;
   const log = linesOf(host);
-  const stores = await openStores(config.storage, { clock: systemClock, log });
   const gaveUp = new AbortController();
   const removeListeners = onStopSignals(host.signals, systemClock, {
     stop: () => {
@@ -107,8 +106,11 @@ async function execute(host: CommandLineHost, command: Command): Promise<number>
       host.exit(EXIT.failed);
     },
   });
+  let stores: OpenStores | undefined;
   try {
     const { signal } = gaveUp;
+    stores = await openStores(config.storage, { clock: systemClock, log });
+    signal.throwIfAborted();
     const print = (line: string): void => {
       host.print(line);
     };
@@ -119,7 +121,7 @@ async function execute(host: CommandLineHost, command: Command): Promise<number>
     return EXIT.failed;
   } finally {
     removeListeners();
-    stores.close();
+    stores?.close();
   }
 }
 

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { finishDigest, startDigest } from '../../oci/digest.ts';
 import { uploadSegmentKey, uploadTailKey } from '../object-keys.ts';
 import { lingeringSignal } from './lingering-signal.ts';
-import { beginMultipart } from './multipart-upload.ts';
+import { abortMultipart, beginMultipart, type MultipartTarget } from './multipart-upload.ts';
 import { type AssembledPart, PartAssembler, partBytesAt } from './part-assembler.ts';
 import { PartUploader } from './part-uploader.ts';
 import { sha256Of } from './payload-hash.ts';
@@ -71,6 +71,8 @@ export async function appendToUpload(
   try {
     return { ...(await append.record()), failure };
   } catch (error) {
+    // The session may have ended before the upload was begun; then nobody else looks for it.
+    if (error instanceof UploadOvertakenError) await append.dropBegun();
     throw failure === undefined ? error : failure.error;
   }
 }
@@ -87,6 +89,8 @@ class UploadAppend {
   #segment: UploadSegment;
   #generation: number;
   #hasClaimed = false;
+  /** The multipart upload that this append began, which no record names by its id yet. */
+  #begun: MultipartTarget | undefined;
   #running: RunningHash | undefined;
   #received = 0;
 
@@ -156,6 +160,7 @@ class UploadAppend {
     const segments = this.#segments(added);
     const offset = segmentsSize(segments) + piecesSize(pieces) + rest.length;
     if (offset <= before.offset) {
+      await this.dropBegun();
       await this.#uploader.finish();
       return { state: before, generation: this.#generation, running: undefined };
     }
@@ -175,6 +180,18 @@ class UploadAppend {
     await this.#uploader.finish();
     const running = hash && { algorithm, offset, hash };
     return { state, generation: this.#generation, running };
+  }
+
+  /** Drops a multipart upload that is this append's own, and has nothing that is part of the session. */
+  async dropBegun(): Promise<void> {
+    const begun = this.#begun;
+    if (begun === undefined) return;
+    this.#begun = undefined;
+    try {
+      await abortMultipart(this.#bucket, this.#call.operation, begun, cleanupSignal());
+    } catch {
+      // As long as the session is there, its record names the key to the reaper.
+    }
   }
 
   #segments(added: UploadSegment['parts']): UploadSegment[] {
@@ -213,6 +230,7 @@ class UploadAppend {
     if (claimed.uploadId !== undefined) return claimed.uploadId;
     const { operation, signal } = this.#call;
     const { uploadId } = await beginMultipart(this.#bucket, operation, claimed.key, signal);
+    this.#begun = { key: claimed.key, uploadId };
     this.#segment = { ...claimed, uploadId };
     return uploadId;
   }
