@@ -18,12 +18,17 @@ const PROTOCOL_HEADERS = {
   [HEADERS.contentTypeOptions]: 'nosniff',
 };
 
-/** Answers written to their last byte whose connection is only kept open to be drained. */
-const draining = new WeakSet<ServerResponse>();
+/** Answers written to their last byte that are not ended yet. */
+const written = new WeakSet<ServerResponse>();
 
 /** True when the client was given the whole answer, whatever became of the connection afterwards. */
 export const isAnswered = (response: ServerResponse): boolean =>
-  response.writableFinished || draining.has(response);
+  response.writableFinished || written.has(response);
+
+/** The system has the last byte of the answer: a client may leave with it before the answer is ended here. */
+export const noteWritten = (response: ServerResponse): void => {
+  written.add(response);
+};
 
 /**
  * Sends a small answer whole, with its exact length. When the request's body was not read to its end the connection
@@ -52,7 +57,7 @@ export async function sendAnswer(
   }
   if (isBodyless || body.length === 0) response.flushHeaders();
   else response.write(body);
-  draining.add(response);
+  noteWritten(response);
   await drain(request);
   response.end();
 }

@@ -7,7 +7,7 @@ import type { RangeRequest } from '../oci/range.ts';
 import { formatContentRange, parseRangeHeader } from '../oci/range-header.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import type { BlobBody } from '../storage/blob-store.ts';
-import { writeHead } from './answer.ts';
+import { noteWritten, writeHead } from './answer.ts';
 import { ExactLength } from './exact-length.ts';
 import { type HeaderFields, HEADERS, namesEntityTag } from './headers.ts';
 import { requestedRepository } from './requested-repository.ts';
@@ -98,6 +98,7 @@ async function sendBlob(
   if (body.length > 0) response.flushHeaders();
   if (body.copyTo) {
     await body.copyTo(response);
+    noteWritten(response);
     response.end();
   } else await pipeline(body.stream, new ExactLength(body.length), response);
 }

@@ -20,7 +20,8 @@ export interface BlobBody {
   readonly bytes?: Buffer;
   /**
    * Writes what the stream carries to a destination as fast as that takes it, without a stream in between; leaves it
-   * open. In place of reading `stream`. Rejects, as the stream would fail, when not all bytes could be written.
+   * open. In place of reading `stream`. Resolves as soon as the system has the last byte. Rejects, as the stream would
+   * fail, when not all bytes could be written.
    */
   readonly copyTo?: (destination: Writable) => Promise<void>;
 }

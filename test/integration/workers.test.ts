@@ -135,16 +135,38 @@ function describeWorkers(name: string, open: () => Promise<TestStorage>): void {
       expect(workersThatServed(program).size).toBe(3);
       const series = (operation: string): string =>
         `registry_http_requests_total{role="push",operation="${operation}",status_class="2xx"}`;
+      const observed =
+        'registry_http_request_duration_seconds_count{role="push",operation="blobGet"}';
+      // A request is counted when its connection is done with it, which may be after its client has the answer.
+      await waitFor(async () => (await counted(program, observed)) >= 4, {
+        what: 'the last request to be counted',
+      });
       expect(await counted(program, series('uploadStart'))).toBe(4);
       expect(await counted(program, series('uploadAppend'))).toBe(4 * chunks.length);
       expect(await counted(program, series('uploadCommit'))).toBe(4);
       expect(await counted(program, series('blobGet'))).toBe(4);
       const received = 'registry_http_received_bytes_total{role="push",operation="uploadAppend"}';
       expect(await counted(program, received)).toBe(4 * blob.length);
-      const observed =
-        'registry_http_request_duration_seconds_count{role="push",operation="blobGet"}';
       expect(await counted(program, observed)).toBe(4);
       expect(await counted(program, 'registry_build_info')).toBe(1);
+    });
+
+    test('count a pull as answered whose client leaves with the last byte', async () => {
+      const blob = randomBytes(80_000);
+      const digest = digestOf(blob);
+      const target = `/v2/leaving/app/blobs/uploads/?digest=${digest}`;
+      await ask(program, target, 201, { method: 'POST', body: blob });
+      const pulls = 'registry_http_requests_total{role="push",operation="blobGet"';
+      const before = await counted(program, pulls);
+      for (let round = 0; round < 40; round += 1) {
+        await Promise.all(
+          [1, 2, 3].map(() => ask(program, `/v2/leaving/app/blobs/${digest}`, 200)),
+        );
+      }
+      await waitFor(async () => (await counted(program, pulls)) === before + 120, {
+        what: 'the pulls to be counted',
+      });
+      expect(await counted(program, `${pulls},status_class="2xx"}`)).toBe(before + 120);
     });
 
     test('serve chunks of one upload one after the other, and refuse those out of order', async () => {

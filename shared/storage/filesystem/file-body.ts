@@ -41,7 +41,8 @@ export class FileBody implements BlobBody {
     try {
       await copyFilePart({ handle: this.#handle, offset, length }, destination);
     } finally {
-      await this.#handle.close();
+      // Nobody waits for it: a client that has the last byte may leave at once. A file that was only read is not hurt.
+      this.#handle.close().catch(() => undefined);
     }
   }
 
