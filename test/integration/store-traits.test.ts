@@ -167,6 +167,19 @@ describe.each(SERVERS)('over $name', ({ name, start }) => {
       expect(await leftovers()).toEqual([]);
     });
 
+    test('leaves nothing of what the store does although it was not waited for', async () => {
+      const controller = new AbortController();
+      const operation = 'CreateMultipartUpload';
+      proxy.inject({ operation, fault: { kind: 'lose-answer' } });
+      const finding = find(controller.signal);
+      await waitFor(() => proxy.seen.some((request) => request.operation === operation), {
+        what: 'a multipart upload to be begun',
+      });
+      controller.abort();
+      await finding;
+      expect(await leftovers()).toEqual([]);
+    });
+
     test('is cleaned up after a probe that was killed an hour ago, and not after one that runs', async () => {
       const records = new S3RecordStore(client, config);
       const at = (agoMs: number): string =>

@@ -4,6 +4,7 @@ import type { Trial } from '../store-findings.ts';
 import { copySource } from './copy-objects.ts';
 import {
   abortMultipart,
+  abortMultipartsOf,
   beginMultipart,
   completeMultipart,
   type MultipartTarget,
@@ -23,14 +24,14 @@ export const PROBE_UPLOADS = [LISTED, COPIED, SMALL];
 
 /** What the bucket can move by itself. */
 export function copyTrials(objects: ProbeObjects): Trial[] {
-  const { bucket, signal } = objects;
+  const { bucket } = objects;
   return [
     {
       trait: 'copies',
       run: async () => {
         await objects.put('copy/from', 'copied');
         const CopySource = copySource(bucket, `${objects.folder}/copy/from`);
-        const call = objects.call('copy/to');
+        const call = objects.change('copy/to');
         const command = new CopyObjectCommand({ ...bucket.at(call.key), CopySource });
         await bucket.tell(call, (options) => bucket.client.send(command, options));
         return (await objects.get('copy/to')) === 'copied';
@@ -49,12 +50,13 @@ export function copyTrials(objects: ProbeObjects): Trial[] {
             CopySource,
             CopySourceRange: 'bytes=2-4',
           });
-          const answer = await bucket.tell(objects.call(COPIED), (options) =>
+          const answer = await bucket.tell(objects.change(COPIED), (options) =>
             bucket.client.send(command, options),
           );
           const etag = answer.CopyPartResult?.ETag;
           if (etag === undefined) return false;
           const parts = [{ n: 1, etag, size: 3 }];
+          const { signal } = objects.change(COPIED);
           await completeMultipart(bucket, OPERATION, { key, uploadId }, parts, signal);
           return (await objects.get(COPIED)) === '234';
         });
@@ -67,9 +69,11 @@ export function copyTrials(objects: ProbeObjects): Trial[] {
           const parts = [];
           for (const number of [1, 2]) {
             const part = { number, bytes: Buffer.from('x') };
+            const { signal } = objects.change(SMALL);
             parts.push(await uploadPart(bucket, OPERATION, target, part, signal));
           }
           const stored = parts.filter((part) => part !== undefined);
+          const { signal } = objects.change(SMALL);
           try {
             await completeMultipart(bucket, OPERATION, target, stored, signal);
             return false;
@@ -88,12 +92,25 @@ export async function withMultipart(
   name: string,
   work: (target: MultipartTarget) => Promise<boolean>,
 ): Promise<boolean> {
-  const { key } = objects.call(name);
-  const { uploadId } = await beginMultipart(objects.bucket, OPERATION, key, objects.signal);
-  const target = { key, uploadId };
+  const { bucket } = objects;
+  const { key, signal } = objects.change(name);
+  let isKnown = false;
   try {
-    return await work(target);
+    const { uploadId, isDoubtful } = await beginMultipart(bucket, OPERATION, key, signal);
+    const target = { key, uploadId };
+    try {
+      isKnown = !isDoubtful;
+      return await work(target);
+    } finally {
+      await quietly(abortMultipart(bucket, OPERATION, target, cleanupSignal()));
+    }
   } finally {
-    await abortMultipart(objects.bucket, OPERATION, target, cleanupSignal()).catch(() => undefined);
+    // The store may have begun one although its answer was lost.
+    if (!isKnown) {
+      await quietly(abortMultipartsOf(bucket, OPERATION, key, undefined, cleanupSignal()));
+    }
   }
 }
+
+/** What cannot be removed now is removed by a later start. */
+const quietly = (work: Promise<void>): Promise<void> => work.catch(() => undefined);

@@ -17,15 +17,27 @@ export class ProbeObjects {
   readonly bucket: S3Bucket;
   readonly folder: string;
   readonly signal: AbortSignal;
+  readonly #lingering: AbortSignal;
 
-  constructor(bucket: S3Bucket, folder: string, signal: AbortSignal) {
+  /** `lingering` aborts some time after `signal`. */
+  constructor(bucket: S3Bucket, folder: string, signal: AbortSignal, lingering: AbortSignal) {
     this.bucket = bucket;
     this.folder = folder;
     this.signal = signal;
+    this.#lingering = lingering;
   }
 
   call(name: string): S3Call {
     return { operation: 'store.probe', key: `${this.folder}/${name}`, signal: this.signal };
+  }
+
+  /**
+   * For what leaves something in the store. None begins after the probe was aborted, and one that has begun may come to
+   * its end: a request that is broken off may be carried out all the same, after the probe was tidied up.
+   */
+  change(name: string): S3Call {
+    this.signal.throwIfAborted();
+    return { ...this.call(name), signal: this.#lingering };
   }
 
   /** Bytes of the key below the root of the store. */
@@ -35,7 +47,7 @@ export class ProbeObjects {
 
   async put(name: string, content: string): Promise<void> {
     const bytes = Buffer.from(content);
-    await this.bucket.put(this.call(name), bytes, await sha256Of(bytes));
+    await this.bucket.put(this.change(name), bytes, await sha256Of(bytes));
   }
 
   async get(name: string, range?: string): Promise<string | undefined> {
@@ -56,7 +68,7 @@ export class ProbeObjects {
   /** Whether the store wrote it; false when the condition did not hold. */
   async putIf(name: string, content: string, condition: PutCondition): Promise<boolean> {
     const { bucket } = this;
-    const call = { ...this.call(name), bodyBytes: content.length };
+    const call = { ...this.change(name), bodyBytes: content.length };
     const command = new PutObjectCommand({ ...bucket.at(call.key), Body: content, ...condition });
     return await bucket.tell(call, (options) =>
       bucket.client.send(command, options).then(

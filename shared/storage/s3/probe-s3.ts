@@ -9,6 +9,7 @@ import { abortMultipartsOf } from './multipart-upload.ts';
 import { conditionTrials } from './probe-conditions.ts';
 import { copyTrials, PROBE_UPLOADS } from './probe-copies.ts';
 import { listingTrials } from './probe-listings.ts';
+import { lingeringSignal } from './lingering-signal.ts';
 import { ProbeObjects } from './probe-objects.ts';
 import { S3Bucket } from './s3-bucket.ts';
 import { cleanupSignal, type S3Deadlines } from './s3-deadlines.ts';
@@ -18,6 +19,8 @@ import { deleteTree, listChildren } from './s3-listing.ts';
 const RUN = /^run-(\d{13})-/;
 /** A probe that began so long ago has ended, in order or by a crash. */
 const STALE_MS = 60 * 60 * 1000;
+/** How long a write that is under way is waited for when the probe is aborted. */
+const LINGER_MS = 2_000;
 const OPERATION = 'store.probe';
 /** As long as the longest key below the root: a long name, a long tag and a sha512 digest, with some room. */
 const LONGEST_KEY_BYTES = 720;
@@ -35,7 +38,8 @@ export async function probeS3(
   const { now, signal, deadlines } = options;
   const bucket = new S3Bucket(client, config, deadlines);
   const folder = probeKey(`run-${now.getTime()}-${randomUUID()}`);
-  const objects = new ProbeObjects(bucket, folder, signal);
+  using lingering = lingeringSignal(signal, LINGER_MS);
+  const objects = new ProbeObjects(bucket, folder, signal, lingering.signal);
   try {
     if (!(await isWritable(objects))) return { isWritable: false, findings: [] };
     const findings = await runTrials([
