@@ -52,82 +52,103 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
     type Form = (
       repo: string,
       content: { bytes: Buffer; digest: string },
+      next: () => string,
       between: () => Promise<void>,
     ) => Promise<number>;
     const FORMS: readonly [string, Form][] = [
       [
         'POST and one PUT',
-        async (repo, { bytes, digest }, between) => {
-          const path = await openUpload(bench.next(), repo);
+        async (repo, { bytes, digest }, next, between) => {
+          const path = await openUpload(next(), repo);
           await between();
-          return (await commit(bench.next(), path, digest, bytes)).status;
+          return (await commit(next(), path, digest, bytes)).status;
         },
       ],
       [
         'one POST with the digest',
-        async (repo, { bytes, digest }, between) => {
+        async (repo, { bytes, digest }, next, between) => {
           await between();
           const path = `/v2/${repo}/blobs/uploads/?digest=${digest}`;
-          return (await ask(bench.next(), { method: 'POST', path, body: bytes })).status;
+          return (await ask(next(), { method: 'POST', path, body: bytes })).status;
         },
       ],
       [
         'POST, PATCH and PUT',
-        async (repo, { bytes, digest }, between) => {
-          const path = await openUpload(bench.next(), repo);
-          expect((await patch(bench.next(), path, bytes)).status).toBe(202);
+        async (repo, { bytes, digest }, next, between) => {
+          const path = await openUpload(next(), repo);
+          expect((await patch(next(), path, bytes)).status).toBe(202);
           await between();
-          return (await commit(bench.next(), path, digest)).status;
+          return (await commit(next(), path, digest)).status;
         },
       ],
       [
         'a streamed PATCH of unknown length and a PUT with the rest',
-        async (repo, { bytes, digest }, between) => {
-          const path = await openUpload(bench.next(), repo);
+        async (repo, { bytes, digest }, next, between) => {
+          const path = await openUpload(next(), repo);
           const most = bytes.subarray(0, bytes.length - 1000);
           const sent = { method: 'PATCH', path, body: most, isStreamed: true } as const;
-          expect((await ask(bench.next(), sent)).status).toBe(202);
+          expect((await ask(next(), sent)).status).toBe(202);
           await between();
-          return (await commit(bench.next(), path, digest, bytes.subarray(most.length))).status;
+          return (await commit(next(), path, digest, bytes.subarray(most.length))).status;
         },
       ],
       [
         'chunks with Content-Range',
-        async (repo, { bytes, digest }, between) => {
-          let path = await openUpload(bench.next(), repo);
+        async (repo, { bytes, digest }, next, between) => {
+          let path = await openUpload(next(), repo);
           for (const [i, { chunk, offset }] of cut(bytes, 7).entries()) {
             if (i === 4) await between();
-            const answer = await patch(bench.next(), path, chunk, offset);
+            const answer = await patch(next(), path, chunk, offset);
             expect(answer).toMatchObject({
               status: 202,
               range: `0-${offset + chunk.length - 1}`,
             });
             path = answer.location;
           }
-          return (await commit(bench.next(), path, digest)).status;
+          return (await commit(next(), path, digest)).status;
         },
       ],
       [
         'a mount',
-        async (repo, { bytes, digest }, between) => {
+        async (repo, { bytes, digest }, next, between) => {
           const from = `${repo}/source`;
-          const path = await openUpload(bench.next(), from);
-          expect((await commit(bench.next(), path, digest, bytes)).status).toBe(201);
+          const path = await openUpload(next(), from);
+          expect((await commit(next(), path, digest, bytes)).status).toBe(201);
           await between();
           const mount = `/v2/${repo}/blobs/uploads/?mount=${digest}&from=${from}`;
-          return (await ask(bench.next(), { method: 'POST', path: mount })).status;
+          return (await ask(next(), { method: 'POST', path: mount })).status;
         },
       ],
     ];
 
-    test('take every form of upload request by request in turn, one of them being killed in between', async () => {
-      for (const [i, [form, push]] of FORMS.entries()) {
-        const repo = bench.newRepository('forms');
-        const content = fresh(i % 2 === 0 ? 100_000 : 2 * BENCH_PART_BYTES + 12_345);
-        const status = await push(repo, content, () => bench.killOne());
-        expect({ form, status }).toEqual({ form, status: 201 });
-        await expectEverywhere(repo, content.digest, content.bytes.length);
-      }
+    test('take every form of upload request by request in turn, all that served it being killed in between', async () => {
+      await bench.holdOneBack();
+      const killed = Promise.withResolvers<undefined>();
+      let waiting = 0;
+      const between = async (): Promise<void> => {
+        waiting += 1;
+        if (waiting === FORMS.length) {
+          await bench.killAllUsed();
+          killed.resolve(undefined);
+        }
+        await killed.promise;
+      };
+      const pushed = await Promise.all(
+        FORMS.map(async ([form, push], i) => {
+          const repo = bench.newRepository('forms');
+          const content = fresh(i % 2 === 0 ? 100_000 : 2 * BENCH_PART_BYTES + 12_345);
+          const status = await push(repo, content, bench.turns(), between).catch(
+            (error: unknown) => {
+              killed.reject(error);
+              throw error;
+            },
+          );
+          expect({ form, status }).toEqual({ form, status: 201 });
+          return { repo, digest: content.digest, size: content.bytes.length };
+        }),
+      );
+      await bench.whole();
+      for (const { repo, digest, size } of pushed) await expectEverywhere(repo, digest, size);
     });
 
     test('go on with an upload whose PATCH was under way at a replica that was killed', async () => {
@@ -157,15 +178,15 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
 
     test('store blobs around the size of a part, in one chunk and with the last byte alone', async () => {
       const sizes = [5 * MIB, BENCH_PART_BYTES].flatMap((edge) => [edge - 1, edge, edge + 1]);
-      for (const size of [0, 1, ...sizes]) {
+      const inOne = [0, 1, ...sizes].map(async (size) => {
         const repo = bench.newRepository('edges');
         const { bytes, digest } = fresh(size);
         const path = await openUpload(bench.next(), repo);
         expect((await patch(bench.next(), path, bytes)).status).toBe(202);
         expect((await commit(bench.next(), path, digest)).status).toBe(201);
         expect(await pulledBlob(bench.next(), repo, digest)).toEqual({ digest, size });
-      }
-      for (const size of sizes) {
+      });
+      const lastAlone = sizes.map(async (size) => {
         const repo = bench.newRepository('last');
         const { bytes, digest } = fresh(size);
         const path = await openUpload(bench.next(), repo);
@@ -174,7 +195,8 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
         expect((await patch(bench.next(), path, last, size - 1)).status).toBe(202);
         expect((await commit(bench.next(), path, digest)).status).toBe(201);
         expect(await pulledBlob(bench.next(), repo, digest)).toEqual({ digest, size });
-      }
+      });
+      await Promise.all([...inOne, ...lastAlone]);
     });
 
     test('take chunks of one byte, each at the same price', async () => {
@@ -201,13 +223,14 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
     });
 
     test('let one of two PATCHes win that come at once, and tell the other where the session stands', async () => {
-      for (const size of [1000, BENCH_PART_BYTES + 1000]) {
+      const rounds = [1000, BENCH_PART_BYTES + 1000].map(async (size) => {
+        const next = bench.turns();
         const repo = bench.newRepository('race');
         const contents = [fresh(size), fresh(size)];
-        const path = await openUpload(bench.next(), repo);
+        const path = await openUpload(next(), repo);
         const headers = { 'content-range': `0-${size - 1}` };
         const racers = contents.map(
-          () => new SlowRequest(bench.next(), { method: 'PATCH', path, headers }, size),
+          () => new SlowRequest(next(), { method: 'PATCH', path, headers }, size),
         );
         // Each has sent most of its body before either has sent all of it.
         await Promise.all(
@@ -223,11 +246,12 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
         const winner = answers.findIndex(({ status }) => status === 202);
         expect(answers.map(({ status }) => status).sort()).toEqual([202, 416]);
         expect(answers[1 - winner]!.range).toMatch(/^0-\d+$/);
-        expect(await uploadedBytes(bench.next(), path)).toBe(size);
+        expect(await uploadedBytes(next(), path)).toBe(size);
         const { digest } = contents[winner]!;
-        expect((await commit(bench.next(), path, digest)).status).toBe(201);
+        expect((await commit(next(), path, digest)).status).toBe(201);
         await expectEverywhere(repo, digest, size);
-      }
+      });
+      await Promise.all(rounds);
     });
 
     test('answer a replay, a gap, an overlap and a chunk out of order with 416 and the true Range', async () => {
@@ -262,37 +286,42 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
     });
 
     test('finish one session at two replicas at once without a fault', async () => {
-      for (const size of [0, 5_000, 40_000, BENCH_PART_BYTES + 7, 5 * BENCH_PART_BYTES]) {
-        const repo = bench.newRepository('finish');
-        const { bytes, digest } = fresh(size);
-        const path = await openUpload(bench.next(), repo);
-        for (const { chunk, offset } of cut(bytes, 2)) {
-          if (chunk.length === 0) continue;
-          expect((await patch(bench.next(), path, chunk, offset)).status).toBe(202);
-        }
-        const answers = await Promise.all([1, 2].map(() => commit(bench.next(), path, digest)));
-        const refused = answers.filter(({ status }) => status !== 201);
-        expect(refused.filter(({ status }) => status !== 404)).toEqual([]);
-        expect(refused.length).toBeLessThan(2);
-        expect((await commit(bench.next(), path, digest)).status).toBe(201);
-        await expectEverywhere(repo, digest, size);
-      }
+      const rounds = [0, 5_000, 40_000, BENCH_PART_BYTES + 7, 5 * BENCH_PART_BYTES].map(
+        async (size) => {
+          const next = bench.turns();
+          const repo = bench.newRepository('finish');
+          const { bytes, digest } = fresh(size);
+          const path = await openUpload(next(), repo);
+          for (const { chunk, offset } of cut(bytes, 2)) {
+            if (chunk.length === 0) continue;
+            expect((await patch(next(), path, chunk, offset)).status).toBe(202);
+          }
+          const answers = await Promise.all([1, 2].map(() => commit(next(), path, digest)));
+          const refused = answers.filter(({ status }) => status !== 201);
+          expect(refused.filter(({ status }) => status !== 404)).toEqual([]);
+          expect(refused.length).toBeLessThan(2);
+          expect((await commit(next(), path, digest)).status).toBe(201);
+          await expectEverywhere(repo, digest, size);
+        },
+      );
+      await Promise.all(rounds);
     });
 
     test('keep what a client sent that vanished, wherever it did, and let it go on', async () => {
       const size = BENCH_PART_BYTES + 50_000;
-      for (const k of [0, 1, 40_000, BENCH_PART_BYTES + 3, size]) {
+      const rounds = [0, 1, 40_000, BENCH_PART_BYTES + 3, size].map(async (k) => {
+        const next = bench.turns();
         const repo = bench.newRepository('vanished');
         const { bytes, digest } = fresh(size);
-        const path = await openUpload(bench.next(), repo);
-        const slow = new SlowRequest(bench.next(), { method: 'PATCH', path }, size + 1);
+        const path = await openUpload(next(), repo);
+        const slow = new SlowRequest(next(), { method: 'PATCH', path }, size + 1);
         await slow.write(bytes.subarray(0, k));
         await slow.vanish();
-        const url = bench.next();
+        const url = next();
         const offset = await waitFor(
           async () => {
             const kept = (await uploadedBytes(url, path)) ?? 0;
-            const answer = await patch(bench.next(), path, bytes.subarray(kept), kept);
+            const answer = await patch(next(), path, bytes.subarray(kept), kept);
             if (answer.status === 202) return { kept };
             expect(answer.status).toBe(416);
             return undefined;
@@ -300,10 +329,11 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
           { what: `the session to go on after byte ${k}` },
         );
         expect(offset.kept).toBeLessThanOrEqual(k);
-        const answered = await commit(bench.next(), path, digest);
+        const answered = await commit(next(), path, digest);
         expect({ k, status: answered.status, offset }).toMatchObject({ k, status: 201 });
-        expect(await pulledBlob(bench.next(), repo, digest)).toEqual({ digest, size });
-      }
+        expect(await pulledBlob(next(), repo, digest)).toEqual({ digest, size });
+      });
+      await Promise.all(rounds);
     });
 
     test('never let a request change a session that went on without it', async () => {
@@ -314,17 +344,26 @@ describe.each(STORES)('over $store', ({ store, tools }) => {
       const lateByte = Buffer.from([bytes.at(-1)! ^ 1]);
       const path = await openUpload(bench.next(), repo);
       const late = bench.replica();
+      bench.forgetCalls();
       const slow = new SlowRequest(late.url, { method: 'PATCH', path }, size);
       await slow.write(bytes.subarray(0, size - 1));
+      await waitFor(
+        async () =>
+          store === 'files'
+            ? ((await uploadedBytes(bench.next(), path)) ?? 0) > 1
+            : bench.s3Calls.some(({ operation }) => operation === 'UploadPart'),
+        { what: 'the request to work on the session' },
+      );
       late.kill('SIGSTOP');
       try {
         await waitFor(
           async () => {
-            const url = bench.next();
-            if (url === late.url) return undefined;
-            const kept = (await uploadedBytes(url, path)) ?? 0;
-            const answer = await patch(url, path, bytes.subarray(kept), kept);
-            return answer.status === 202;
+            let url = bench.next();
+            while (url === late.url) url = bench.next();
+            const kept = await uploadedBytes(url, path);
+            const answer = await patch(url, path, bytes.subarray(kept ?? 0), kept ?? 0);
+            if (answer.status === 202) return true;
+            throw new Error(`after byte ${kept}: ${answer.status}, ${answer.body}`);
           },
           // The lease of the stopped one is free after ten seconds.
           { what: 'another replica to take the session over', timeoutMs: 40_000 },

@@ -14,9 +14,9 @@ const TABLE = {
   /** Clients that pull the cold image at once. */
   coldClients: { ci: 20, full: 20 },
   /** PATCHes of one byte each in one upload. */
-  tinyPatches: { ci: 400, full: 2_000 },
+  tinyPatches: { ci: 200, full: 2_000 },
   /** How long one request of an upload lasts that never pauses long; Node's own limit for a request is 300 s. */
-  slowUploadSeconds: { ci: 4, full: 330 },
+  slowUploadSeconds: { ci: 3, full: 330 },
   /** The blob that is pushed and pulled while memory is watched. */
   giantBlobBytes: { ci: 256 * MIB, full: 10 * GIB },
 } as const satisfies Record<string, { readonly ci: number; readonly full: number }>;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 
+import { probeFolder } from '../../shared/storage/object-keys.ts';
 import { startTwinport } from './registry-process.ts';
 import type { TwinportOptions, TwinportProcess } from './registry-process.ts';
 import { OwnedServers } from './owned-servers.ts';
@@ -29,6 +30,7 @@ export class UploadBench {
   readonly #replicas: TwinportProcess[] = [];
   #storage: TwinportOptions['storage'] = { dataDir: '' };
   #redisUrl: string | undefined;
+  #heldBack: TwinportProcess | undefined;
   #proxy: S3FaultProxy | undefined;
   #replaced: Promise<void> = Promise.resolve();
   #turn = 0;
@@ -82,13 +84,43 @@ export class UploadBench {
     return this.#replicas[this.#turn % this.#replicas.length]!;
   }
 
+  /** `next` for one of several clients at once: each goes from replica to replica by itself. */
+  turns(): () => string {
+    this.#turn += 1;
+    let turn = this.#turn;
+    return () => {
+      turn += 1;
+      return this.#replicas[turn % this.#replicas.length]!.url;
+    };
+  }
+
   /** Ends a replica as a power failure does, the one that was used last. Another takes its place in a while. */
   async killOne(): Promise<void> {
+    await this.whole();
+    await this.#kill(this.#replicas.splice(this.#turn % this.#replicas.length, 1));
+  }
+
+  /** Takes one replica out of the turn, for `killAllUsed`. */
+  async holdOneBack(): Promise<void> {
+    await this.whole();
+    this.#heldBack = this.#replicas.pop();
+  }
+
+  /** Ends all replicas but the one that was held back, which goes on alone until others take their places. */
+  async killAllUsed(): Promise<void> {
+    await this.#kill(this.#replicas.splice(0, this.#replicas.length, this.#heldBack!));
+  }
+
+  /** Resolves when every replica that was killed is replaced. */
+  async whole(): Promise<void> {
     await this.#replaced;
-    const [victim] = this.#replicas.splice(this.#turn % this.#replicas.length, 1);
-    victim!.kill('SIGKILL');
-    await victim!.ended;
-    this.#replaced = this.startReplica().then((replica) => void this.#replicas.push(replica));
+  }
+
+  async #kill(victims: readonly TwinportProcess[]): Promise<void> {
+    for (const victim of victims) victim.kill('SIGKILL');
+    await Promise.all(victims.map(({ ended }) => ended));
+    const starts = victims.map(async () => void this.#replicas.push(await this.startReplica()));
+    this.#replaced = Promise.all(starts).then(() => undefined);
     this.#replaced.catch(() => undefined);
   }
 
@@ -118,12 +150,13 @@ export class UploadBench {
     }
   }
 
-  /** Multipart uploads that nobody ended. */
+  /** Multipart uploads of blobs that nobody ended; those of a probe that was killed go with a probe an hour later. */
   async openMultiparts(): Promise<string[]> {
     if ('dataDir' in this.#storage) return [];
     const client = createTestS3Client(this.#storage);
     try {
-      return await listOpenMultiparts(client, this.#storage.bucket, '');
+      const open = await listOpenMultiparts(client, this.#storage.bucket, '');
+      return open.filter((key) => !key.startsWith(`${probeFolder}/`));
     } finally {
       client.destroy();
     }
