@@ -1,4 +1,3 @@
-import type { Clock } from '../../shared/lifecycle/clock.ts';
 import type { Log } from '../../shared/observability/observer.ts';
 
 /** Work that no request waits for. Its failures are logged, and its end is waited for at the end of the process. */
@@ -25,24 +24,5 @@ export class BackgroundTasks {
 
   async idle(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
-  }
-}
-
-/** The promise's value, or undefined when it takes longer than `ms`. The work goes on. */
-export async function within<Value>(
-  promise: Promise<Value>,
-  ms: number,
-  clock: Clock,
-): Promise<Value | undefined> {
-  const done = new AbortController();
-  const late = clock.sleep(ms, done.signal).then(
-    () => undefined,
-    () => undefined,
-  );
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    done.abort();
   }
 }

@@ -1,4 +1,5 @@
 import { type ByteBudget, OwnByteBudget } from '../../shared/concurrency/byte-budget.ts';
+import { within } from '../../shared/concurrency/within.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
 import type { ContentSource } from '../../shared/content/content-source.ts';
 import { damageReporter } from '../../shared/content/damage.ts';
@@ -11,7 +12,7 @@ import { publishedProjects, publishUpstream } from '../../shared/content/upstrea
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
-import { BackgroundTasks, within } from './background-tasks.ts';
+import { BackgroundTasks } from './background-tasks.ts';
 import { BlobPull } from './blob-pull.ts';
 import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';

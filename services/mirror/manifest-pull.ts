@@ -1,4 +1,5 @@
 import { SingleFlight, waitFor } from '../../shared/concurrency/single-flight.ts';
+import { within } from '../../shared/concurrency/within.ts';
 import type { ContentSource, ManifestContent } from '../../shared/content/content-source.ts';
 import type { ManifestStore, VerifiedManifest } from '../../shared/content/manifest-store.ts';
 import type { TagIndex } from '../../shared/index/ports.ts';
@@ -7,7 +8,6 @@ import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/reference.ts';
 import type { Log, Observer } from '../../shared/observability/observer.ts';
-import { within } from './background-tasks.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { decideTag, type TagFreshness } from './freshness.ts';
 import { refuseUnlessAbsent } from './upstream-refusal.ts';
