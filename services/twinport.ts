@@ -18,7 +18,7 @@ await runCommandLine(
     args: process.argv.slice(2),
     env: process.env,
     signals: process,
-    readFile: (path) => readFileSync(path, 'utf8'),
+    readFile: (path) => readFileSync(path === '-' ? process.stdin.fd : path, 'utf8'),
     print: (text) => console.log(text),
     printError: (text) => console.error(text),
     exit: (code) => process.exit(code),

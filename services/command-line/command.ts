@@ -12,29 +12,54 @@ export const EXIT = {
   failed: 2,
 } as const;
 
-/** Everything that a command works with. */
-export interface CommandContext {
-  readonly config: Config;
-  /** Nothing of it was written or waited for yet. */
-  readonly stores: OpenStores;
-  readonly log: Log;
+/** What every command has. */
+export interface CallContext {
+  /** What stands after the command's name; empty where it takes nothing. */
+  readonly args: readonly string[];
+  /** All of a file, or of standard input for `-`. */
+  readonly readFile: (path: string) => string;
   /** A line of the result. */
   readonly print: (line: string) => void;
+  /** A line beside the result, for a person. */
+  readonly printError: (line: string) => void;
   /** Aborts when the person gave up. */
   readonly signal: AbortSignal;
 }
 
-/** One thing that `twinport` does beside serving. */
-export interface Command {
+/** What a command has that works on the store of the environment. */
+export interface CommandContext extends CallContext {
+  readonly config: Config;
+  /** Nothing of it was written or waited for yet. */
+  readonly stores: OpenStores;
+  readonly log: Log;
+}
+
+interface CommandBase {
   /** As it is typed: one word or several. */
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
+  /** What follows the name, for its usage line; without it the command takes no arguments. */
+  readonly usage?: string;
   /** What `twinport help <command>` adds: what it does, when to use it, what its exit codes mean. */
   readonly help: string;
+}
+
+/** Works on the store that the environment names. */
+export interface StoreCommand extends CommandBase {
+  readonly worksOn?: 'store';
   /** Resolves with the exit code. What it throws is told and ends with EXIT.failed. */
   run(context: CommandContext): Promise<number>;
 }
+
+/** Asks a running server; the environment means nothing to it. */
+export interface ServerCommand extends CommandBase {
+  readonly worksOn: 'server';
+  run(context: CallContext): Promise<number>;
+}
+
+/** One thing that `twinport` does beside serving. */
+export type Command = StoreCommand | ServerCommand;
 
 /** Why a command cannot do its work, as a sentence that says what to do. */
 export class CommandError extends Error {

@@ -4,13 +4,13 @@ import { createStoreIndex } from '../../shared/index/store/create-store-index.ts
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { describeStore } from '../describe-store.ts';
-import { type Command, type CommandContext, EXIT } from './command.ts';
+import { type StoreCommand, type CommandContext, EXIT } from './command.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 
 /** Names that a note lists before it only counts. */
 const LISTED = 10;
 
-export const exportCheck: Command = {
+export const exportCheck: StoreCommand = {
   name: 'export-check',
   summary: 'list what distribution v3 (registry:3) would not serve from this store',
   help: `Reads the whole store and lists what the CNCF distribution registry, version 3, started on it would not

@@ -10,14 +10,14 @@ import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { Metrics } from '../../shared/observability/metrics.ts';
 import { describeStore } from '../describe-store.ts';
 import { VERSION } from '../version.ts';
-import { type Command, CommandError, type CommandContext, EXIT } from './command.ts';
+import { type StoreCommand, CommandError, type CommandContext, EXIT } from './command.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 
 /** How long Redis may take until it was told that its answers are void. */
 const REDIS_PATIENCE_MS = 10_000;
 const REDIS_RETRY_MS = 200;
 
-export const indexRebuild: Command = {
+export const indexRebuild: StoreCommand = {
   name: 'index rebuild',
   summary: 'make the index what the store says: referrers, projects, a cold Redis',
   help: `Rebuilds what lies beside the registry's layout and follows from it: the lists of referrers, by reading every

@@ -2,10 +2,10 @@ import { EventEmitter } from 'node:events';
 
 import { describe, expect, test } from '@jest/globals';
 
-import { type Command, CommandError } from './command.ts';
+import { type Command, CommandError, type StoreCommand } from './command.ts';
 import { runCommandLine } from './run-command-line.ts';
 
-const command = (name: string, run: Command['run']): Command => ({
+const command = (name: string, run: StoreCommand['run']): StoreCommand => ({
   name,
   summary: `does ${name}`,
   help: `All about ${name}.`,
@@ -26,7 +26,19 @@ const COMMANDS: readonly Command[] = [
       signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
     });
   }),
+  { ...command('store say', ({ args, print }) => sayAll(args, print)), usage: 'WORD...' },
+  {
+    ...command('say', () => Promise.resolve(0)),
+    usage: 'WORD...',
+    worksOn: 'server',
+    run: ({ args, print }) => sayAll(args, print),
+  },
 ];
+
+function sayAll(args: readonly string[], print: (line: string) => void): Promise<number> {
+  print(args.join('|'));
+  return Promise.resolve(0);
+}
 
 async function run(line: string, env: Record<string, string> = {}) {
   const signals = new EventEmitter();
@@ -97,6 +109,15 @@ describe('the command line', () => {
     const { code, out, errors } = await run(line);
     expect([code, out]).toEqual([2, '']);
     expect(errors).toContain(advice);
+  });
+
+  test.each(['say', 'store say'])('%s gets the words after its name', async (name) => {
+    expect(await run(`${name} one --two=3 -`)).toMatchObject({ code: 0, out: 'one|--two=3|-' });
+    expect((await run(`help ${name}`)).out).toContain(`Usage: twinport ${name} WORD...`);
+  });
+
+  test('the configuration means nothing to a command that asks a server', async () => {
+    expect(await run('say it', { STORAGE: 'tape' })).toEqual({ code: 0, out: 'it', errors: '' });
   });
 
   test('a wrong configuration is told whole, and nothing runs', async () => {

@@ -3,11 +3,11 @@ import { loadConfig } from '../../shared/config/load-config.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
 import type { Log } from '../../shared/observability/observer.ts';
-import { type OpenStores, openStores } from '../open-stores.ts';
+import { openStores } from '../open-stores.ts';
 import type { ProcessHost } from '../process-host.ts';
 import { describeConfigProblems, describeReason } from '../start-problem.ts';
 import { VERSION } from '../version.ts';
-import { type Command, EXIT } from './command.ts';
+import { type CallContext, type Command, EXIT, type StoreCommand } from './command.ts';
 
 export interface CommandLineHost extends Omit<ProcessHost, 'cores'> {
   /** What stands after the program's name. */
@@ -41,17 +41,24 @@ async function codeOf(host: CommandLineHost, commands: readonly Command[]): Prom
     else host.printError(overview(commands));
     return wantsHelp ? EXIT.fine : EXIT.failed;
   }
-  const typed = words.join(' ');
-  const command = commands.find(({ name }) => name === typed);
-  if (!command) {
-    host.printError(unknownCommand(typed, commands));
+  const command = commands
+    .filter(({ name }) => `${words.join(' ')} `.startsWith(`${name} `))
+    .sort((a, b) => b.name.length - a.name.length)[0];
+  const args = command ? words.slice(command.name.split(' ').length) : [];
+  if (!command || (args.length > 0 && command.usage === undefined && !wantsHelp)) {
+    host.printError(unknownCommand(words.join(' '), commands));
     return EXIT.failed;
   }
   if (wantsHelp) {
-    host.print(`twinport ${command.name}: ${command.summary}\n\n${command.help}`);
+    host.print(helpOf(command));
     return EXIT.fine;
   }
-  return await execute(host, command);
+  return await execute(host, command, args);
+}
+
+function helpOf({ name, summary, usage, help }: Command): string {
+  const usageLine = usage === undefined ? '' : `Usage: twinport ${name} ${usage}\n\n`;
+  return `twinport ${name}: ${summary}\n\n${usageLine}${help}`;
 }
 
 function overview(commands: readonly Command[]): string {
@@ -67,7 +74,8 @@ function overview(commands: readonly Command[]): string {
     'Commands:',
     ...rows.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`),
     '',
-    'A command works on the store that the environment names, with the same variables as the service.',
+    'A command works on the store that the environment names, with the same variables as the service, unless it is',
+    'told a server to ask.',
   ].join('\n');
 }
 
@@ -88,15 +96,11 @@ function unknownCommand(typed: string, commands: readonly Command[]): string {
   return lines.join('\n');
 }
 
-async function execute(host: CommandLineHost, command: Command): Promise<number> {
-  const result = loadConfig(host.env, { mode: 'serve', readFile: host.readFile });
-  for (const warning of result.warnings) host.printError(`Warning: ${warning}`);
-  if (!result.isValid) {
-    host.printError(describeConfigProblems(result.problems, `twinport ${command.name}`));
-    return EXIT.failed;
-  }
-  const [config] = result.config.roles;
-  const log = linesOf(host);
+async function execute(
+  host: CommandLineHost,
+  command: Command,
+  args: readonly string[],
+): Promise<number> {
   const gaveUp = new AbortController();
   const removeListeners = onStopSignals(host.signals, systemClock, {
     stop: () => {
@@ -106,22 +110,49 @@ async function execute(host: CommandLineHost, command: Command): Promise<number>
       host.exit(EXIT.failed);
     },
   });
-  let stores: OpenStores | undefined;
-  try {
-    const { signal } = gaveUp;
-    stores = await openStores(config.storage, { clock: systemClock, log });
-    signal.throwIfAborted();
-    const print = (line: string): void => {
+  const context: CallContext = {
+    args,
+    readFile: host.readFile,
+    print: (line) => {
       host.print(line);
-    };
-    return await command.run({ config, stores, log, print, signal });
+    },
+    printError: (line) => {
+      host.printError(line);
+    },
+    signal: gaveUp.signal,
+  };
+  try {
+    return command.worksOn === 'server'
+      ? await command.run(context)
+      : await runOnStore(host, command, context);
   } catch (error) {
     const reason = gaveUp.signal.aborted ? 'stopped before it was done' : describeReason(error);
     host.printError(`twinport ${command.name}: ${reason}`);
     return EXIT.failed;
   } finally {
     removeListeners();
-    stores?.close();
+  }
+}
+
+async function runOnStore(
+  host: CommandLineHost,
+  command: StoreCommand,
+  context: CallContext,
+): Promise<number> {
+  const result = loadConfig(host.env, { mode: 'serve', readFile: host.readFile });
+  for (const warning of result.warnings) host.printError(`Warning: ${warning}`);
+  if (!result.isValid) {
+    host.printError(describeConfigProblems(result.problems, `twinport ${command.name}`));
+    return EXIT.failed;
+  }
+  const [config] = result.config.roles;
+  const log = linesOf(host);
+  const stores = await openStores(config.storage, { clock: systemClock, log });
+  try {
+    context.signal.throwIfAborted();
+    return await command.run({ ...context, config, stores, log });
+  } finally {
+    stores.close();
   }
 }
 
