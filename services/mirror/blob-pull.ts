@@ -12,7 +12,7 @@ import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { type RangeRequest, type ResolvedRange, resolveRange } from '../../shared/oci/range.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
-import type { Log, Observer, ProxyObservation } from '../../shared/observability/observer.ts';
+import type { Log, Observer, ProxyOutcome } from '../../shared/observability/observer.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../../shared/storage/blob-store.ts';
 import { RangeNotSatisfiableError, StorageError } from '../../shared/storage/errors.ts';
 import type { CachedRepository } from './cached-repository.ts';
@@ -21,6 +21,7 @@ import type { FillRegistry, RunningFill } from './fill/fill-registry.ts';
 import { passThrough } from './fill/pass-through.ts';
 import type { Spool } from './fill/spool.ts';
 import type { SpoolReader } from './fill/spooled-body.ts';
+import { servedFrom } from './served-from.ts';
 import { refuseUnlessAbsent } from './upstream-refusal.ts';
 import type { Admission, Verdicts } from './verdict.ts';
 
@@ -46,6 +47,8 @@ interface BlobRequest {
   readonly repository: CachedRepository;
   readonly digest: Digest;
   readonly admission: Admission;
+  /** A client waits for the bytes; else they are to be held, and nobody reads them here. */
+  readonly isForClient: boolean;
 }
 
 /** Blobs of upstream repositories: what is held, else by a fill that everyone who wants the blob follows. */
@@ -68,6 +71,7 @@ export class BlobPull {
     const held = admission.isHeldServable
       ? await this.#options.local.blobStat(repository.cached, digest, signal)
       : undefined;
+    repository.trace?.note(servedFrom(repository, held ? 'hit' : 'miss'));
     if (held) return held;
     const outcome = await admission.client.headBlob(repository.upstreamRepository, digest, signal);
     if (outcome.kind === 'found') return outcome.value;
@@ -92,6 +96,28 @@ export class BlobPull {
     }
   }
 
+  /**
+   * Makes the blob held, by the same fill that clients join. False when it cannot be: the upstream does not give it, or
+   * it may not or cannot be stored. Throws what a client would be told.
+   */
+  async hold(repository: CachedRepository, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { local, fills } = this.#options;
+    const isHeld = async (): Promise<boolean> =>
+      (await local.blobStat(repository.cached, digest, signal)) !== undefined;
+    for (let attempt = 1; attempt <= TRIES; attempt += 1) {
+      const request = await this.#admit(repository, digest, signal);
+      if (!request?.admission.isStorable) return false;
+      if (request.admission.isHeldServable && (await isHeld())) return true;
+      const whole = { range: undefined, mayRedirect: false };
+      const body = await this.#openOnce({ ...request, isForClient: false }, whole, signal);
+      if (body === undefined) return false;
+      if (body !== 'again' && 'stream' in body) body.stream.destroy();
+      const running = fills.find(digest);
+      if (running) await waitFor(running.fill.finished, signal);
+    }
+    return isHeld();
+  }
+
   async #admit(
     repository: CachedRepository,
     digest: Digest,
@@ -106,7 +132,7 @@ export class BlobPull {
       refuseUnlessAbsent(admitted.outcome, repository);
       return undefined;
     }
-    return { repository, digest, admission: admitted.admission };
+    return { repository, digest, admission: admitted.admission, isForClient: true };
   }
 
   async #openOnce(
@@ -119,7 +145,7 @@ export class BlobPull {
     const { local, blobs, fills } = this.#options;
     if (admission.isHeldServable) {
       const held = await local.blob(repository.cached, digest, options, signal);
-      if (held) return this.#hit(held);
+      if (held) return this.#hit(request, held);
     }
     const running = fills.find(digest);
     const isOwnFill = running?.repositories.has(repository.cached) ?? false;
@@ -134,7 +160,7 @@ export class BlobPull {
         running.repositories.add(repository.cached);
       }
       const stored = await this.#linkStored(request, range, signal);
-      if (stored) return this.#hit(stored);
+      if (stored) return this.#hit(request, stored);
     }
     return this.#follow(request, range, signal);
   }
@@ -192,7 +218,7 @@ export class BlobPull {
       case 'held':
         return 'again';
       case 'does-not-fit':
-        return this.#passThrough(request, range, signal);
+        return request.isForClient ? this.#passThrough(request, range, signal) : undefined;
       case 'failed':
         refuseUnlessAbsent(opening.outcome, request.repository);
         return undefined;
@@ -206,14 +232,15 @@ export class BlobPull {
           signal,
           stream.on('error', () => undefined),
         );
-        this.#observeFollower(stream, fill, joined ? 'join' : 'miss');
+        this.#observeFollower(request, stream, fill, joined ? 'join' : 'miss');
         return { totalBytes, ...part, stream };
       }
     }
   }
 
   #begin({ repository, digest, admission }: BlobRequest): RunningFill {
-    const { spool, clock, local, log, lifetime, fills, verdicts, blobs, members } = this.#options;
+    const { spool, clock, local, log, lifetime, fills, verdicts, blobs, members, observer } =
+      this.#options;
     const repositories = new Set([repository.cached]);
     const fill = new BlobFill(
       {
@@ -245,15 +272,19 @@ export class BlobPull {
     );
     const running = { fill, repositories };
     fills.add(digest, running);
+    const { project } = repository.upstream;
+    observer.level('fills', project, { add: 1 });
+    void fill.finished.finally(() => observer.level('fills', project, { add: -1 }));
     return running;
   }
 
   /** Straight from the upstream, verified on its way, nothing kept. */
   async #passThrough(
-    { repository, digest, admission }: BlobRequest,
+    request: BlobRequest,
     range: RangeRequest | undefined,
     signal: AbortSignal,
   ): Promise<BlobBody | undefined> {
+    const { repository, digest, admission } = request;
     const outcome = await admission.client.openBlob(
       repository.upstreamRepository,
       digest,
@@ -273,36 +304,52 @@ export class BlobPull {
       throw error;
     }
     const stream = passThrough(body, digest, part, signal);
-    this.#observe({
-      kind: 'blob',
-      outcome: 'miss',
-      bytesPulled: totalBytes,
-      bytesPushed: part.length,
-    });
+    this.#note(request, 'bypass');
+    this.#observe(request, 'bypass', { bytesPulled: totalBytes, bytesPushed: part.length });
     return { totalBytes, ...part, stream };
   }
 
   /** Of a client that is sent to the store the bytes are not counted: nobody here sees them. */
-  #hit<Held extends BlobBody | BlobRedirect>(body: Held): Held {
-    const bytesPushed = 'url' in body ? 0 : body.length;
-    this.#observe({ kind: 'blob', outcome: 'hit', bytesPushed });
+  #hit<Held extends BlobBody | BlobRedirect>(request: BlobRequest, body: Held): Held {
+    this.#note(request, 'hit');
+    this.#observe(request, 'hit', { bytesPushed: 'url' in body ? 0 : body.length });
     return body;
   }
 
   /** One observation a request, when its stream and, for the one that began it, the fill are over. */
-  #observeFollower(stream: SpoolReader, fill: BlobFill, outcome: 'miss' | 'join'): void {
+  #observeFollower(
+    request: BlobRequest,
+    stream: SpoolReader,
+    fill: BlobFill,
+    outcome: 'miss' | 'join',
+  ): void {
+    this.#note(request, outcome);
     stream.once('close', () => {
       const observe = (): void => {
         const bytesPulled = outcome === 'miss' ? fill.receivedBytes : 0;
-        this.#observe({ kind: 'blob', outcome, bytesPulled, bytesPushed: stream.deliveredBytes });
+        this.#observe(request, outcome, { bytesPulled, bytesPushed: stream.deliveredBytes });
       };
       if (outcome === 'miss') void fill.finished.then(observe);
       else observe();
     });
   }
 
-  #observe(observation: ProxyObservation): void {
-    this.#options.observer.proxy(observation);
+  #note({ repository }: BlobRequest, outcome: ProxyOutcome): void {
+    repository.trace?.note(servedFrom(repository, outcome));
+  }
+
+  /** What nobody asked for is no pull, but its bytes came all the same. */
+  #observe(
+    { repository, isForClient }: BlobRequest,
+    outcome: ProxyOutcome,
+    { bytesPulled = 0, bytesPushed }: { bytesPulled?: number; bytesPushed: number },
+  ): void {
+    const upstream = repository.upstream.project;
+    this.#options.observer.proxy(
+      isForClient
+        ? { upstream, kind: 'blob', outcome, bytesPulled, bytesPushed }
+        : { upstream, kind: 'blob', outcome: 'background', bytesPulled },
+    );
   }
 }
 

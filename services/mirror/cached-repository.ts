@@ -1,4 +1,5 @@
 import type { UpstreamConfig } from '../../shared/config/config.ts';
+import type { PullTrace } from '../../shared/content/pull-trace.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 
 /** A repository of an upstream and the repository of this store that is its one cached copy. */
@@ -6,4 +7,6 @@ export interface CachedRepository {
   readonly upstream: UpstreamConfig;
   readonly upstreamRepository: RepositoryName;
   readonly cached: RepositoryName;
+  /** Of the one request that names it so; work that requests share tells nothing here. */
+  readonly trace?: PullTrace | undefined;
 }

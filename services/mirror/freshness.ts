@@ -39,6 +39,7 @@ export class TagFreshness {
   readonly #clock: Clock;
   readonly #ttlMs: number;
   readonly #freshUntilMs = new LRUCache<string, number>({ max: MAX_TAGS });
+  readonly #confirmedAt = new LRUCache<string, Date>({ max: MAX_TAGS });
   readonly #pausedUntilMs = new LRUCache<string, number>({ max: MAX_TAGS });
 
   constructor(hints: SharedHints, clock: Clock, ttlSeconds: number) {
@@ -52,15 +53,25 @@ export class TagFreshness {
     if ((this.#freshUntilMs.get(key) ?? -Infinity) > this.#clock.monotonicMs()) return true;
     if (this.#ttlMs === 0) return false;
     // Without the hint the upstream is asked once more, that is all.
-    return (await this.#hints.get(key).catch(() => undefined)) !== undefined;
+    const hint = await this.#hints.get(key).catch(() => undefined);
+    if (hint === undefined) return false;
+    this.#confirmedAt.set(key, new Date(hint));
+    return true;
   }
 
   async confirm(repository: RepositoryName, tag: Tag): Promise<void> {
     const key = freshKey(repository, tag);
     this.#pausedUntilMs.delete(key);
+    const now = this.#clock.now();
+    this.#confirmedAt.set(key, now);
     if (this.#ttlMs === 0) return;
     this.#freshUntilMs.set(key, this.#clock.monotonicMs() + this.#ttlMs);
-    await this.#hints.put(key, '1', this.#ttlMs).catch(() => undefined);
+    await this.#hints.put(key, now.toISOString(), this.#ttlMs).catch(() => undefined);
+  }
+
+  /** When the upstream last confirmed the tag, as far as this process knows. */
+  confirmedAt(repository: RepositoryName, tag: Tag): Date | undefined {
+    return this.#confirmedAt.get(freshKey(repository, tag));
   }
 
   /** The upstream could not be asked; held content is served without asking for a while, as long as it wished at least. */

@@ -7,9 +7,10 @@ import type { Clock } from '../../shared/lifecycle/clock.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/reference.ts';
-import type { Log, Observer } from '../../shared/observability/observer.ts';
+import type { Log, Observer, ProxyOutcome } from '../../shared/observability/observer.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { decideTag, type TagFreshness } from './freshness.ts';
+import { servedFrom } from './served-from.ts';
 import { refuseUnlessAbsent } from './upstream-refusal.ts';
 import { found, type Outcome } from './upstream/outcome.ts';
 import type { Admission, Verdicts } from './verdict.ts';
@@ -76,14 +77,23 @@ export class ManifestPull {
   ): Promise<ManifestContent | undefined> {
     const reference = { kind: 'digest', digest } as const;
     const held = await this.#held(repository, reference, admission, signal);
-    if (held) return this.#served(held, 'hit');
-    const flight = this.#flights.run(`${repository.cached}@${digest}`, async () => {
+    if (held) return this.#served(repository, reference, held, 'hit');
+    const key = `${repository.cached}@${digest}`;
+    const isJoined = this.#flights.isRunning(key);
+    const flight = this.#flights.run(key, async () => {
       const heldNow = await this.#heldNow(repository, reference);
       if (heldNow) return found({ content: heldNow, cache: 'hit', isStored: true });
       return this.#fetch(repository, reference, admission);
     });
     const outcome = await waitFor(flight, signal);
-    if (outcome.kind === 'found') return this.#served(outcome.value.content, outcome.value.cache);
+    if (outcome.kind === 'found') {
+      return this.#served(
+        repository,
+        reference,
+        outcome.value.content,
+        howServed(outcome.value, isJoined),
+      );
+    }
     refuseUnlessAbsent(outcome, repository);
     return undefined;
   }
@@ -96,25 +106,34 @@ export class ManifestPull {
   ): Promise<ManifestContent | undefined> {
     const { freshness, clock } = this.#options;
     const { cached } = repository;
-    const held = await this.#held(repository, { kind: 'tag', tag }, admission, signal);
-    if (held && (await freshness.isFresh(cached, tag))) return this.#served(held, 'hit');
-    if (held && freshness.isPaused(cached, tag)) return this.#stale(held);
+    const reference = { kind: 'tag', tag } as const;
+    const held = await this.#held(repository, reference, admission, signal);
+    if (held && (await freshness.isFresh(cached, tag)))
+      return this.#served(repository, reference, held, 'hit');
+    if (held && freshness.isPaused(cached, tag)) return this.#stale(repository, tag, held);
 
-    const flight = this.#flights.run(`${cached}:${tag}`, () =>
-      this.#revalidate(repository, tag, admission),
-    );
+    const key = `${cached}:${tag}`;
+    const isJoined = this.#flights.isRunning(key);
+    const flight = this.#flights.run(key, () => this.#revalidate(repository, tag, admission));
     const outcome = held
       ? await waitFor(within(flight, REVALIDATION_BUDGET_MS, clock), signal)
       : await waitFor(flight, signal);
     if (!outcome) {
       // The next clients need not wait as long as this one did.
       freshness.pause(cached, tag);
-      return held && this.#stale(held);
+      return held && this.#stale(repository, tag, held);
     }
-    if (outcome.kind === 'found') return this.#served(outcome.value.content, outcome.value.cache);
+    if (outcome.kind === 'found') {
+      return this.#served(
+        repository,
+        reference,
+        outcome.value.content,
+        howServed(outcome.value, isJoined),
+      );
+    }
     switch (decideTag(outcome.kind, held !== undefined)) {
       case 'serve-stale':
-        return held && this.#stale(held);
+        return held && this.#stale(repository, tag, held);
       case 'drop':
       case 'not-found':
       case 'name-unknown':
@@ -249,19 +268,41 @@ export class ManifestPull {
     }
   }
 
-  #served(content: ManifestContent, outcome: 'hit' | 'miss'): ManifestContent {
-    const bytesPulled = outcome === 'miss' ? content.size : 0;
+  #served(
+    repository: CachedRepository,
+    reference: ManifestReference,
+    content: ManifestContent,
+    outcome: ProxyOutcome,
+  ): ManifestContent {
+    const isFetched = outcome === 'miss' || outcome === 'bypass';
     this.#options.observer.proxy({
+      upstream: repository.upstream.project,
       kind: 'manifest',
       outcome,
-      bytesPulled,
+      bytesPulled: isFetched ? content.size : 0,
       bytesPushed: content.size,
     });
+    const ageSeconds =
+      reference.kind === 'tag' ? this.#ageSeconds(repository, reference.tag) : undefined;
+    repository.trace?.note(servedFrom(repository, outcome, ageSeconds));
     return content;
   }
 
-  #stale(content: ManifestContent): ManifestContent {
-    this.#options.observer.proxy({ kind: 'manifest', outcome: 'stale', bytesPushed: content.size });
+  #stale(repository: CachedRepository, tag: Tag, content: ManifestContent): ManifestContent {
+    this.#served(repository, { kind: 'tag', tag }, content, 'stale');
     return { ...content, warning: STALE };
   }
+
+  #ageSeconds({ cached }: CachedRepository, tag: Tag): number | undefined {
+    const { freshness, clock } = this.#options;
+    const confirmedAt = freshness.confirmedAt(cached, tag);
+    return confirmedAt && (clock.now().getTime() - confirmedAt.getTime()) / 1000;
+  }
+}
+
+/** Clients that waited for one question are served by the same answer; only the first one asked. */
+function howServed({ cache, isStored }: PulledManifest, isJoined: boolean): ProxyOutcome {
+  if (cache === 'hit') return 'hit';
+  if (isJoined) return 'join';
+  return isStored ? 'miss' : 'bypass';
 }

@@ -28,7 +28,10 @@ export interface MirroredContentOptions {
   readonly verdicts: Verdicts;
 }
 
-type Meaning = Exclude<MirrorMeaning<UpstreamConfig>, { kind: 'unknown' }>;
+/** An upstream's repository, with the trace of the request that named it. */
+type UpstreamMeaning = Extract<MirrorMeaning<UpstreamConfig>, { kind: 'upstream' }> &
+  CachedRepository;
+type Meaning = Extract<MirrorMeaning<UpstreamConfig>, { kind: 'local' }> | UpstreamMeaning;
 
 /**
  * What the mirror serves: local repositories from the store alone, those of upstreams from what is held and else from
@@ -128,8 +131,9 @@ export class MirroredContent implements ContentSource {
 
   async #meaning(requested: RequestedRepository, signal: AbortSignal): Promise<Meaning> {
     const meaning = await this.#options.names.resolve(requested, signal);
-    if (meaning.kind !== 'unknown') return meaning;
-    const { name, namespace } = requested;
+    const { name, namespace, trace } = requested;
+    if (meaning.kind === 'upstream') return { ...meaning, trace };
+    if (meaning.kind === 'local') return meaning;
     throw registryError('NAME_UNKNOWN', {
       message:
         namespace === undefined

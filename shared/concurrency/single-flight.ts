@@ -2,6 +2,11 @@
 export class SingleFlight<Value> {
   readonly #flights = new Map<string, Promise<Value>>();
 
+  /** True while a task of the key runs. */
+  isRunning(key: string): boolean {
+    return this.#flights.has(key);
+  }
+
   run(key: string, task: () => Promise<Value>): Promise<Value> {
     const running = this.#flights.get(key);
     if (running) return running;

@@ -3,11 +3,14 @@ import type { Digest } from '../oci/digest.ts';
 import type { RangeRequest } from '../oci/range.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../oci/reference.ts';
 import type { BlobBody, BlobStat } from '../storage/blob-store.ts';
+import type { PullTrace } from './pull-trace.ts';
 
 /** A repository as a client named it: the path, and the `ns` parameter where one was sent (spec.md, proxying). */
 export interface RequestedRepository {
   readonly name: RepositoryName;
   readonly namespace: string | undefined;
+  /** Told how the pull was served. */
+  readonly trace?: PullTrace;
 }
 
 /** A manifest by its identity. `size` in bytes. */

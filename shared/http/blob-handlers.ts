@@ -9,7 +9,7 @@ import type { RepositoryName } from '../oci/reference.ts';
 import type { BlobBody } from '../storage/blob-store.ts';
 import { noteWritten, writeHead } from './answer.ts';
 import { ExactLength } from './exact-length.ts';
-import { type HeaderFields, HEADERS, namesEntityTag } from './headers.ts';
+import { cacheHeader, type HeaderFields, HEADERS, namesEntityTag } from './headers.ts';
 import { requestedRepository } from './requested-repository.ts';
 import type { V2Exchange, V2Handler, V2Handlers } from './v2-exchange.ts';
 
@@ -32,13 +32,14 @@ export function createBlobHandlers(
     blobGet: async (exchange) => {
       if (await sendNotModified(content, exchange)) return;
       const { request, signal } = exchange;
-      const { repository, echo } = requestedRepository(request);
+      const { repository, trace, echo } = requestedRepository(request);
       const options = blobOptions(exchange);
       const { range } = options;
       const body = await content.blob(repository, request.digest, options, signal);
       if (!body) throw unknownBlob(exchange);
       if ('url' in body) {
-        await sendRedirect(exchange, body, { ...echo, [HEADERS.contentDigest]: request.digest });
+        const headers = { ...echo, ...cacheHeader(trace), [HEADERS.contentDigest]: request.digest };
+        await sendRedirect(exchange, body, headers);
         return;
       }
       const part: HeaderFields = range
@@ -46,6 +47,7 @@ export function createBlobHandlers(
         : {};
       await sendBlob(exchange, body, range ? 206 : 200, {
         ...echo,
+        ...cacheHeader(trace),
         ...blobHeaders(request.digest, body.length),
         ...part,
       });
@@ -53,10 +55,10 @@ export function createBlobHandlers(
     blobHead: async (exchange) => {
       if (await sendNotModified(content, exchange)) return;
       const { request, signal } = exchange;
-      const { repository, echo } = requestedRepository(request);
+      const { repository, trace, echo } = requestedRepository(request);
       const stat = await content.blobStat(repository, request.digest, signal);
       if (!stat) throw unknownBlob(exchange);
-      const headers = { ...echo, ...blobHeaders(request.digest, stat.size) };
+      const headers = { ...echo, ...cacheHeader(trace), ...blobHeaders(request.digest, stat.size) };
       await exchange.send({ status: 200, headers });
     },
   };
@@ -109,9 +111,9 @@ async function sendNotModified(content: ContentSource, exchange: BlobExchange): 
   const { request, signal } = exchange;
   if (condition === undefined || !namesEntityTag(condition, entityTag(request.digest)))
     return false;
-  const { repository, echo } = requestedRepository(request);
+  const { repository, trace, echo } = requestedRepository(request);
   if (!(await content.blobStat(repository, request.digest, signal))) throw unknownBlob(exchange);
-  const headers = { ...echo, [HEADERS.etag]: entityTag(request.digest) };
+  const headers = { ...echo, ...cacheHeader(trace), [HEADERS.etag]: entityTag(request.digest) };
   await exchange.send({ status: 304, headers });
   return true;
 }

@@ -1,8 +1,11 @@
+import type { PullTrace } from '../content/pull-trace.ts';
+
 /** Header names as the specifications write them; Node compares them without case. */
 export const HEADERS = {
   acceptRanges: 'Accept-Ranges',
   allow: 'Allow',
   apiVersion: 'Docker-Distribution-API-Version',
+  cache: 'X-Cache',
   cacheControl: 'Cache-Control',
   connection: 'Connection',
   contentDigest: 'Docker-Content-Digest',
@@ -32,6 +35,14 @@ export function formatWarning(text: string): string {
     .replaceAll(/["\\]/g, "'")
     .slice(0, 1024);
   return `299 - "${plain}"`;
+}
+
+/** The `X-Cache` of a pull; nothing for content that was pushed here. */
+export function cacheHeader({ servedFrom }: PullTrace): HeaderFields {
+  if (!servedFrom) return {};
+  const { cache, upstream, ageSeconds } = servedFrom;
+  const age = ageSeconds === undefined ? '' : `; age=${Math.max(0, Math.floor(ageSeconds))}`;
+  return { [HEADERS.cache]: `${cache}; upstream=${upstream}${age}` };
 }
 
 /** True when an `If-None-Match` or `If-Range` value names the entity tag, weakly compared (RFC 9110, 8.8.3.2). */

@@ -11,7 +11,13 @@ import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { cutPage, type PageLimits, parsePageRequest } from '../oci/pagination.ts';
 import type { ManifestReference, RepositoryName } from '../oci/reference.ts';
 import { createBlobHandlers } from './blob-handlers.ts';
-import { formatWarning, type HeaderFields, HEADERS, namesEntityTag } from './headers.ts';
+import {
+  cacheHeader,
+  formatWarning,
+  type HeaderFields,
+  HEADERS,
+  namesEntityTag,
+} from './headers.ts';
 import { requestedRepository } from './requested-repository.ts';
 import type { V2Exchange, V2Handler, V2Handlers } from './v2-exchange.ts';
 
@@ -42,18 +48,21 @@ async function getManifest(
   exchange: Parameters<V2Handler<'manifestGet'>>[0],
 ): Promise<void> {
   const { request, signal } = exchange;
-  const { repository, echo } = requestedRepository(request);
+  const { repository, trace, echo } = requestedRepository(request);
   const condition = exchange.header('if-none-match');
   if (condition !== undefined) {
     const stat = await requireStat(content, repository, request.reference, signal);
     if (namesEntityTag(condition, entityTag(stat.digest))) {
-      await exchange.send({ status: 304, headers: { ...echo, ...validators(stat) } });
+      await exchange.send({
+        status: 304,
+        headers: { ...echo, ...cacheHeader(trace), ...validators(stat) },
+      });
       return;
     }
   }
   const manifest = await content.manifest(repository, request.reference, signal);
   if (!manifest) throw unknownManifest(repository, request.reference);
-  const headers = { ...echo, ...manifestHeaders(manifest) };
+  const headers = { ...echo, ...cacheHeader(trace), ...manifestHeaders(manifest) };
   await exchange.send({ status: 200, headers, body: manifest.bytes });
 }
 
@@ -62,14 +71,20 @@ async function headManifest(
   exchange: Parameters<V2Handler<'manifestHead'>>[0],
 ): Promise<void> {
   const { request, signal } = exchange;
-  const { repository, echo } = requestedRepository(request);
+  const { repository, trace, echo } = requestedRepository(request);
   const stat = await requireStat(content, repository, request.reference, signal);
   const condition = exchange.header('if-none-match');
   if (condition !== undefined && namesEntityTag(condition, entityTag(stat.digest))) {
-    await exchange.send({ status: 304, headers: { ...echo, ...validators(stat) } });
+    await exchange.send({
+      status: 304,
+      headers: { ...echo, ...cacheHeader(trace), ...validators(stat) },
+    });
     return;
   }
-  await exchange.send({ status: 200, headers: { ...echo, ...manifestHeaders(stat) } });
+  await exchange.send({
+    status: 200,
+    headers: { ...echo, ...cacheHeader(trace), ...manifestHeaders(stat) },
+  });
 }
 
 async function requireStat(

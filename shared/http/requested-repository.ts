@@ -1,4 +1,5 @@
 import type { RequestedRepository } from '../content/content-source.ts';
+import { PullTrace } from '../content/pull-trace.ts';
 import { registryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import { type HeaderFields, HEADERS } from './headers.ts';
@@ -12,17 +13,20 @@ const NAMESPACE = /^[A-Za-z0-9.:_[\]/-]{1,255}$/;
  */
 export function requestedRepository(request: { name: RepositoryName; query: URLSearchParams }): {
   repository: RequestedRepository;
+  trace: PullTrace;
   echo: HeaderFields;
 } {
+  const trace = new PullTrace();
   const namespace = request.query.get('ns');
   if (namespace === null || namespace === '') {
-    return { repository: { name: request.name, namespace: undefined }, echo: {} };
+    return { repository: { name: request.name, namespace: undefined, trace }, trace, echo: {} };
   }
   if (!NAMESPACE.test(namespace)) {
     throw registryError('NAME_INVALID', { message: 'the ns parameter does not name a registry' });
   }
   return {
-    repository: { name: request.name, namespace },
+    repository: { name: request.name, namespace, trace },
+    trace,
     echo: { [HEADERS.namespace]: namespace },
   };
 }

@@ -58,10 +58,16 @@ describe('Metrics', () => {
   test('counts every pull at the mirror once, by how it was served', async () => {
     const metrics = new Metrics({ version: '1' });
     const observer = metrics.observer('mirror');
-    observer.proxy({ kind: 'blob', outcome: 'miss', bytesPulled: 10, bytesPushed: 10 });
-    observer.proxy({ kind: 'blob', outcome: 'join', bytesPushed: 10 });
-    observer.proxy({ kind: 'blob', outcome: 'hit', bytesPushed: 10 });
-    observer.proxy({ kind: 'manifest', outcome: 'stale', bytesPushed: 5 });
+    observer.proxy({
+      upstream: 'mirror',
+      kind: 'blob',
+      outcome: 'miss',
+      bytesPulled: 10,
+      bytesPushed: 10,
+    });
+    observer.proxy({ upstream: 'mirror', kind: 'blob', outcome: 'join', bytesPushed: 10 });
+    observer.proxy({ upstream: 'mirror', kind: 'blob', outcome: 'hit', bytesPushed: 10 });
+    observer.proxy({ upstream: 'mirror', kind: 'manifest', outcome: 'stale', bytesPushed: 5 });
     observer.upstreamRequest('GET', '2xx', 0.1);
     const text = await render(metrics);
     for (const line of [
@@ -76,6 +82,36 @@ describe('Metrics', () => {
     ]) {
       expect(text).toContain(line);
     }
+  });
+
+  test('counts pulls by upstream and outcome, and what the cache saved', async () => {
+    const metrics = new Metrics({ version: '1' });
+    const observer = metrics.observer('mirror');
+    const blob = { upstream: 'ghcr', kind: 'blob' } as const;
+    observer.proxy({ ...blob, outcome: 'miss', bytesPulled: 10, bytesPushed: 10 });
+    observer.proxy({ ...blob, outcome: 'bypass', bytesPulled: 10, bytesPushed: 4 });
+    observer.proxy({ ...blob, outcome: 'hit', bytesPushed: 30 });
+    observer.proxy({ ...blob, outcome: 'background', bytesPulled: 7 });
+    observer.completion('ghcr', 'completed');
+    observer.level('fills', 'ghcr', { add: 2 });
+    observer.level('fills', 'ghcr', { add: -1 });
+    observer.level('quotaRemaining', 'ghcr', { set: 76 });
+    const text = await render(metrics);
+    for (const line of [
+      'registry_mirror_pulls_total{upstream="ghcr",type="blob",outcome="hit"} 1',
+      'registry_mirror_pulls_total{upstream="ghcr",type="blob",outcome="bypass"} 1',
+      'registry_mirror_fetched_bytes_total{upstream="ghcr",type="blob"} 27',
+      'registry_mirror_served_bytes_total{upstream="ghcr",type="blob",outcome="hit"} 30',
+      'registry_mirror_saved_bytes{upstream="ghcr"} 17',
+      'registry_mirror_completions_total{upstream="ghcr",outcome="completed"} 1',
+      'registry_mirror_fills_running{upstream="ghcr"} 1',
+      'registry_mirror_upstream_quota_remaining{upstream="ghcr"} 76',
+      'registry_proxy_requests_total{type="blob"} 3',
+      'registry_proxy_misses_total{type="blob"} 2',
+    ]) {
+      expect(text).toContain(line);
+    }
+    expect(text).not.toContain('outcome="background"');
   });
 
   test('keeps the requests of two roles in one process apart, and shows both the store', async () => {

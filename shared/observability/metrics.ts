@@ -8,7 +8,8 @@ import {
   Registry,
 } from 'prom-client';
 
-import type { Observer, ProxyObservation, RequestObservation, Role } from './observer.ts';
+import { createMirrorObserver } from './mirror-metrics.ts';
+import { type Observer, type RequestObservation, type Role, UNOBSERVED } from './observer.ts';
 
 /** 1 ms to a minute: from a cached manifest to a large layer. */
 const REQUEST_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -87,17 +88,17 @@ export class Metrics {
       this.#redisSeconds.observe({ operation, outcome: isFault ? 'fault' : 'ok' }, seconds);
     const damage = (kind: string): void => this.#damage.inc({ kind });
     if (role === undefined) {
-      const nothing = (): void => undefined;
-      return { request: nothing, store, damage, redis, proxy: nothing, upstreamRequest: nothing };
+      return { ...UNOBSERVED, store, damage, redis };
     }
     const registry = new Registry();
     this.#roles.set(role, registry);
     return {
+      ...UNOBSERVED,
       store,
       damage,
       redis,
       ...requestObserver(role, registry),
-      ...proxyObserver(role, registry),
+      ...(role === 'mirror' && createMirrorObserver(registry)),
     };
   }
 
@@ -160,44 +161,3 @@ function requestObserver(role: Role, registry: Registry): Pick<Observer, 'reques
 /** A client that went away is nobody's fault: neither a success nor an error of ours. */
 const statusClass = ({ status, isClientGone }: RequestObservation): string =>
   isClientGone ? 'client_closed' : `${Math.floor(status / 100)}xx`;
-
-/** The counters of distribution's proxy by their names there, and what it does not count. */
-function proxyObserver(
-  role: Role,
-  registry: Registry,
-): Pick<Observer, 'proxy' | 'upstreamRequest'> {
-  if (role === 'push') return { proxy: () => undefined, upstreamRequest: () => undefined };
-  const registers = [registry];
-  const counter = (name: string, help: string): Counter<'type'> => {
-    const made = new Counter({ name, help, labelNames: ['type'] as const, registers });
-    made.inc({ type: 'blob' }, 0);
-    made.inc({ type: 'manifest' }, 0);
-    return made;
-  };
-  const requests = counter('registry_proxy_requests_total', 'Pulls at the mirror.');
-  const outcomes: Record<ProxyObservation['outcome'], Counter<'type'>> = {
-    hit: counter('registry_proxy_hits_total', 'Pulls served from the store.'),
-    miss: counter('registry_proxy_misses_total', 'Pulls that had to ask the upstream.'),
-    join: counter('registry_proxy_joins_total', 'Pulls that joined a running download.'),
-    stale: counter('registry_proxy_stale_total', 'Pulls served although the upstream was down.'),
-  };
-  const pulled = counter('registry_proxy_pulled_bytes_total', 'Bytes from the upstream.');
-  const pushed = counter('registry_proxy_pushed_bytes_total', 'Bytes to clients.');
-  const upstream = new Histogram({
-    name: 'registry_proxy_upstream_request_duration_seconds',
-    help: 'How long the upstream took to begin its answer.',
-    labelNames: ['method', 'status_class'] as const,
-    buckets: REQUEST_BUCKETS,
-    registers,
-  });
-  return {
-    proxy: ({ kind: type, outcome, bytesPulled = 0, bytesPushed = 0 }) => {
-      requests.inc({ type });
-      outcomes[outcome].inc({ type });
-      pulled.inc({ type }, bytesPulled);
-      pushed.inc({ type }, bytesPushed);
-    },
-    upstreamRequest: (method, status, seconds) =>
-      upstream.observe({ method, status_class: status }, seconds),
-  };
-}

@@ -31,25 +31,68 @@ export interface RequestObservation {
   readonly isClientGone: boolean;
 }
 
-/** How a pull at the mirror was served; `kind` as in distribution's registry_proxy_* counters. */
+export type ProxyOutcome = 'hit' | 'miss' | 'join' | 'stale' | 'bypass' | 'background';
+
+/**
+ * How a pull at the mirror was served; `kind` as in distribution's registry_proxy_* counters. `background`: no client
+ * asked, an image was completed or warmed.
+ */
 export interface ProxyObservation {
+  /** Project of the upstream. */
+  readonly upstream: string;
   readonly kind: 'blob' | 'manifest';
-  readonly outcome: 'hit' | 'miss' | 'join' | 'stale';
+  readonly outcome: ProxyOutcome;
   readonly bytesPulled?: number;
   readonly bytesPushed?: number;
 }
 
-export interface Observer {
+/** What came of completing an image that was pulled. */
+export type CompletionOutcome = 'completed' | 'too-large' | 'not-kept' | 'failed' | 'dropped';
+
+/** What a mirror shows as gauges, each by upstream. */
+export type MirrorLevel =
+  | 'fills'
+  | 'completionsWaiting'
+  | 'quotaLimit'
+  | 'quotaRemaining'
+  | 'breakerOpen'
+  | 'cacheBytes'
+  | 'cacheBudgetBytes';
+
+/** What a mirror alone tells. `upstream` is a project of a configured upstream. */
+export interface MirrorObserver {
+  proxy(observation: ProxyObservation): void;
+  upstreamRequest(method: 'GET' | 'HEAD', statusClass: string, seconds: number): void;
+  completion(upstream: string, outcome: CompletionOutcome): void;
+  level(
+    level: MirrorLevel,
+    upstream: string,
+    change: { readonly set: number } | { readonly add: number },
+  ): void;
+}
+
+export interface Observer extends MirrorObserver {
   request(observation: RequestObservation): void;
   /** One operation of the store, for example `record.put`, `blob.open`. */
   store(operation: string, seconds: number, isFault: boolean): void;
   /** Content that the store should have and does not. */
   damage(kind: 'blob-missing' | 'manifest-missing' | 'manifest-damaged'): void;
   redis(operation: string, seconds: number, isFault: boolean): void;
-  proxy(observation: ProxyObservation): void;
-  /** Bytes that came from or went to an upstream or a client through a fill. */
-  upstreamRequest(method: 'GET' | 'HEAD', statusClass: string, seconds: number): void;
 }
+
+const ignore = (): void => undefined;
+
+/** Tells nobody anything: to be spread where only some of it matters. */
+export const UNOBSERVED: Observer = {
+  request: ignore,
+  store: ignore,
+  damage: ignore,
+  redis: ignore,
+  proxy: ignore,
+  upstreamRequest: ignore,
+  completion: ignore,
+  level: ignore,
+};
 
 /** Structured logging, by the edge only; domain code throws or returns. Fields never hold a secret. */
 export interface Log {

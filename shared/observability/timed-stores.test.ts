@@ -7,7 +7,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import { DigestMismatchError, StorageError, UploadUnknownError } from '../storage/errors.ts';
 import type { RecordStore } from '../storage/record-store.ts';
 import type { UploadReaper, UploadSession, UploadStore } from '../storage/upload-store.ts';
-import type { Observer } from './observer.ts';
+import { type Observer, UNOBSERVED } from './observer.ts';
 import { timedBlobStore, timedRecordStore, timedUploadStore } from './timed-stores.ts';
 
 const signal = new AbortController().signal;
@@ -23,17 +23,12 @@ const session: UploadSession = {
 /** Every reading of the clock is a quarter of a second after the one before. */
 function watch(): { seen: [string, number, boolean][]; observer: Observer; clock: Clock } {
   const seen: [string, number, boolean][] = [];
-  const ignore = (): void => undefined;
   let now = 0;
   return {
     seen,
     observer: {
+      ...UNOBSERVED,
       store: (...observation) => seen.push(observation),
-      request: ignore,
-      redis: ignore,
-      proxy: ignore,
-      damage: ignore,
-      upstreamRequest: ignore,
     },
     clock: {
       now: () => new Date(0),

@@ -7,6 +7,7 @@ import { createRedisIndex } from '../../shared/index/redis/create-redis-index.ts
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { armCrashPoint } from '../../shared/lifecycle/crash-point.ts';
+import { UNOBSERVED } from '../../shared/observability/observer.ts';
 import { parseRepositoryName } from '../../shared/oci/reference.ts';
 import { FilesystemRecordStore } from '../../shared/storage/filesystem/filesystem-record-store.ts';
 
@@ -26,14 +27,7 @@ const index = await createRedisIndex({
   records,
   clock: systemClock,
   log: { info: ignore, warn: ignore, error: ignore, debug: ignore },
-  observer: {
-    request: ignore,
-    store: ignore,
-    redis: ignore,
-    proxy: ignore,
-    damage: ignore,
-    upstreamRequest: ignore,
-  },
+  observer: UNOBSERVED,
   trustSeconds: 20,
   timing: { commandMs: 5_000 },
   shutdown: shutdown.signal,

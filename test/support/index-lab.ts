@@ -6,7 +6,7 @@ import type { IndexTiming } from '../../shared/index/redis/index-timing.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { digestOfText, newRepository } from '../../shared/index/testing/index-names.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
-import type { Log, Observer } from '../../shared/observability/observer.ts';
+import { type Log, type Observer, UNOBSERVED } from '../../shared/observability/observer.ts';
 import { FilesystemRecordStore } from '../../shared/storage/filesystem/filesystem-record-store.ts';
 import type { RecordStore } from '../../shared/storage/record-store.ts';
 import { startRedis, type RedisServer } from './start-redis.ts';
@@ -145,15 +145,10 @@ function collectingLog(lines: LogLine[]): Log {
 }
 
 function collectingObserver(lists: readonly string[][]): Observer {
-  const ignore = (): void => undefined;
   return {
-    request: ignore,
-    store: ignore,
+    ...UNOBSERVED,
     redis: (operation) => {
       for (const list of lists) list.push(operation);
     },
-    proxy: ignore,
-    damage: ignore,
-    upstreamRequest: ignore,
   };
 }

@@ -1,4 +1,9 @@
-import type { Log, Observer, RequestObservation } from '../../observability/observer.ts';
+import {
+  type Log,
+  type Observer,
+  type RequestObservation,
+  UNOBSERVED,
+} from '../../observability/observer.ts';
 
 export interface LogLine {
   readonly level: 'info' | 'warn' | 'error' | 'debug';
@@ -20,12 +25,9 @@ export class RecordedEdge {
   };
 
   readonly observer: Observer = {
+    ...UNOBSERVED,
     request: (observation) => void this.requests.push(observation),
-    store: () => undefined,
-    redis: () => undefined,
-    proxy: () => undefined,
     damage: (kind) => void this.damages.push(kind),
-    upstreamRequest: () => undefined,
   };
 }
 

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 
 import { StorageError } from '../../storage/errors.ts';
 import { dirtyFolder } from '../../storage/object-keys.ts';
-import type { Log, Observer } from '../../observability/observer.ts';
+import { type Log, UNOBSERVED } from '../../observability/observer.ts';
 import { newRepository } from '../testing/index-names.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { MemoryRecordStore } from '../testing/memory-record-store.ts';
@@ -17,14 +17,7 @@ const unending = new AbortController().signal;
 const key = originCacheKey(newRepository());
 const ignore = (): void => undefined;
 const log: Log = { info: ignore, warn: ignore, error: ignore, debug: ignore };
-const observer: Observer = {
-  request: ignore,
-  store: ignore,
-  redis: ignore,
-  proxy: ignore,
-  damage: ignore,
-  upstreamRequest: ignore,
-};
+const observer = UNOBSERVED;
 
 /** With a Redis that never comes; test/integration/index-protocol.test.ts has the one that does. */
 describe('CoherentCache without Redis', () => {
