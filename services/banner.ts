@@ -14,7 +14,7 @@ export function banner(version: string, push: ListeningRole, mirror: ListeningRo
   const host = clientHost(push.config.http.host);
   const scheme = push.config.http.tls === undefined ? 'http' : 'https';
   const address = (port: number, protocol = scheme): string => `${protocol}://${host}:${port}`;
-  const { storage, redisUrl, upstream } = push.config;
+  const { storage, redisUrl, defaultUpstream } = push.config;
   const pushHost = `${host}:${push.port}`;
   const mirrorHost = `${host}:${mirror.port}`;
   return `
@@ -22,7 +22,7 @@ Twinport ${version}: one registry, two ports.
 
   push      ${address(push.port)}    metrics and health ${address(push.metricsPort, 'http')}
   mirror    ${address(mirror.port)}    metrics and health ${address(mirror.metricsPort, 'http')}
-  upstream  ${upstream.url}
+  upstream  ${defaultUpstream.url}
   store     ${describeStore(storage)}${redisUrl === undefined ? '' : ', index in Redis'}
 
 Try it:

@@ -1,4 +1,4 @@
-import type { UpstreamConfig } from '../../shared/config/config.ts';
+import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type { PullTrace } from '../../shared/content/pull-trace.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 

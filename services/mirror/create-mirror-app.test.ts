@@ -674,7 +674,7 @@ describe('the store', () => {
     const elsewhere = await startFakeUpstream();
     await elsewhere.goDown();
     // The sign of life of the first mirror would refuse another URL.
-    await store.records.deleteTree('twinport/v1/upstreams', new AbortController().signal);
+    await store.records.deleteTree('twinport/v1/mirrors', new AbortController().signal);
     const second = await startTestMirror(elsewhere.url, { store });
     try {
       expect((await second.send(manifestPath(image.manifest.digest))).status).toBe(503);

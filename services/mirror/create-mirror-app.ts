@@ -8,7 +8,7 @@ import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { MirrorNames } from '../../shared/content/mirror-names.ts';
 import { Projects } from '../../shared/content/projects.ts';
 import { shadowedProjects } from '../../shared/content/reserved-names.ts';
-import { publishedProjects, publishUpstream } from '../../shared/content/upstream-table.ts';
+import { publishedProjects, publishUpstreams } from '../../shared/content/upstream-table.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
@@ -39,7 +39,7 @@ export function createMirrorApp(
   const { records, index, clock, shutdown } = platform;
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
-  const upstreams = [config.upstream];
+  const { upstreams } = config;
   const connections = new UpstreamConnections({ ...platform, upstreams, lifetime });
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
@@ -73,7 +73,7 @@ export function createMirrorApp(
           'the store holds projects with names that mean an upstream at this mirror: here they are pulled as local/<name>',
         );
       }
-      withdraw = await publishUpstream(records, config.upstream, clock, lifetime);
+      withdraw = await publishUpstreams(records, upstreams, clock, lifetime);
     },
     degraded: () => Promise.resolve(connections.degraded()),
     close: async () => {
@@ -106,8 +106,8 @@ function createContent(
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const local = new LocalContent({ ...platform, manifests, onDamage });
   const names = new MirrorNames({
-    upstreams: [config.upstream],
-    defaultUpstream: config.upstream,
+    upstreams: config.upstreams,
+    defaultUpstream: config.defaultUpstream,
     projects: parts.projects,
     origins,
     publicHosts: config.publicHosts,
@@ -121,7 +121,7 @@ function createContent(
     forget: (repository, signal) =>
       forgetCached(repository, { records: platform.records, tags, members }, signal),
   });
-  const freshness = new TagFreshness(hints, clock, config.tagTtlSeconds);
+  const freshness = new TagFreshness(hints, clock, config.defaultUpstream.tagTtlSeconds);
   const manifestPull = new ManifestPull({
     ...platform,
     ...parts,

@@ -1,4 +1,4 @@
-import type { UpstreamConfig } from '../../shared/config/config.ts';
+import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type {
   BlobOptions,
   BlobRedirect,

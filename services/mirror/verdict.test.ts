@@ -65,7 +65,7 @@ describe('a verdict', () => {
     const { store } = mirror;
     const elsewhere = await startFakeUpstream();
     elsewhere.addImage('library/hello', '1', image);
-    await store.records.deleteTree('twinport/v1/upstreams', new AbortController().signal);
+    await store.records.deleteTree('twinport/v1/mirrors', new AbortController().signal);
     const second = await startTestMirror(elsewhere.url, { store });
     try {
       expect((await second.send('/v2/hello/manifests/1')).status).toBe(200);

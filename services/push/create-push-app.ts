@@ -25,7 +25,7 @@ export function createPushApp(
   config: PushConfig,
 ): RoleApp {
   const { records, blobs, index, clock } = platform;
-  const upstreams = new UpstreamTable(records, config.upstream, clock);
+  const upstreams = new UpstreamTable(records, config.upstreams, clock);
   const projects = new Projects({
     projects: index.projects,
     origins: index.origins,

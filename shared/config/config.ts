@@ -1,3 +1,5 @@
+import type { UpstreamConfig } from './upstream-config.ts';
+
 /** The parsed configuration: a value, made once by loadConfig and handed to constructors. Units are in the names. */
 export interface FilesystemStorageConfig {
   readonly kind: 'filesystem';
@@ -55,7 +57,10 @@ export interface CommonConfig {
   readonly pushPublicUrl: string | undefined;
   /** Hosts (with port) that mean this registry in an `ns` parameter. */
   readonly publicHosts: readonly string[];
-  readonly upstream: UpstreamConfig;
+  /** The table of upstreams; never empty. */
+  readonly upstreams: readonly UpstreamConfig[];
+  /** The docker.io entry: what a name without a host means. */
+  readonly defaultUpstream: UpstreamConfig;
   /** Processes that share the ports; `auto`: one for each core that the program may use. */
   readonly workers: number | 'auto';
   readonly logLevel: LogLevel;
@@ -65,16 +70,6 @@ export interface CommonConfig {
   readonly idleTimeoutSeconds: number;
   /** Tests only: where the process kills itself (shared/lifecycle/crash-point.ts). */
   readonly crashPoint: string | undefined;
-}
-
-/** The docker.io entry of the table of upstreams (project `mirror`). */
-export interface UpstreamConfig {
-  readonly project: string;
-  readonly url: string;
-  /** Prefixes and `ns` values that name it, its own host included. */
-  readonly hosts: readonly string[];
-  readonly username: string | undefined;
-  readonly password: string | undefined;
 }
 
 export interface PushConfig extends CommonConfig {
@@ -89,7 +84,6 @@ export interface PushConfig extends CommonConfig {
 
 export interface MirrorConfig extends CommonConfig {
   readonly role: 'mirror';
-  readonly tagTtlSeconds: number;
   /** Glob patterns of local projects that are approved for the root path; empty: all are. */
   readonly localProjects: readonly string[];
   /** Undefined: a locked folder of this process under the system's temporary folder. */

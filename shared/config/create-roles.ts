@@ -1,26 +1,22 @@
-import { DOCKER_HUB_PROJECT } from '../content/upstream-entry.ts';
 import { clientHost } from './client-host.ts';
-import type {
-  CommonConfig,
-  Config,
-  MirrorConfig,
-  PushConfig,
-  StorageConfig,
-  UpstreamConfig,
-} from './config.ts';
+import type { CommonConfig, Config, MirrorConfig, PushConfig, StorageConfig } from './config.ts';
+import type { Upstreams } from './create-upstreams.ts';
 import type { Values } from './variables.ts';
 
 /** `serve`: one role. `embedded`: both in one process, as `npm start` does while RUN_AS_MIRROR is not set. */
 export type Mode = 'serve' | 'embedded';
 
-const DOCKER_HUB_HOSTS = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
 const PUSH_PORT = 5000;
 const MIRROR_PORT = 5001;
 const PUSH_METRICS_PORT = 9090;
 const MIRROR_METRICS_PORT = 9091;
 
 /** The configuration of every role that is to run: one, or push and then mirror. */
-export function createRoles(values: Values, mode: Mode): readonly [Config, ...Config[]] {
+export function createRoles(
+  values: Values,
+  upstreams: Upstreams,
+  mode: Mode,
+): readonly [Config, ...Config[]] {
   if (mode === 'embedded') {
     const ports = {
       push: values.PUSH_PORT ?? values.HTTP_PORT ?? PUSH_PORT,
@@ -29,7 +25,7 @@ export function createRoles(values: Values, mode: Mode): readonly [Config, ...Co
     const metrics = values.METRICS_PORT ?? PUSH_METRICS_PORT;
     const host = values.HTTP_HOST ?? '127.0.0.1';
     const common = {
-      ...createCommon(values, host),
+      ...createCommon(values, upstreams, host),
       pushPublicUrl: values.PUSH_PUBLIC_URL ?? localUrl(values, host, ports.push),
       publicHosts: unique([
         ...createPublicHosts(values),
@@ -46,7 +42,7 @@ export function createRoles(values: Values, mode: Mode): readonly [Config, ...Co
       }),
     ];
   }
-  const common = createCommon(values, values.HTTP_HOST ?? '0.0.0.0');
+  const common = createCommon(values, upstreams, values.HTTP_HOST ?? '0.0.0.0');
   return values.RUN_AS_MIRROR === true
     ? [
         createMirror(values, common, {
@@ -67,7 +63,7 @@ interface Ports {
   readonly metricsPort: number;
 }
 
-function createCommon(values: Values, host: string): CommonConfig {
+function createCommon(values: Values, upstreams: Upstreams, host: string): CommonConfig {
   const { HTTP_TLS_CERTIFICATE: certificateFile, HTTP_TLS_KEY: keyFile } = values;
   return {
     http: {
@@ -85,7 +81,8 @@ function createCommon(values: Values, host: string): CommonConfig {
     memoryCacheBytes: values.MEMORY_CACHE_BYTES,
     pushPublicUrl: values.PUSH_PUBLIC_URL,
     publicHosts: createPublicHosts(values),
-    upstream: createUpstream(values),
+    upstreams: upstreams.all,
+    defaultUpstream: upstreams.standard,
     workers: values.WORKERS,
     logLevel: values.LOG_LEVEL,
     shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
@@ -111,7 +108,6 @@ function createMirror(values: Values, common: CommonConfig, ports: Ports): Mirro
     ...common,
     role: 'mirror',
     http: { ...common.http, ...ports },
-    tagTtlSeconds: values.MIRROR_TAG_TTL_SECONDS,
     localProjects: values.MIRROR_LOCAL_PROJECTS ?? [],
     spoolDir: values.SPOOL_DIR,
     spoolMaxBytes: values.SPOOL_MAX_BYTES,
@@ -144,14 +140,6 @@ function createStorage(values: Values): StorageConfig {
       : undefined,
   };
 }
-
-const createUpstream = (values: Values): UpstreamConfig => ({
-  project: DOCKER_HUB_PROJECT,
-  url: values.UPSTREAM_URL,
-  hosts: unique([...DOCKER_HUB_HOSTS, new URL(values.UPSTREAM_URL).host]),
-  username: values.UPSTREAM_USERNAME,
-  password: values.UPSTREAM_PASSWORD,
-});
 
 /** The hosts that mean this registry, wherever it runs. */
 const createPublicHosts = (values: Values): string[] =>

@@ -8,8 +8,15 @@ describe('describeConfig', () => {
   test('tells everything but the value of any secret', () => {
     const env: Record<string, string> = { S3_BUCKET: 'images' };
     for (const name of VARIABLE_NAMES) {
-      if (variable(name).isSecret) env[name] = 'hunter2';
+      if (variable(name).isSecret && name !== 'UPSTREAMS') env[name] = 'hunter2';
     }
+    env['UPSTREAMS'] = JSON.stringify([
+      {
+        url: 'https://quay.io',
+        credentials: [{ username: 'hunter2', password: 'hunter2' }],
+        proxyUrl: 'http://hunter2:hunter2@proxy:3128',
+      },
+    ]);
     env['REDIS_URL'] = 'redis://user:hunter2@redis:6379/3?x=hunter2';
     const result = loadConfig(env, { mode: 'embedded', readFile: () => '' });
     if (!result.isValid) throw new Error(JSON.stringify(result.problems));
@@ -19,7 +26,11 @@ describe('describeConfig', () => {
       expect(described).toMatchObject({
         redis: 'redis://redis:6379/3',
         storage: { kind: 's3', bucket: 'images', credentials: 'configured' },
-        upstream: { hasCredentials: true },
+        defaultUpstream: 'mirror',
+        upstreams: expect.arrayContaining([
+          expect.objectContaining({ project: 'mirror', credentials: ['password'] }),
+          expect.objectContaining({ project: 'quay.io', proxyUrl: 'http://proxy:3128/' }),
+        ]) as unknown,
       });
     }
   });

@@ -1,20 +1,26 @@
 import type { Config, StorageConfig } from './config.ts';
+import type { UpstreamConfig } from './upstream-config.ts';
 
 /** The configuration for a log line: complete, but for secrets, of which only the presence is told. */
 export function describeConfig(config: Config): Record<string, unknown> {
-  const { storage, upstream, redisUrl, http, crashPoint, ...rest } = config;
+  const { storage, upstreams, defaultUpstream, redisUrl, http, crashPoint, ...rest } = config;
   return {
     ...rest,
     ...(crashPoint === undefined ? {} : { crashPoint }),
     http: { ...http, tls: http.tls?.certificateFile },
     storage: describeStorage(storage),
     redis: redisUrl === undefined ? undefined : withoutCredentials(redisUrl),
-    upstream: {
-      url: upstream.url,
-      hosts: upstream.hosts,
-      project: upstream.project,
-      hasCredentials: upstream.password !== undefined,
-    },
+    defaultUpstream: defaultUpstream.project,
+    upstreams: upstreams.map(describeUpstream),
+  };
+}
+
+/** Programs and files are named, accounts and what a proxy wants to hear are not. */
+function describeUpstream({ credentials, proxyUrl, ...rest }: UpstreamConfig): object {
+  return {
+    ...rest,
+    ...(proxyUrl === undefined ? {} : { proxyUrl: withoutCredentials(proxyUrl) }),
+    credentials: credentials.map(({ kind }) => kind),
   };
 }
 

@@ -11,3 +11,16 @@ export function editDistance(from: string, to: string): number {
   }
   return row[to.length] ?? 0;
 }
+
+/** A name without its unit is nearly right. */
+const UNIT = /_?(?:SECONDS|BYTES)$/i;
+
+/** The known name that is written most like this one. */
+export function nearestOf(name: string, known: readonly string[]): string {
+  const distance = (candidate: string): number =>
+    Math.min(
+      editDistance(name.toLowerCase(), candidate.toLowerCase()),
+      editDistance(name.toLowerCase(), candidate.replace(UNIT, '').toLowerCase()) + 1,
+    );
+  return [...known].sort((a, b) => distance(a) - distance(b))[0] ?? '';
+}

@@ -55,10 +55,11 @@ describe('loadConfig without any variable', () => {
       manifestReferences: 'require',
       uploadTtlSeconds: 604_800,
       logLevel: 'info',
-      upstream: {
+      defaultUpstream: {
         project: 'mirror',
         url: 'https://registry-1.docker.io',
         hosts: ['docker.io', 'index.docker.io', 'registry-1.docker.io'],
+        tagTtlSeconds: 60,
       },
     });
   });
@@ -76,7 +77,6 @@ describe('loadConfig without any variable', () => {
       http: { host: '127.0.0.1', port: 5001, metricsPort: 9091 },
       pushPublicUrl: 'http://localhost:5000',
       publicHosts: pushRole!.publicHosts,
-      tagTtlSeconds: 60,
       localProjects: [],
       spoolDir: undefined,
     });
@@ -90,7 +90,7 @@ describe('loadConfig without any variable', () => {
   test('is frozen to its depths', () => {
     const config = push({ S3_BUCKET: 'b', S3_ACCESS_KEY_ID: 'a', S3_SECRET_ACCESS_KEY: 's' });
     expect(Object.isFrozen(config)).toBe(true);
-    expect(Object.isFrozen(config.upstream.hosts)).toBe(true);
+    expect(Object.isFrozen(config.defaultUpstream.hosts)).toBe(true);
     expect(config.storage.kind === 's3' && Object.isFrozen(config.storage.credentials)).toBe(true);
   });
 });
@@ -230,7 +230,7 @@ describe('values', () => {
       'an upstream and its own host',
       { UPSTREAM_URL: 'http://127.0.0.1:5555/' },
       {
-        upstream: {
+        defaultUpstream: {
           project: 'mirror',
           url: 'http://127.0.0.1:5555',
           hosts: ['docker.io', 'index.docker.io', 'registry-1.docker.io', '127.0.0.1:5555'],
@@ -243,7 +243,7 @@ describe('values', () => {
   });
 
   test.each<[string, Environment, object]>([
-    ['tag life', { MIRROR_TAG_TTL_SECONDS: '0' }, { tagTtlSeconds: 0 }],
+    ['tag life', { MIRROR_TAG_TTL_SECONDS: '0' }, { defaultUpstream: { tagTtlSeconds: 0 } }],
     [
       'local projects',
       { MIRROR_LOCAL_PROJECTS: 'team-*, apps' },
@@ -257,7 +257,7 @@ describe('values', () => {
     [
       'credentials',
       { UPSTREAM_USERNAME: 'u', UPSTREAM_PASSWORD: 'p' },
-      { upstream: { username: 'u', password: 'p' } },
+      { defaultUpstream: { credentials: [{ username: 'u', password: 'p' }] } },
     ],
   ])('reads %s of the mirror', (_, env, expected) => {
     expect(mirror(env)).toMatchObject(expected);
@@ -461,7 +461,7 @@ describe('secrets from files', () => {
       { UPSTREAM_USERNAME: 'u', UPSTREAM_PASSWORD_FILE: '/p' },
       { '/p': ' p w \n' },
     );
-    expect(config.upstream.password).toBe(' p w ');
+    expect(config.defaultUpstream.credentials).toMatchObject([{ password: ' p w ' }]);
   });
 
   test('refuses a value and a file at once', () => {

@@ -1,4 +1,5 @@
 import type { Config } from './config.ts';
+import { createUpstreams } from './create-upstreams.ts';
 import { createRoles, type Mode, storageKind } from './create-roles.ts';
 import {
   type ConfigProblem,
@@ -9,6 +10,7 @@ import {
 import { misspeltNames } from './misspelt-names.ts';
 import { readRegistry2Settings, type Registry2Settings } from './registry2-settings.ts';
 import { readVariables, type ReadVariables } from './read-variables.ts';
+import type { UpstreamConfig } from './upstream-config.ts';
 import type { VariableName } from './variables.ts';
 
 export interface LoadedConfig {
@@ -54,8 +56,14 @@ export function loadConfig(environment: Environment, options: LoadConfigOptions)
     ...misspeltNames(env.keys()),
     ...uselessWarnings(read, mode),
   ];
-  const roles = createRoles(read.values, mode);
-  problems.push(...portProblems(roles, mode), ...loopProblems(roles));
+  const upstreams = createUpstreams(read.values, read.sources);
+  const roles = createRoles(read.values, upstreams, mode);
+  problems.push(
+    ...upstreams.problems,
+    ...upstreamFileProblems(upstreams.all, read, options.readFile),
+    ...portProblems(roles, mode),
+    ...loopProblems(roles, read),
+  );
   if (problems.length > 0) return { isValid: false, problems, warnings };
   return {
     isValid: true,
@@ -103,18 +111,29 @@ function combinationProblems(
 }
 
 /** A registry that is its own upstream asks itself for what it does not have, without end. */
-function loopProblems(roles: LoadedConfig['roles']): ConfigProblem[] {
-  const [{ publicHosts, upstream }] = roles;
-  const url = new URL(upstream.url);
-  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
-  const hostname = url.hostname.replace(/^\[|\]$/g, '');
-  const isOwnPort = roles.some(
-    ({ http }) => http.port === port && [...LOOPBACK_HOSTS, http.host].includes(hostname),
-  );
-  const message = 'names this registry itself';
-  if (isOwnPort) return [{ variable: 'UPSTREAM_URL', message: `${message} (port ${port})` }];
-  if (!publicHosts.includes(url.host)) return [];
-  return [{ variable: 'UPSTREAM_URL', message: `${message} (PUBLIC_HOSTS, PUSH_PUBLIC_URL)` }];
+function loopProblems(
+  roles: LoadedConfig['roles'],
+  { sources }: ReadVariables,
+): readonly ConfigProblem[] {
+  const [{ publicHosts, upstreams, defaultUpstream }] = roles;
+  return upstreams.flatMap((upstream) => {
+    const isOwnVariable = upstream === defaultUpstream && !sources.has('UPSTREAMS');
+    const told = isOwnVariable
+      ? { variable: 'UPSTREAM_URL', message: 'names this registry itself' }
+      : {
+          variable: sources.get('UPSTREAMS') ?? 'UPSTREAM_URL',
+          message: `the url of ${upstream.project} names this registry itself`,
+        };
+    const url = new URL(upstream.url);
+    const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+    const hostname = url.hostname.replace(/^\[|\]$/g, '');
+    const isOwnPort = roles.some(
+      ({ http }) => http.port === port && [...LOOPBACK_HOSTS, http.host].includes(hostname),
+    );
+    if (isOwnPort) return [{ ...told, message: `${told.message} (port ${port})` }];
+    if (!publicHosts.includes(url.host)) return [];
+    return [{ ...told, message: `${told.message} (PUBLIC_HOSTS, PUSH_PUBLIC_URL)` }];
+  });
 }
 
 /** Two servers of one process on one port: the system would blame "another program". */
@@ -151,14 +170,43 @@ function fileProblems({ values, sources }: ReadVariables, readFile: ReadFile): C
   for (const name of ['HTTP_TLS_CERTIFICATE', 'HTTP_TLS_KEY'] as const) {
     const path = values[name];
     if (path === undefined) continue;
-    try {
-      readFile(path);
-    } catch {
-      const source = sources.get(name) ?? name;
-      problems.push({ variable: source, message: `names a file that cannot be read: ${path}` });
-    }
+    if (isReadable(path, readFile)) continue;
+    const source = sources.get(name) ?? name;
+    problems.push({ variable: source, message: `names a file that cannot be read: ${path}` });
   }
   return problems;
+}
+
+/** The files of an upstream are read again while running; that they can be read at all is known at once. */
+function upstreamFileProblems(
+  upstreams: readonly UpstreamConfig[],
+  { sources }: ReadVariables,
+  readFile: ReadFile,
+): ConfigProblem[] {
+  return upstreams.flatMap(
+    ({ project, caFile, clientCertificateFile, clientKeyFile, credentials }) => {
+      const files = {
+        caFile,
+        clientCertificateFile,
+        clientKeyFile,
+        passwordFile: credentials.find((credential) => credential.kind === 'file')?.passwordFile,
+      };
+      return Object.entries(files).flatMap(([name, path]) => {
+        if (path === undefined || isReadable(path, readFile)) return [];
+        const message = `${name} of ${project} names a file that cannot be read: ${path}`;
+        return [{ variable: sources.get('UPSTREAMS') ?? 'UPSTREAMS', message }];
+      });
+    },
+  );
+}
+
+function isReadable(path: string, readFile: ReadFile): boolean {
+  try {
+    readFile(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function ignoredWarnings({ ignored }: Registry2Settings): string[] {

@@ -97,9 +97,10 @@ function parseValue(
   if (found !== undefined) {
     const parsed = schema.safeParse(found.text);
     if (parsed.success) return parsed.data;
-    const reason = parsed.error.issues[0]?.message ?? 'is not understood';
     const echo = isSecret === true ? '' : echoOf(found.text);
-    problems.push({ variable: found.source, message: `${reason}${echo}` });
+    for (const { message } of parsed.error.issues) {
+      problems.push({ variable: found.source, message: `${message}${echo}` });
+    }
   }
   return fallback === undefined ? undefined : schema.parse(fallback);
 }

@@ -93,7 +93,13 @@ describe("registry:2's variables", () => {
         REGISTRY_PROXY_USERNAME: 'u',
         REGISTRY_PROXY_PASSWORD: 'p',
       },
-      { role: 'mirror', upstream: { url: 'https://hub.example', username: 'u', password: 'p' } },
+      {
+        role: 'mirror',
+        defaultUpstream: {
+          url: 'https://hub.example',
+          credentials: [{ username: 'u', password: 'p' }],
+        },
+      },
     ],
     [{ REGISTRY_LOG_LEVEL: 'debug' }, { logLevel: 'debug' }],
     [

@@ -107,8 +107,11 @@ export function list(pattern: RegExp, message: string) {
 }
 
 /** `host` or `host:port`. */
+export const HOST_WITH_PORT =
+  /^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
+
 export const hostList = list(
-  /^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i,
+  HOST_WITH_PORT,
   'must be a list of host or host:port, separated by commas',
 );
 

@@ -18,6 +18,7 @@ import {
   word,
   workerCount,
 } from './value-schemas.ts';
+import { upstreamEntries } from './upstream-entries.ts';
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
@@ -228,9 +229,20 @@ const VARIABLES = {
     schema: text,
     isSecret: true,
   },
+  UPSTREAMS: {
+    reader: 'both',
+    description:
+      'The registries behind the mirror besides the built-in ones, and what differs at those: a list in JSON or YAML (see below). The push service reserves their names.',
+    schema: upstreamEntries,
+    fallback: '[]',
+    fallbackNote:
+      'docker.io, ghcr.io, quay.io, registry.k8s.io, gcr.io, public.ecr.aws and mcr.microsoft.com are built in',
+    isSecret: true,
+  },
   MIRROR_TAG_TTL_SECONDS: {
     reader: 'mirror',
-    description: 'A cached tag is compared with the upstream again after this long.',
+    description:
+      'A cached tag is compared with its upstream again after this long, where `UPSTREAMS` does not say otherwise.',
     schema: wholeNumber(0, YEAR_SECONDS),
     fallback: '60',
   },

@@ -6,7 +6,7 @@ import { parseRepositoryName } from '../oci/reference.ts';
 import { Projects } from './projects.ts';
 import { PushNames } from './push-names.ts';
 import { createTempStore, type TempStore } from './testing/temp-store.ts';
-import { publishUpstream, UpstreamConflictError, UpstreamTable } from './upstream-table.ts';
+import { publishUpstreams, UpstreamConflictError, UpstreamTable } from './upstream-table.ts';
 
 const hub = { project: 'mirror', url: 'https://registry-1.docker.io', hosts: ['docker.io'] };
 const signal = new AbortController().signal;
@@ -25,7 +25,7 @@ afterEach(async () => {
 
 function pushNames(isDottedReserved = true): PushNames {
   const projects = new Projects({ ...store.index, records: store.records, clock: systemClock });
-  const upstreams = new UpstreamTable(store.records, hub, systemClock);
+  const upstreams = new UpstreamTable(store.records, [hub], systemClock);
   return new PushNames(projects, upstreams, { isDottedReserved });
 }
 
@@ -67,7 +67,7 @@ describe('PushNames', () => {
 
   test('refuses the names of an upstream that a mirror has published', async () => {
     const quay = { project: 'quay', url: 'https://quay.io', hosts: ['quay.io'] };
-    await publishUpstream(store.records, quay, systemClock, ending.signal);
+    await publishUpstreams(store.records, [quay], systemClock, ending.signal);
     await expect(push('quay/app')).rejects.toMatchObject({ code: 'DENIED' });
   });
 
@@ -81,18 +81,18 @@ describe('PushNames', () => {
   );
 });
 
-describe('publishUpstream', () => {
+describe('publishUpstreams', () => {
   test('refuses another URL for the project of a running mirror, until that one ends', async () => {
-    const withdraw = await publishUpstream(store.records, hub, systemClock, ending.signal);
+    const withdraw = await publishUpstreams(store.records, [hub], systemClock, ending.signal);
     const other = { ...hub, url: 'https://hub.example' };
     const next = new AbortController();
     await expect(
-      publishUpstream(store.records, other, systemClock, next.signal),
+      publishUpstreams(store.records, [other], systemClock, next.signal),
     ).rejects.toBeInstanceOf(UpstreamConflictError);
     ending.abort();
     await withdraw();
-    const withdrawOther = await publishUpstream(store.records, other, systemClock, next.signal);
-    const table = new UpstreamTable(store.records, hub, systemClock);
+    const withdrawOther = await publishUpstreams(store.records, [other], systemClock, next.signal);
+    const table = new UpstreamTable(store.records, [hub], systemClock);
     expect(await table.entries(signal)).toEqual([other]);
     next.abort();
     await withdrawOther();

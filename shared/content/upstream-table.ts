@@ -3,12 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 
 import type { Clock } from '../lifecycle/clock.ts';
-import {
-  upstreamInstanceKey,
-  upstreamInstancesFolder,
-  upstreamKey,
-  upstreamsFolder,
-} from '../storage/object-keys.ts';
+import { mirrorKey, mirrorsFolder, upstreamKey, upstreamsFolder } from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
 import { parseRecord } from './record-json.ts';
 import type { UpstreamEntry } from './upstream-entry.ts';
@@ -21,7 +16,7 @@ const entrySchema = z.object({
 });
 const instanceSchema = z.object({
   schemaVersion: z.literal(1),
-  url: z.string(),
+  upstreams: z.array(z.object({ project: z.string(), url: z.string() })),
   seenAt: z.iso.datetime(),
 });
 
@@ -38,35 +33,50 @@ export class UpstreamConflictError extends Error {
   override readonly name = 'UpstreamConflictError';
 }
 
-/** The upstreams that mirrors over this store have published, and the configured one. */
+/** The upstreams that mirrors over this store have published, and the configured ones. */
 export class UpstreamTable {
   readonly #records: RecordStore;
-  readonly #configured: UpstreamEntry;
+  readonly #configured: readonly UpstreamEntry[];
   readonly #clock: Clock;
   #entries: readonly UpstreamEntry[];
   #readAt = -Infinity;
 
-  constructor(records: RecordStore, configured: UpstreamEntry, clock: Clock) {
+  constructor(records: RecordStore, configured: readonly UpstreamEntry[], clock: Clock) {
     this.#records = records;
     this.#configured = configured;
     this.#clock = clock;
-    this.#entries = [configured];
+    this.#entries = configured;
   }
 
   /** At most five seconds old. What a mirror has published wins over what this process was configured with. */
   async entries(signal: AbortSignal): Promise<readonly UpstreamEntry[]> {
     if (this.#clock.monotonicMs() - this.#readAt < REFRESH_MS) return this.#entries;
-    const published: UpstreamEntry[] = [];
-    for (const project of await publishedProjects(this.#records, signal)) {
-      const bytes = await this.#records.get(upstreamKey(project), signal);
-      const entry = bytes && parseRecord(entrySchema, bytes);
-      if (entry) published.push({ project: entry.project, url: entry.url, hosts: entry.hosts });
-    }
-    const isPublished = published.some((entry) => entry.project === this.#configured.project);
-    this.#entries = isPublished ? published : [...published, this.#configured];
+    const published = await publishedEntries(this.#records, signal);
+    const names = new Set(published.flatMap(({ project, hosts }) => [project, ...hosts]));
+    this.#entries = [
+      ...published,
+      ...this.#configured.filter(
+        ({ project, hosts }) => ![project, ...hosts].some((name) => names.has(name)),
+      ),
+    ];
     this.#readAt = this.#clock.monotonicMs();
     return this.#entries;
   }
+}
+
+async function publishedEntries(
+  records: RecordStore,
+  signal: AbortSignal,
+): Promise<UpstreamEntry[]> {
+  const projects = await publishedProjects(records, signal);
+  const entries = await Promise.all(
+    projects.map(async (project) => {
+      const bytes = await records.get(upstreamKey(project), signal);
+      const entry = bytes && parseRecord(entrySchema, bytes);
+      return entry && { project: entry.project, url: entry.url, hosts: entry.hosts };
+    }),
+  );
+  return entries.filter((entry) => entry !== undefined);
 }
 
 /** The projects of the upstreams that mirrors over this store have ever published. */
@@ -81,29 +91,25 @@ export async function publishedProjects(
 }
 
 /**
- * Publishes a mirror's upstream so that the push service refuses its names, and keeps showing that this mirror lives
- * until `shutdown`. Throws UpstreamConflictError when a live mirror published another URL for the same project.
+ * Publishes a mirror's upstreams so that the push service refuses their names, and keeps showing that this mirror lives
+ * until `shutdown`. Throws UpstreamConflictError when a live mirror published another URL for one of the projects.
  * Returns the function that withdraws the sign of life at a clean end.
  */
-export async function publishUpstream(
+export async function publishUpstreams(
   records: RecordStore,
-  entry: UpstreamEntry,
+  entries: readonly UpstreamEntry[],
   clock: Clock,
   shutdown: AbortSignal,
 ): Promise<() => Promise<void>> {
-  await refuseOtherUrl(records, entry, clock, shutdown);
-  const { project, url, hosts } = entry;
-  await records.put(
-    upstreamKey(project),
-    toBytes({ schemaVersion: 1, project, url, hosts }),
-    shutdown,
-  );
+  await refuseOtherUrls(records, entries, clock, shutdown);
+  await publish(records, entries, shutdown);
 
-  const instance = upstreamInstanceKey(project, randomUUID());
+  const instance = mirrorKey(randomUUID());
+  const upstreams = entries.map(({ project, url }) => ({ project, url }));
   const showLife = (): Promise<void> =>
     records.put(
       instance,
-      toBytes({ schemaVersion: 1, url, seenAt: clock.now().toISOString() }),
+      toBytes({ schemaVersion: 1, upstreams, seenAt: clock.now().toISOString() }),
       shutdown,
     );
   await showLife();
@@ -125,24 +131,45 @@ export async function publishUpstream(
   };
 }
 
-async function refuseOtherUrl(
+/** A host that an earlier entry had under another project is taken from that one: a name never means two upstreams. */
+async function publish(
   records: RecordStore,
-  entry: UpstreamEntry,
+  entries: readonly UpstreamEntry[],
+  signal: AbortSignal,
+): Promise<void> {
+  const put = ({ project, url, hosts }: UpstreamEntry): Promise<void> =>
+    records.put(upstreamKey(project), toBytes({ schemaVersion: 1, project, url, hosts }), signal);
+  const projects = new Set(entries.map(({ project }) => project));
+  const hosts = new Set(entries.flatMap((entry) => entry.hosts));
+  for (const other of await publishedEntries(records, signal)) {
+    if (projects.has(other.project) || !other.hosts.some((host) => hosts.has(host))) continue;
+    await put({ ...other, hosts: other.hosts.filter((host) => !hosts.has(host)) });
+  }
+  await Promise.all(entries.map(put));
+}
+
+async function refuseOtherUrls(
+  records: RecordStore,
+  entries: readonly UpstreamEntry[],
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const folder = upstreamInstancesFolder(entry.project);
-  for (const child of await records.list(folder, {}, signal)) {
-    const key = `${folder}/${child.name}`;
+  for (const child of await records.list(mirrorsFolder, {}, signal)) {
+    const key = `${mirrorsFolder}/${child.name}`;
     const bytes = await records.get(key, signal);
     const other = bytes && parseRecord(instanceSchema, bytes);
     if (!other) continue;
     const age = clock.now().getTime() - Date.parse(other.seenAt);
-    if (age > LIVE_MS) await records.delete(key, signal);
-    else if (other.url !== entry.url) {
+    if (age > LIVE_MS) {
+      await records.delete(key, signal);
+      continue;
+    }
+    for (const { project, url } of entries) {
+      const its = other.upstreams.find((upstream) => upstream.project === project);
+      if (!its || its.url === url) continue;
       throw new UpstreamConflictError(
-        `a running mirror over this store has published ${other.url} for the project "${entry.project}", ` +
-          `but UPSTREAM_URL here is ${entry.url}: use the same URL, or stop that mirror and wait ${LIVE_MS / 1000} seconds`,
+        `a running mirror over this store has published ${its.url} for the project "${project}", ` +
+          `but here it is ${url} (UPSTREAM_URL, UPSTREAMS): use the same URL, or stop that mirror and wait ${LIVE_MS / 1000} seconds`,
       );
     }
   }

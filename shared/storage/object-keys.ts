@@ -38,6 +38,7 @@ const dashed = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestH
 export const blobsFolder = `${REGISTRY}/blobs`;
 export const repositoriesFolder = `${REGISTRY}/repositories`;
 export const projectsFolder = `${OWN}/projects`;
+export const mirrorsFolder = `${OWN}/mirrors`;
 export const upstreamsFolder = `${OWN}/upstreams`;
 export const dirtyFolder = `${OWN}/dirty`;
 export const ownFolder = OWN;
@@ -91,10 +92,8 @@ export const referrerRecordName = (referrer: Digest): string => dashed(referrer)
 export const storeIdKey = `${OWN}/store-id.json`;
 export const projectKey = (project: string): string => `${projectsFolder}/${project}.json`;
 export const upstreamKey = (project: string): string => `${upstreamsFolder}/${project}.json`;
-export const upstreamInstancesFolder = (project: string): string =>
-  `${upstreamsFolder}/${project}.mirrors`;
-export const upstreamInstanceKey = (project: string, instance: string): string =>
-  `${upstreamInstancesFolder(project)}/${instance}`;
+/** The sign of life of a running mirror. */
+export const mirrorKey = (instance: string): string => `${mirrorsFolder}/${instance}.json`;
 export const dirtyKey = (id: string): string => `${dirtyFolder}/${id}.json`;
 export const probeFolder = `${OWN}/probe`;
 export const probeKey = (id: string): string => `${probeFolder}/${id}`;

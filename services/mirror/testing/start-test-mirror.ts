@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import type { MirrorConfig } from '../../../shared/config/config.ts';
+import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
+import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
 import { type HttpServer, startHttpServer } from '../../../shared/http/start-http-server.ts';
 import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
@@ -40,6 +42,10 @@ class TravellingClock implements Clock {
 export interface TestMirrorOptions {
   readonly username?: string;
   readonly password?: string;
+  /** Settings of the default upstream. */
+  readonly upstream?: Partial<UpstreamConfig>;
+  /** Those besides the default one. */
+  readonly upstreams?: readonly UpstreamConfig[];
   readonly spoolMaxBytes?: number;
   /** Over an existing store, which then outlives the mirror. */
   readonly store?: TempStore;
@@ -116,6 +122,16 @@ export async function startTestMirror(
 }
 
 function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
+  const { username, password } = options;
+  const upstream = testUpstream({
+    url,
+    credentials:
+      username === undefined || password === undefined
+        ? []
+        : [{ kind: 'password', username, password }],
+    tagTtlSeconds: TAG_TTL_SECONDS,
+    ...options.upstream,
+  });
   return {
     role: 'mirror',
     http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
@@ -125,19 +141,13 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     memoryCacheBytes: 1_000_000,
     pushPublicUrl: 'http://push.example:5000',
     publicHosts: ['push.example:5000'],
-    upstream: {
-      project: 'mirror',
-      url,
-      hosts: ['docker.io', 'index.docker.io', 'registry-1.docker.io', new URL(url).host],
-      username: options.username,
-      password: options.password,
-    },
+    upstreams: [upstream, ...(options.upstreams ?? [])],
+    defaultUpstream: upstream,
     workers: 1,
     logLevel: 'info',
     crashPoint: undefined,
     shutdownGraceSeconds: 1,
     idleTimeoutSeconds: 30,
-    tagTtlSeconds: TAG_TTL_SECONDS,
     localProjects: [],
     spoolDir: undefined,
     spoolMaxBytes: options.spoolMaxBytes ?? 1024 * 1024 * 1024,

@@ -1,4 +1,4 @@
-import type { UpstreamConfig } from '../../../shared/config/config.ts';
+import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { Observer } from '../../../shared/observability/observer.ts';
 import { type ExchangeDeadlines, HttpExchange } from './http-exchange.ts';
@@ -44,12 +44,10 @@ export class UpstreamConnections {
       };
       const as = (identity: Identity): UpstreamClient =>
         new UpstreamClient({ exchange, upstream, identity, tokens, clock, lifetime, onOutcome });
-      const { username, password } = config;
       const anonymous = as({ kind: 'anonymous' });
-      if (username === undefined || password === undefined) {
-        return { anonymous, configured: undefined };
-      }
-      const account = as({ kind: 'configured', username, password });
+      const credential = config.credentials.find(({ kind }) => kind === 'password');
+      if (credential?.kind !== 'password') return { anonymous, configured: undefined };
+      const account = as({ ...credential, kind: 'configured' });
       const onAccount = (isRefused: boolean): void => {
         if (isRefused) this.#refusedAccounts.add(config.project);
         else this.#refusedAccounts.delete(config.project);

@@ -1,5 +1,6 @@
 import { OPEN_ACCESS, type AccessPolicy } from '../../../shared/auth/access.ts';
 import type { PushConfig } from '../../../shared/config/config.ts';
+import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
 import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
 import { startHttpServer } from '../../../shared/http/start-http-server.ts';
 import {
@@ -82,13 +83,8 @@ const CONFIG: PushConfig = {
   memoryCacheBytes: 1_000_000,
   pushPublicUrl: undefined,
   publicHosts: ['localhost:5000'],
-  upstream: {
-    project: 'mirror',
-    url: 'https://registry-1.docker.io',
-    hosts: ['docker.io', 'index.docker.io', 'registry-1.docker.io'],
-    username: undefined,
-    password: undefined,
-  },
+  upstreams: [testUpstream()],
+  defaultUpstream: testUpstream(),
   workers: 1,
   logLevel: 'info',
   shutdownGraceSeconds: 1,
