@@ -90,7 +90,7 @@ const entrySchema = z.strictObject(
       .string({ error: 'must be a text' })
       .regex(PROJECT, 'must be one part of a repository name: small letters, digits, . _ -')
       .optional(),
-    url: z.pipe(z.string({ error: 'must be a text' }), serverUrl('http', 'https')).optional(),
+    url: serverUrl('http', 'https').optional(),
     hosts: hosts.optional(),
     enabled: flag.optional(),
     credentials: z.array(credential, { error: 'must be a list' }).optional(),

@@ -66,7 +66,7 @@ export const listenHost = z
  */
 export function serverUrl(...schemes: string[]) {
   const example = schemes.map((scheme) => `${scheme}://`).join(' or ');
-  return z.string().transform((input, context) => {
+  return z.string({ error: 'must be a URL' }).transform((input, context) => {
     const url = URL.parse(input);
     const problem = !url?.hostname
       ? `must be a URL that begins with ${example}`
