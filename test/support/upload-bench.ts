@@ -39,8 +39,12 @@ export class UploadBench {
     this.#kind = kind;
   }
 
+  get isOverFiles(): boolean {
+    return this.#kind === 'files';
+  }
+
   async start(replicas: number): Promise<void> {
-    if (this.#kind === 'files') {
+    if (this.isOverFiles) {
       this.#storage = { dataDir: makeTempFolder('uploads') };
     } else if (this.#kind === 'minio without a proxy') {
       this.#storage = await this.#servers.own(startMinio());
