@@ -318,9 +318,21 @@ describe('manifests', () => {
     const answer = await put('/v2/man/miss/manifests/v1', imageOf(missing, [missing]));
     expect(answer.status).toBe(400);
     expect(jsonOf(answer)).toMatchObject({
-      errors: [{ code: 'MANIFEST_BLOB_UNKNOWN', detail: { digests: [missing], count: 1 } }],
+      errors: [{ code: 'MANIFEST_BLOB_UNKNOWN', detail: { digests: [missing], isComplete: true } }],
     });
     expect((await push.send('/v2/man/miss/manifests/v1')).status).toBe(404);
+  });
+
+  test('name fifty of what is missing, and whether that is all', async () => {
+    const digests = Array.from({ length: 80 }, (_, at) => digestOf(Buffer.from(`lost ${at}`)));
+    const answer = await put('/v2/man/miss/manifests/v2', imageOf(digests[0]!, digests));
+    const { errors } = jsonOf(answer) as {
+      errors: { detail: { digests: string[]; isComplete: boolean } }[];
+    };
+    expect(errors[0]?.detail.isComplete).toBe(false);
+    const named = new Set(errors[0]?.detail.digests);
+    expect(named.size).toBe(50);
+    expect(digests).toEqual(expect.arrayContaining([...named]));
   });
 
   test('need neither foreign layers nor their subject, and name the subject in the answer', async () => {

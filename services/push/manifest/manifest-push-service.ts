@@ -79,7 +79,9 @@ export class ManifestPushService {
     const missing: Digest[] = [];
     const check = (digest: Digest, isHere: () => Promise<boolean>): Promise<void> =>
       limit(async () => {
-        if (missing.length < MAX_MISSING && !(await isHere())) missing.push(digest);
+        if (missing.length >= MAX_MISSING || (await isHere())) return;
+        // Those that were looked for meanwhile may have filled the list.
+        if (missing.length < MAX_MISSING) missing.push(digest);
       });
     await Promise.all([
       ...blobs.map((digest) => check(digest, () => has('blob', digest))),
@@ -90,7 +92,7 @@ export class ManifestPushService {
     ]);
     if (missing.length === 0) return;
     throw registryError('MANIFEST_BLOB_UNKNOWN', {
-      detail: { digests: missing.slice(0, MAX_MISSING), count: missing.length },
+      detail: { digests: missing, isComplete: missing.length < MAX_MISSING },
     });
   }
 }
