@@ -1,6 +1,8 @@
 import { OPEN_ACCESS } from '../shared/auth/access.ts';
 import type { ByteBudget } from '../shared/concurrency/byte-budget.ts';
 import type { Config } from '../shared/config/config.ts';
+import { withCheckedPulls } from '../shared/content/checked-pulls.ts';
+import { damageReporter } from '../shared/content/damage.ts';
 import { checkStore } from '../shared/content/store-check.ts';
 import { withSmallBlobsInMemory } from '../shared/content/small-blobs.ts';
 import { markStore } from '../shared/content/store-probe.ts';
@@ -80,11 +82,15 @@ export async function createPlatform(
       shutdown: shutdown.signal,
     });
   }
+  const onDamage = damageReporter({ log, observer });
   return {
     platform: {
       records,
       blobs: withSmallBlobsInMemory(
-        timedBlobStore(stores.blobs, observer, clock),
+        withCheckedPulls(timedBlobStore(stores.blobs, observer, clock), {
+          clock,
+          onDamage: (digest) => onDamage({ kind: 'blob-damaged', digest }),
+        }),
         config.memoryCacheBytes / 2,
       ),
       links: stores.links,

@@ -4,8 +4,9 @@ import type { Log, Observer } from '../observability/observer.ts';
 
 /** What the store says it has and does not. */
 interface Damage {
-  readonly kind: 'blob-missing' | 'manifest-missing' | 'manifest-damaged';
-  readonly repository: RepositoryName;
+  readonly kind: 'blob-missing' | 'blob-damaged' | 'manifest-missing' | 'manifest-damaged';
+  /** Undefined for the bytes of a blob, which may belong to several. */
+  readonly repository?: RepositoryName;
   readonly digest: Digest;
 }
 
@@ -14,6 +15,7 @@ export type ReportDamage = (damage: Damage) => void;
 const MESSAGES: Readonly<Record<Damage['kind'], string>> = {
   'blob-missing':
     'the store has lost a blob that belongs to a repository: pushing it again heals it',
+  'blob-damaged': 'the stored bytes of a blob are damaged: pushing it again heals it',
   'manifest-missing':
     'the store has lost a manifest that belongs to a repository: pushing it again heals it',
   'manifest-damaged': 'the stored bytes of a manifest are damaged: pushing it again heals it',

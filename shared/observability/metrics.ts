@@ -68,7 +68,7 @@ export class Metrics {
       labelNames: ['kind'] as const,
       registers,
     });
-    for (const kind of ['blob-missing', 'manifest-missing', 'manifest-damaged']) {
+    for (const kind of ['blob-missing', 'blob-damaged', 'manifest-missing', 'manifest-damaged']) {
       this.#damage.inc({ kind }, 0);
     }
     this.#redisSeconds = new Histogram({

@@ -76,7 +76,7 @@ export interface Observer extends MirrorObserver {
   /** One operation of the store, for example `record.put`, `blob.open`. */
   store(operation: string, seconds: number, isFault: boolean): void;
   /** Content that the store should have and does not. */
-  damage(kind: 'blob-missing' | 'manifest-missing' | 'manifest-damaged'): void;
+  damage(kind: 'blob-missing' | 'blob-damaged' | 'manifest-missing' | 'manifest-damaged'): void;
   redis(operation: string, seconds: number, isFault: boolean): void;
 }
 

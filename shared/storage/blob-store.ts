@@ -6,7 +6,12 @@ import type { RangeRequest } from '../oci/range.ts';
 export interface BlobStat {
   /** Size in bytes. */
   readonly size: number;
+  /** Another one when the bytes were stored anew; undefined where nobody can tell. */
+  readonly version?: string | undefined;
 }
+
+/** Gets each chunk of a body before it goes on; what it throws ends the body before that chunk. */
+export type InspectChunk = (chunk: Buffer) => void;
 
 /** An open blob. Whoever opened it destroys the stream, reads it to the end, or calls `copyTo`. */
 export interface BlobBody {
@@ -15,6 +20,8 @@ export interface BlobBody {
   /** Which bytes the stream carries. */
   readonly offset: number;
   readonly length: number;
+  /** As in BlobStat. */
+  readonly version?: string | undefined;
   readonly stream: Readable;
   /** The bytes that the stream carries, where they are in memory: then nobody need read or destroy it. */
   readonly bytes?: Buffer;
@@ -23,7 +30,7 @@ export interface BlobBody {
    * open. In place of reading `stream`. Resolves as soon as the system has the last byte. Rejects, as the stream would
    * fail, when not all bytes could be written.
    */
-  readonly copyTo?: (destination: Writable) => Promise<void>;
+  readonly copyTo?: (destination: Writable, inspect?: InspectChunk) => Promise<void>;
 }
 
 /**

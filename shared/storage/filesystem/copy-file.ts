@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 
 import { AwaitedWrites } from '../awaited-writes.ts';
+import type { InspectChunk } from '../blob-store.ts';
 import { StorageError } from '../errors.ts';
 import { asStorageError } from './filesystem-errors.ts';
 
@@ -22,9 +23,14 @@ export interface FilePart {
 /**
  * Writes a part of a file to a destination: one buffer is read into while the other one is on its way, and both serve
  * again, since fresh memory for each chunk would cost more than the copying. Leaves file and destination open. Throws
- * StorageError when the file is shorter, and the destination's error, or one of its own, when that closes.
+ * StorageError when the file is shorter, what `inspect` throws, and the destination's error, or one of its own, when
+ * that closes.
  */
-export async function copyFilePart(part: FilePart, destination: Writable): Promise<void> {
+export async function copyFilePart(
+  part: FilePart,
+  destination: Writable,
+  inspect?: InspectChunk,
+): Promise<void> {
   const buffers = [takeBuffer(), takeBuffer()] as const;
   const writes = new AwaitedWrites(destination);
   try {
@@ -32,6 +38,7 @@ export async function copyFilePart(part: FilePart, destination: Writable): Promi
     for (let done = 0, turn = 0; done < part.length; turn += 1) {
       const chunk = await readChunk(part, done, turn % 2 === 0 ? buffers[0] : buffers[1]);
       done += chunk.length;
+      inspect?.(chunk);
       await writing;
       writing = writes.write(chunk);
       writing.catch(() => undefined);

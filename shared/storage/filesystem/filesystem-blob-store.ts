@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,7 +10,7 @@ import { RangeNotSatisfiableError, StorageError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault, VerifyStream } from '../verify-stream.ts';
 import { DurableFiles } from './durable-files.ts';
-import { FileBody } from './file-body.ts';
+import { FileBody, type VersionedStat } from './file-body.ts';
 import { FileSink } from './file-sink.ts';
 import { guarded, unlessAbsent } from './filesystem-errors.ts';
 
@@ -27,7 +28,7 @@ export class FilesystemBlobStore implements BlobStore {
   stat(digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined> {
     return guarded('blob.stat', signal, async () => {
       const found = await unlessAbsent(stat(this.#files.path(blobKey(digest))));
-      return found?.isFile() === true ? { size: found.size } : undefined;
+      return found?.isFile() === true ? versionedStat(found) : undefined;
     });
   }
 
@@ -40,11 +41,12 @@ export class FilesystemBlobStore implements BlobStore {
       const handle = await unlessAbsent(open(this.#files.path(blobKey(digest)), 'r'));
       if (!handle) return undefined;
       try {
-        const { size } = await handle.stat();
+        const found = await handle.stat();
+        const { size } = found;
         const resolved = range ? resolveRange(range, size) : { offset: 0, length: size };
         if (!resolved) throw new RangeNotSatisfiableError(size);
         signal.throwIfAborted();
-        return new FileBody(handle, size, resolved, signal);
+        return new FileBody(handle, versionedStat(found), resolved, signal);
       } catch (error) {
         await handle.close();
         throw error;
@@ -131,3 +133,9 @@ export class FilesystemBlobStore implements BlobStore {
     }
   }
 }
+
+/** A blob that is stored again is another file. */
+const versionedStat = ({ size, ino, mtimeMs }: Stats): VersionedStat => ({
+  size,
+  version: `${ino} ${mtimeMs}`,
+});

@@ -13,7 +13,7 @@ import {
   startDigest,
 } from '../../oci/digest.ts';
 import { type RangeRequest, resolveRange } from '../../oci/range.ts';
-import type { BlobBody, BlobStat, BlobStore } from '../blob-store.ts';
+import type { BlobBody, BlobStat, BlobStore, InspectChunk } from '../blob-store.ts';
 import { RangeNotSatisfiableError, SizeMismatchError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault } from '../verify-stream.ts';
@@ -47,7 +47,7 @@ export class S3BlobStore implements BlobStore {
 
   async stat(digest: Digest, signal: AbortSignal): Promise<BlobStat | undefined> {
     const found = await this.#bucket.head('blob.stat', blobKey(digest), signal);
-    return found && { size: found.size };
+    return found && { size: found.size, version: found.version };
   }
 
   async open(
@@ -249,11 +249,12 @@ function longerThan(size: number, body: Readable): SizeMismatchError {
  * with `bytes 0--1/0`, versitygw with 200.
  */
 function asBlobBody(opened: OpenObject, range: RangeRequest | undefined, key: string): BlobBody {
-  const { length, contentRange, stream } = opened;
+  const { length, contentRange, version, stream } = opened;
   const total = /^bytes .*\/(\d+)$/.exec(contentRange ?? '')?.[1];
   const totalBytes = total === undefined ? length : Number(total);
-  const copyTo = (destination: Writable): Promise<void> => stream.copyTo(destination);
-  if (range === undefined) return { totalBytes, offset: 0, length, stream, copyTo };
+  const copyTo = (destination: Writable, inspect?: InspectChunk): Promise<void> =>
+    stream.copyTo(destination, inspect);
+  if (range === undefined) return { totalBytes, offset: 0, length, version, stream, copyTo };
   const resolved = resolveRange(range, totalBytes);
   if (resolved === undefined) throw new RangeNotSatisfiableError(totalBytes);
   const { offset } = resolved;
@@ -264,5 +265,5 @@ function asBlobBody(opened: OpenObject, range: RangeRequest | undefined, key: st
   if (!isExact || resolved.length !== length) {
     throw new S3StorageError('blob.open', `${key}: the store sent another range`, false);
   }
-  return { totalBytes, offset, length, stream, copyTo };
+  return { totalBytes, offset, length, version, stream, copyTo };
 }

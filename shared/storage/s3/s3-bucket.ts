@@ -6,6 +6,7 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
@@ -51,6 +52,8 @@ export interface S3SendOptions {
 export interface ObjectStat {
   readonly size: number;
   readonly etag: string;
+  /** Another one when the object was written anew. */
+  readonly version: string;
 }
 
 /** The answer to a GET. The body fails rather than end short; it mends itself where it can. */
@@ -58,6 +61,8 @@ export interface OpenObject {
   readonly length: number;
   /** The `Content-Range` of the answer, when the store sent a part. */
   readonly contentRange: string | undefined;
+  /** As in ObjectStat. */
+  readonly version: string;
   readonly stream: StoredBody;
 }
 
@@ -66,6 +71,7 @@ interface ObjectAnswer {
   readonly length: number;
   readonly contentRange: string | undefined;
   readonly etag: string | undefined;
+  readonly version: string;
 }
 
 /** A small read is tried again when its body breaks; the SDK's retries end with the headers. */
@@ -160,14 +166,14 @@ export class S3Bucket {
       await this.#requireBucket(operation, signal);
       return undefined;
     }
-    return { size: answer.ContentLength ?? 0, etag: answer.ETag ?? '' };
+    return { size: answer.ContentLength ?? 0, etag: answer.ETag ?? '', version: versionOf(answer) };
   }
 
   /** Opens an object or a part of it; `range` as in the HTTP header. 'refused': no byte of the range exists. */
   async open(call: S3Call, range: string | undefined): Promise<OpenObject | 'refused' | undefined> {
     const answer = await this.#getObject(call, { Range: range });
     if (answer === undefined || answer === 'refused') return answer;
-    const { source, length, contentRange, etag } = answer;
+    const { source, length, contentRange, etag, version } = answer;
     const { operation, key, signal } = call;
     const { firstByteMs } = this.#deadlines;
     const idleMs = Math.min(this.#deadlines.idleMs, call.isSmall === true ? firstByteMs : Infinity);
@@ -176,7 +182,7 @@ export class S3Bucket {
       ? (received: number) => this.#reopen(call, etag, first + received, first + length - 1)
       : undefined;
     const body = { operation, key, length, idleMs, signal, resume };
-    return { length, contentRange, stream: new StoredBody(source, body) };
+    return { length, contentRange, version, stream: new StoredBody(source, body) };
   }
 
   /** The bytes from `first` to `last` of the object that has this entity tag; anything else is a fault. */
@@ -206,7 +212,8 @@ export class S3Bucket {
     if (answer === undefined || answer === 'refused') return answer;
     const source = answer.Body as Readable;
     const { ContentLength: length, ContentRange: contentRange, ETag: etag } = answer;
-    if (length !== undefined) return { source, length, contentRange, etag };
+    if (length !== undefined)
+      return { source, length, contentRange, etag, version: versionOf(answer) };
     source.on('error', () => undefined).destroy();
     throw new S3StorageError(call.operation, `${call.key}: an answer without a length`, true);
   }
@@ -301,3 +308,9 @@ export class S3Bucket {
 
 /** Only a strong entity tag promises the same bytes. */
 const isStrong = (etag: string | undefined): etag is string => etag?.startsWith('"') === true;
+
+const versionOf = ({
+  ETag,
+  LastModified,
+}: Pick<HeadObjectCommandOutput, 'ETag' | 'LastModified'>): string =>
+  `${ETag ?? ''} ${LastModified?.getTime() ?? ''}`;

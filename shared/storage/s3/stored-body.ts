@@ -1,6 +1,7 @@
 import { Readable, type Writable } from 'node:stream';
 
 import { AwaitedWrites } from '../awaited-writes.ts';
+import type { InspectChunk } from '../blob-store.ts';
 import { S3StorageError, storageFault } from './s3-errors.ts';
 
 export interface StoredBodyOptions {
@@ -48,10 +49,13 @@ export class StoredBody extends Readable {
    * Writes all of it to a destination, which stays open: as pipeline would, for half the processor time. Rejects with
    * whatever ends either of the two.
    */
-  async copyTo(destination: Writable): Promise<void> {
+  async copyTo(destination: Writable, inspect?: InspectChunk): Promise<void> {
     const writes = new AwaitedWrites(destination);
     try {
-      for await (const chunk of this as AsyncIterable<Buffer>) await writes.write(chunk);
+      for await (const chunk of this as AsyncIterable<Buffer>) {
+        inspect?.(chunk);
+        await writes.write(chunk);
+      }
     } finally {
       writes.end();
     }

@@ -86,7 +86,7 @@ export function describeBlobStore(
         const body = isBuffer ? bytes : streamOf(bytes);
         const size = isAnnounced ? length : undefined;
         expect(await store.put(digest, body, size, unending)).toEqual({ size: length });
-        expect(await bench.replica.stat(digest, unending)).toEqual({ size: length });
+        expect(await bench.replica.stat(digest, unending)).toMatchObject({ size: length });
         const opened = await bench.replica.open(digest, undefined, unending);
         expect(opened).toMatchObject({ totalBytes: length, offset: 0, length });
         expect((await readAll(opened!.stream)).equals(bytes)).toBe(true);
@@ -155,8 +155,14 @@ export function describeBlobStore(
         for (const isBuffer of [true, false]) {
           for (const damaged of [Buffer.alloc(length, 0), bytes.subarray(1)]) {
             await bench.records.put(blobKey(digest), damaged, unending);
+            const before = await store.stat(digest, unending);
             await store.put(digest, isBuffer ? bytes : streamOf(bytes), length, unending);
             expect((await read(digest))?.equals(bytes)).toBe(true);
+            const after = await store.stat(digest, unending);
+            expect(after?.version).not.toBe(before?.version);
+            const opened = await store.open(digest, undefined, unending);
+            expect(opened?.version).toBe(after?.version);
+            opened?.stream.destroy();
           }
         }
       });

@@ -127,7 +127,7 @@ export function describeUploadStore(
       ): Promise<void> => {
         expect(session.offset).toBe(length);
         expect(await store.commit(session, content.digest, unending)).toEqual({ size: length });
-        expect(await bench.blobs.stat(content.digest, unending)).toEqual({ size: length });
+        expect(await bench.blobs.stat(content.digest, unending)).toMatchObject({ size: length });
         expect((await readBlob(content.digest))?.equals(content.bytes)).toBe(true);
         expect(await store.find(content.repo, session.id, unending)).toBeUndefined();
         expect(await replica.find(content.repo, session.id, unending)).toBeUndefined();
@@ -374,7 +374,7 @@ export function describeUploadStore(
       const session = await store.create(repo, undefined, unending);
       const appended = await store.append(session, 0, streamOf(bytes), unending);
       for (const committer of [store, store, replica]) {
-        expect(await committer.commit(appended, digest, unending)).toEqual({ size: bytes.length });
+        expect(await committer.commit(appended, digest, unending)).toMatchObject({ size: bytes.length });
       }
       expect(await store.find(repo, session.id, unending)).toBeUndefined();
       expect((await readBlob(digest))?.equals(bytes)).toBe(true);
