@@ -543,7 +543,7 @@ describe('private repositories', () => {
   test.each([
     ['without an account', {}],
     ['with an account', account],
-  ])('are 404 NAME_UNKNOWN %s, and leave no trace in the store', async (_, options) => {
+  ])('are 403 DENIED %s, and leave no trace in the store', async (_, options) => {
     await restartWith(options);
     for (const path of [
       manifestPath('1', 'team/secret'),
@@ -551,7 +551,7 @@ describe('private repositories', () => {
       blobPath(layer.digest, 'team/secret'),
     ]) {
       const answer = await mirror.send(path);
-      expect([answer.status, errorCode(answer)]).toEqual([404, 'NAME_UNKNOWN']);
+      expect([answer.status, errorCode(answer)]).toEqual([403, 'DENIED']);
       expect((await mirror.send(path, { method: 'HEAD' })).status).toBe(404);
     }
     expect(await mirror.files()).toEqual([]);

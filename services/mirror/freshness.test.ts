@@ -8,7 +8,7 @@ import { decideTag, TagFreshness } from './freshness.ts';
 describe('decideTag', () => {
   test.each([
     ['not-found', 'drop', 'not-found'],
-    ['denied', 'serve-stale', 'name-unknown'],
+    ['denied', 'serve-stale', 'denied'],
     ['limited', 'serve-stale', 'unavailable'],
     ['unavailable', 'serve-stale', 'unavailable'],
   ] as const)('after %s: %s when held, else %s', (kind, held, unheld) => {

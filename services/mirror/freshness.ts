@@ -10,18 +10,18 @@ import type { Failure } from './upstream/outcome.ts';
  *   serve-stale    what is held is served, with a warning
  *   drop           404, and the held tag goes; what it named stays readable by digest
  *   not-found      404 MANIFEST_UNKNOWN
- *   name-unknown   404 NAME_UNKNOWN: the client goes on to the upstream with a login of its own
+ *   denied         403 DENIED: the client goes on to the upstream with a login of its own
  *   unavailable    503 with Retry-After. Never 404, which would be a lie, and never 429, at which clients wait or
  *                  hammer (wire: containerd repeats it at once, podman sleeps)
  */
-export type TagDecision = 'serve-stale' | 'drop' | 'not-found' | 'name-unknown' | 'unavailable';
+export type TagDecision = 'serve-stale' | 'drop' | 'not-found' | 'denied' | 'unavailable';
 
 /** Upstream outcome x held: the whole policy. */
 const TAG_DECISIONS: Readonly<
   Record<Failure['kind'], { readonly held: TagDecision; readonly unheld: TagDecision }>
 > = {
   'not-found': { held: 'drop', unheld: 'not-found' },
-  denied: { held: 'serve-stale', unheld: 'name-unknown' },
+  denied: { held: 'serve-stale', unheld: 'denied' },
   limited: { held: 'serve-stale', unheld: 'unavailable' },
   unavailable: { held: 'serve-stale', unheld: 'unavailable' },
 };

@@ -136,7 +136,7 @@ export class ManifestPull {
         return held && this.#stale(repository, tag, held);
       case 'drop':
       case 'not-found':
-      case 'name-unknown':
+      case 'denied':
       case 'unavailable':
         refuseUnlessAbsent(outcome, repository);
         return undefined;

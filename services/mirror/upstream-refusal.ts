@@ -7,7 +7,8 @@ const RETRY_SECONDS = 5;
 
 /**
  * Throws what a client is told when nothing held can be served; returns for content that the upstream says is not there.
- * A denial reads as an unknown name, so that a client goes on to the upstream itself with a login of its own.
+ * A denial stays one: every client then goes on to the upstream itself with a login of its own, and one without a login
+ * is told so in words that it knows, where "not found" would be all that the newest docker shows.
  */
 export function refuseUnlessAbsent(outcome: Failure, repository: CachedRepository): void {
   if (outcome.kind !== 'not-found') throw refusalOf(outcome, repository);
@@ -20,8 +21,8 @@ function refusalOf(
   const name = upstreamRepository;
   switch (outcome.kind) {
     case 'denied':
-      return registryError('NAME_UNKNOWN', {
-        message: `${name} cannot be pulled from ${upstream.url} by everybody, so this mirror does not serve it`,
+      return registryError('DENIED', {
+        message: `pull access denied for ${name}, repository does not exist or may require 'docker login': ${upstream.url} shows it to nobody who is not logged in there, so this mirror does not serve it`,
         detail: { name },
       });
     case 'limited':

@@ -1,6 +1,7 @@
 import path from 'node:path';
 
 import { freePort } from './free-port.ts';
+import type { MountNamespace } from './mount-namespace.ts';
 import { startProcess } from './start-process.ts';
 import type { ProcessEnd } from './start-process.ts';
 import type { S3Bucket } from './start-s3.ts';
@@ -17,6 +18,8 @@ export interface TwinportOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The port to listen on, for a process that takes the place of another. */
   readonly port?: number;
+  /** Where the process runs; without it, where the test does. */
+  readonly namespace?: MountNamespace;
 }
 
 export interface TwinportProcess {
@@ -44,10 +47,12 @@ export async function startTwinport(options: TwinportOptions): Promise<TwinportP
   const metricsPort = await freePort();
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   const scratch = makeTempFolder('twinport');
+  const program = [process.execPath, path.join(ROOT, 'services', 'main.ts')] as const;
+  const [command, ...args] = options.namespace?.enter(...program) ?? program;
   const running = await startProcess({
     name: `twinport-${options.role}`,
-    command: process.execPath,
-    args: [path.join(ROOT, 'services', 'main.ts')],
+    command,
+    args,
     cwd: scratch,
     env: {
       PATH: process.env['PATH'],

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { requireTool } from './find-tool.ts';
+import type { MountNamespace } from './mount-namespace.ts';
 import { runCommand } from './run-command.ts';
 import type { CommandResult } from './run-command.ts';
 import { forgetProcess, noteProcess } from './run-folder.ts';
@@ -28,6 +29,10 @@ export interface DockerdOptions {
   readonly flags?: readonly string[];
   /** For the commands of tests that build larger images. */
   readonly commandTimeoutMs?: number;
+  /** Where the daemon runs; without it, where the test does. */
+  readonly namespace?: MountNamespace;
+  /** Of an authority that it trusts beside its own. */
+  readonly authorityFile?: string;
 }
 
 export interface DockerDaemon {
@@ -69,15 +74,18 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Docker
       env,
       timeoutMs: options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS,
     });
+  const { namespace, authorityFile } = options;
+  const [command, ...args] = namespace?.enter(requireTool(program)) ?? [requireTool(program)];
   const daemon = await startProcess({
     name: 'dockerd',
-    command: requireTool(program),
+    command,
     args: [
+      ...args,
       ...daemonFlags(folder, socket),
       `--storage-driver=${usesContainerd ? 'native' : 'vfs'}`,
       ...(options.flags ?? []),
     ],
-    env,
+    env: { ...env, ...(authorityFile === undefined ? {} : { SSL_CERT_FILE: authorityFile }) },
     isReady: async () => (await docker('info')).code === 0,
     readyTimeoutMs: 60_000,
     stopTimeoutMs: 20_000,

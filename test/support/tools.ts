@@ -65,6 +65,11 @@ export const TOOLS = {
     version: 'debian',
     debianPackage: 'nginx',
   },
+  openssl: {
+    name: 'openssl',
+    version: 'debian',
+    debianPackage: 'openssl',
+  },
   skopeo: {
     name: 'skopeo',
     version: 'debian',

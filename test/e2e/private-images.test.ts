@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { describeWithTools } from '../support/describe-with-tools.ts';
+import { makeImage } from '../support/oci-fixtures.ts';
+import { OwnedServers } from '../support/owned-servers.ts';
+import { pushImage } from '../support/registry-client.ts';
+import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
+import { type DockerDaemon, DOCKER_TOOLS, startDockerd } from '../support/start-dockerd.ts';
+import { type Hub, startHub } from '../support/start-hub.ts';
+import { makeTempFolder } from '../support/temp-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const PRIVATE = 'alice/secret:1';
+const DENIED =
+  /pull access denied for alice\/secret, repository does not exist or may require 'docker login'/;
+
+describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (engine) => {
+  describeWithTools([...DOCKER_TOOLS[engine], 'registry', 'openssl'], 'private images', () => {
+    const dataDir = makeTempFolder('data');
+    const servers = new OwnedServers();
+    const publicImage = makeImage({ format: 'docker' });
+    const image = makeImage({ format: 'docker' });
+    let hub: Hub;
+    let mirror: TwinportProcess;
+    let daemon: DockerDaemon;
+
+    beforeAll(async () => {
+      const users = { alice: 'correct-horse' };
+      hub = await servers.own(startHub({ users, isPrivate: (name) => name.startsWith('alice/') }));
+      await pushImage(hub.directUrl, 'library/hello', '1', publicImage);
+      await pushImage(hub.directUrl, 'alice/secret', '1', image);
+      const { namespace, authorityFile } = hub;
+      mirror = await servers.own(
+        startTwinport({
+          role: 'mirror',
+          storage: { dataDir },
+          upstreamUrl: 'https://registry-1.docker.io',
+          namespace,
+          env: { NODE_EXTRA_CA_CERTS: authorityFile },
+        }),
+      );
+      const flags = [`--registry-mirror=${mirror.url}`];
+      daemon = await servers.own(startDockerd({ engine, flags, namespace, authorityFile }));
+    });
+    afterAll(() => servers.stopAll());
+
+    test('are pulled by who is logged in at Docker Hub, denied to others, and never stored', async () => {
+      await daemon.succeed('pull', 'hello:1');
+      const hello = 'docker/registry/v2/repositories/mirror/library/hello';
+      const links = publicImage.blobs.map(({ digest }) => `${hello}/_layers/${linkPath(digest)}`);
+      await waitFor(() => links.every((link) => link in contentOf(dataDir)), {
+        what: 'the public image to be stored',
+      });
+      const before = contentOf(dataDir);
+
+      const stranger = await daemon.docker('pull', PRIVATE);
+      expect(stranger.code).not.toBe(0);
+      expect(stranger.stderr).toMatch(DENIED);
+
+      const wrong = await daemon.docker('login', '--username=alice', '--password=wrong');
+      expect(wrong.code).not.toBe(0);
+      expect(await daemon.succeed('login', '--username=alice', '--password=correct-horse')).toMatch(
+        /Login Succeeded/,
+      );
+      expect(await daemon.succeed('pull', PRIVATE)).toContain(image.manifest.digest);
+      expect(await daemon.succeed('pull', 'hello:1')).toMatch(/Image is up to date/);
+
+      await daemon.succeed('logout');
+      await daemon.succeed('rmi', PRIVATE);
+      const after = await daemon.docker('pull', PRIVATE);
+      expect(after.code).not.toBe(0);
+      expect(after.stderr).toMatch(DENIED);
+
+      expect(contentOf(dataDir)).toEqual(before);
+      expect((await fetch(`${mirror.url}/v2/alice/secret/manifests/1`)).status).toBe(403);
+    });
+  });
+});
+
+const linkPath = (digest: string): string => `${digest.replace(':', '/')}/link`;
+
+/** Digests of all that a store holds, by path, apart from the signs of life of running mirrors. */
+function contentOf(folder: string): Record<string, string> {
+  const content: Record<string, string> = {};
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const file = path.join(entry.parentPath, entry.name);
+    if (!entry.isFile() || file.includes('.mirrors/')) continue;
+    content[path.relative(folder, file)] = createHash('sha256')
+      .update(readFileSync(file))
+      .digest('hex');
+  }
+  return content;
+}
