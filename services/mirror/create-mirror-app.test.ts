@@ -552,7 +552,7 @@ describe('private repositories', () => {
     ]) {
       const answer = await mirror.send(path);
       expect([answer.status, errorCode(answer)]).toEqual([403, 'DENIED']);
-      expect((await mirror.send(path, { method: 'HEAD' })).status).toBe(404);
+      expect((await mirror.send(path, { method: 'HEAD' })).status).toBe(403);
     }
     expect(await mirror.files()).toEqual([]);
   });
@@ -560,7 +560,7 @@ describe('private repositories', () => {
   test('do not give away bytes that are here through a public one', async () => {
     await pullAll();
     const before = await mirror.files();
-    expect((await mirror.send(blobPath(layer.digest, 'team/secret'))).status).toBe(404);
+    expect((await mirror.send(blobPath(layer.digest, 'team/secret'))).status).toBe(403);
     expect(await mirror.files()).toEqual(before);
   });
 
@@ -608,9 +608,9 @@ describe('private repositories', () => {
     expect((await mirror.send(byDigest)).status).toBe(200);
     mirror.clock.advance(61_000);
     expect((await mirror.send(byDigest)).status).toBe(200);
-    await until(async () => (await mirror.send(byDigest)).status === 404);
-    expect((await mirror.send(blobPath(layer.digest))).status).toBe(404);
-    expect((await mirror.send(manifestPath('1'))).status).toBe(404);
+    await until(async () => (await mirror.send(byDigest)).status === 403);
+    expect((await mirror.send(blobPath(layer.digest))).status).toBe(403);
+    expect((await mirror.send(manifestPath('1'))).status).toBe(403);
     upstream.behaviour.privateRepositories.clear();
     await pullAll();
   });

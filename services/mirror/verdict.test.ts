@@ -34,7 +34,7 @@ describe('a verdict', () => {
     upstream.addImage('library/hello', 'secret', makeImage({ layerBytes: [10] }));
     mirror.clock.advance(DAY_AND_MORE_MS);
     upstream.forget();
-    expect(await pull('secret')).toBe(404);
+    expect(await pull('secret')).toBe(403);
     expect(upstream.seen.map(({ authorization }) => authorization)).not.toContain('Bearer account');
     expect(await pull(image.manifest.digest)).toBe(200);
   });

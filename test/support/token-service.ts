@@ -117,12 +117,12 @@ async function readQuestion(request: IncomingMessage): Promise<Question> {
 function grant(
   scopes: readonly string[],
   user: string,
-  { isPrivate }: TokenServiceOptions,
+  options: TokenServiceOptions,
 ): Access[] {
   const granted: Access[] = [];
   for (const scope of scopes.flatMap((words) => words.split(' '))) {
     const [type = '', name = '', actions = ''] = scope.split(':');
-    const isEntitled = !isPrivate(name) || name.startsWith(`${user}/`);
+    const isEntitled = !options.isPrivate(name) || name.startsWith(`${user}/`);
     if (isEntitled && actions.split(',').includes('pull')) {
       granted.push({ type, name, actions: ['pull'] });
     }
