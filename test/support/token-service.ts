@@ -114,11 +114,7 @@ async function readQuestion(request: IncomingMessage): Promise<Question> {
   return { parameters, login: { user, password: password.join(':') } };
 }
 
-function grant(
-  scopes: readonly string[],
-  user: string,
-  options: TokenServiceOptions,
-): Access[] {
+function grant(scopes: readonly string[], user: string, options: TokenServiceOptions): Access[] {
   const granted: Access[] = [];
   for (const scope of scopes.flatMap((words) => words.split(' '))) {
     const [type = '', name = '', actions = ''] = scope.split(':');
