@@ -481,6 +481,8 @@ describe('what is not held', () => {
         'UNAVAILABLE',
       ]);
     }
+    expect(upstream.seen).toHaveLength(1);
+    mirror.clock.advance(17_000);
     await upstream.goDown();
     for (const path of [manifestPath('1'), blobPath(layer.digest), '/v2/hello/tags/list']) {
       const down = await mirror.send(path);

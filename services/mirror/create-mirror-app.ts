@@ -1,6 +1,7 @@
 import { type ByteBudget, OwnByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import { within } from '../../shared/concurrency/within.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
+import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type { ContentSource } from '../../shared/content/content-source.ts';
 import { damageReporter } from '../../shared/content/damage.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
@@ -14,13 +15,18 @@ import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { BackgroundTasks } from './background-tasks.ts';
 import { BlobPull } from './blob-pull.ts';
+import { ConfirmationRecords } from './confirmation-records.ts';
 import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
-import { TagFreshness } from './freshness.ts';
+import { TagFreshness, tagTerms, type TagTerms } from './freshness.ts';
+import { KnownAbsent } from './known-absent.ts';
+import { ManifestFetch } from './manifest-fetch.ts';
 import { ManifestPull } from './manifest-pull.ts';
 import { MirroredContent } from './mirrored-content.ts';
 import { createRefusePush } from './refuse-push.ts';
+import { Standings } from './standings.ts';
+import { TagPull } from './tag-pull.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
 import { Verdicts } from './verdict.ts';
 
@@ -40,7 +46,8 @@ export function createMirrorApp(
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
   const { upstreams } = config;
-  const connections = new UpstreamConnections({ ...platform, upstreams, lifetime });
+  const { hints } = index;
+  const connections = new UpstreamConnections({ ...platform, upstreams, hints, lifetime });
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
@@ -101,7 +108,8 @@ function createContent(
   parts: ContentParts,
 ): ContentSource {
   const { blobs, index, clock } = platform;
-  const { origins, catalog, tags, members, hints } = index;
+  const { origins, catalog, tags, members, leases, hints } = index;
+  const { connections } = parts;
   const onDamage = damageReporter(platform);
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const local = new LocalContent({ ...platform, manifests, onDamage });
@@ -113,7 +121,7 @@ function createContent(
     publicHosts: config.publicHosts,
     rootProjects: config.localProjects,
   });
-  const verdicts = new Verdicts({
+  const standings = new Standings({
     ...parts,
     origins,
     catalog,
@@ -121,15 +129,28 @@ function createContent(
     forget: (repository, signal) =>
       forgetCached(repository, { records: platform.records, tags, members }, signal),
   });
-  const freshness = new TagFreshness(hints, clock, config.defaultUpstream.tagTtlSeconds);
+  const verdicts = new Verdicts({ ...parts, standings, clock });
+  const terms = (upstream: UpstreamConfig): TagTerms =>
+    tagTerms(upstream, connections.to(upstream).ttlStretch());
+  const freshness = new TagFreshness({
+    ...parts,
+    hints,
+    clock,
+    terms,
+    confirmations: new ConfirmationRecords(platform.records),
+  });
+  const fetch = new ManifestFetch({ ...platform, ...parts, manifests, verdicts, leases });
+  const tagPull = new TagPull({ ...parts, local, tags, verdicts, freshness, clock, terms }, fetch);
+  const absent = new KnownAbsent(clock);
   const manifestPull = new ManifestPull({
     ...platform,
     ...parts,
     local,
-    manifests,
-    tags,
     verdicts,
+    fetch,
+    tagPull,
     freshness,
+    absent,
   });
   const blobPull = new BlobPull({ ...platform, ...parts, local, members, verdicts });
   return new MirroredContent({ names, local, manifests: manifestPull, blobs: blobPull, verdicts });

@@ -1,5 +1,6 @@
 import { registryError, type RegistryError } from '../../shared/oci/errors.ts';
 import type { CachedRepository } from './cached-repository.ts';
+import { describeAge } from './stale-warning.ts';
 import type { Failure } from './upstream/outcome.ts';
 
 /** When to come again after a failure that says nothing of it. */
@@ -13,6 +14,25 @@ const RETRY_SECONDS = 5;
 export function refuseUnlessAbsent(outcome: Failure, repository: CachedRepository): void {
   if (outcome.kind !== 'not-found') throw refusalOf(outcome, repository);
 }
+
+/** What a client is told of a tag that is held, and longer unconfirmed than its upstream's `maxStaleSeconds` allows. */
+export function tooStale(
+  outcome: Failure,
+  { upstream, upstreamRepository: name }: CachedRepository,
+  ageMs: number | undefined,
+): RegistryError {
+  const age = ageMs === undefined ? 'at a time not known' : `${describeAge(ageMs)} ago`;
+  return registryError('UNAVAILABLE', {
+    message:
+      `${name} is cached here, but was last confirmed ${age}, which is longer than may be for ${upstream.project}` +
+      (outcome.kind === 'unavailable' ? `: ${outcome.detail}` : ''),
+    detail: { name },
+    headers: { 'Retry-After': String(retrySeconds(outcome)) },
+  });
+}
+
+const retrySeconds = (outcome: Failure): number =>
+  ('retryAfterSeconds' in outcome ? outcome.retryAfterSeconds : undefined) ?? RETRY_SECONDS;
 
 function refusalOf(
   outcome: Exclude<Failure, { kind: 'not-found' }>,
@@ -35,7 +55,7 @@ function refusalOf(
       return registryError('UNAVAILABLE', {
         message: `${name} is not cached here, and its upstream could not be asked: ${outcome.detail}`,
         detail: { name },
-        headers: { 'Retry-After': String(RETRY_SECONDS) },
+        headers: { 'Retry-After': String(retrySeconds(outcome)) },
       });
   }
 }

@@ -73,6 +73,8 @@ describe('a verdict', () => {
         expect((await second.send(`/v2/hello/manifests/${reference}`)).status).toBe(404);
       }
       await elsewhere.goDown();
+      // Its word that there is none is kept for ten seconds.
+      second.clock.advance(10_001);
       expect((await second.send('/v2/hello/manifests/2')).status).toBe(503);
       expect((await second.send('/v2/hello/manifests/1')).status).toBe(200);
     } finally {

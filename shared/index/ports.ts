@@ -97,7 +97,8 @@ export interface OriginMarker {
   readonly schemaVersion: 1;
   readonly upstreamUrl: string;
   readonly upstreamRepository: string;
-  readonly verdict: 'public' | 'private' | 'unknown';
+  /** `shared`: the upstream's account may read it, and every reader of the mirror may what it may. */
+  readonly verdict: 'public' | 'shared' | 'private' | 'unknown';
   /** When the verdict was last proved, RFC 3339; absent = never. */
   readonly provedAt?: string;
 }

@@ -95,7 +95,13 @@ describe('Metrics', () => {
     observer.completion('ghcr', 'completed');
     observer.level('fills', 'ghcr', { add: 2 });
     observer.level('fills', 'ghcr', { add: -1 });
-    observer.level('quotaRemaining', 'ghcr', { set: 76 });
+    observer.quota({
+      upstream: 'ghcr',
+      credential: 'account-1',
+      limit: 100,
+      remaining: 76,
+      limitedUntilMs: 0,
+    });
     const text = await render(metrics);
     for (const line of [
       'registry_mirror_pulls_total{upstream="ghcr",type="blob",outcome="hit"} 1',
@@ -105,7 +111,8 @@ describe('Metrics', () => {
       'registry_mirror_saved_bytes{upstream="ghcr"} 17',
       'registry_mirror_completions_total{upstream="ghcr",outcome="completed"} 1',
       'registry_mirror_fills_running{upstream="ghcr"} 1',
-      'registry_mirror_upstream_quota_remaining{upstream="ghcr"} 76',
+      'registry_mirror_upstream_quota_remaining{upstream="ghcr",credential="account-1"} 76',
+      'registry_mirror_upstream_quota_limit{upstream="ghcr",credential="account-1"} 100',
       'registry_proxy_requests_total{type="blob"} 3',
       'registry_proxy_misses_total{type="blob"} 2',
     ]) {

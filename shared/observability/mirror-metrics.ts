@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 import type { MirrorLevel, MirrorObserver, ProxyOutcome } from './observer.ts';
+import { createQuotaObserver } from './quota-metrics.ts';
 
 /** 1 ms to a minute. */
 const UPSTREAM_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -13,14 +14,6 @@ const LEVELS: Readonly<Record<MirrorLevel, { readonly name: string; readonly hel
   completionsWaiting: {
     name: 'registry_mirror_completions_waiting',
     help: 'Pulled images whose missing blobs are still to be fetched.',
-  },
-  quotaLimit: {
-    name: 'registry_mirror_upstream_quota_limit',
-    help: 'Pulls that the upstream allows in its window, as it said last.',
-  },
-  quotaRemaining: {
-    name: 'registry_mirror_upstream_quota_remaining',
-    help: 'Pulls that the upstream still allows in its window, as it said last.',
   },
   breakerOpen: {
     name: 'registry_mirror_upstream_breaker_open',
@@ -73,6 +66,7 @@ export function createMirrorObserver(registry: Registry): MirrorObserver {
     },
     upstreamRequest: (method, status, took) =>
       seconds.observe({ method, status_class: status }, took),
+    quota: createQuotaObserver(registry),
     completion: (upstream, outcome) => completions.inc({ upstream, outcome }),
     level: (level, upstream, change) => {
       const gauge = levels.get(level);

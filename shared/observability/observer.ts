@@ -51,19 +51,26 @@ export type CompletionOutcome = 'completed' | 'too-large' | 'not-kept' | 'failed
 
 /** What a mirror shows as gauges, each by upstream. */
 export type MirrorLevel =
-  | 'fills'
-  | 'completionsWaiting'
-  | 'quotaLimit'
-  | 'quotaRemaining'
-  | 'breakerOpen'
-  | 'cacheBytes'
-  | 'cacheBudgetBytes';
+  'fills' | 'completionsWaiting' | 'breakerOpen' | 'cacheBytes' | 'cacheBudgetBytes';
+
+/** What a credential may still pull from an upstream; `limit` and `remaining` where the upstream tells them. */
+export interface QuotaObservation {
+  /** The upstream's project. */
+  readonly upstream: string;
+  /** Names the credential, and says nothing of it. */
+  readonly credential: string;
+  readonly limit: number | undefined;
+  readonly remaining: number | undefined;
+  /** Unix time in milliseconds before which the upstream wants no more pulls; 0 for never. */
+  readonly limitedUntilMs: number;
+}
 
 /** What a mirror alone tells. `upstream` is a project of a configured upstream. */
 export interface MirrorObserver {
   proxy(observation: ProxyObservation): void;
   upstreamRequest(method: 'GET' | 'HEAD', statusClass: string, seconds: number): void;
   completion(upstream: string, outcome: CompletionOutcome): void;
+  quota(observation: QuotaObservation): void;
   level(
     level: MirrorLevel,
     upstream: string,
@@ -91,6 +98,7 @@ export const UNOBSERVED: Observer = {
   proxy: ignore,
   upstreamRequest: ignore,
   completion: ignore,
+  quota: ignore,
   level: ignore,
 };
 

@@ -10,6 +10,7 @@
  *       _manifests/tags/<tag>/index/<alg>/<hex>/link   what the tag has named
  *       _uploads/<uuid>/{startedat,owner.json,…}       an upload session
  *       _twinport/origin                               the repository is a cache of an upstream
+ *       _twinport/confirmed/<tag>                      when the upstream last confirmed the cached tag
  *       _twinport/types/<alg>-<hex>                    media type that the manifest's bytes do not tell
  *       _twinport/referrers/<alg>-<hex>/<alg>-<hex>    descriptor of a referrer, under its subject
  *   twinport/v1/
@@ -78,6 +79,8 @@ export const ownRepositoryFolder = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport`;
 export const originKey = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/origin`;
+export const confirmationKey = (name: RepositoryName, tag: Tag): string =>
+  `${repositoryFolder(name)}/_twinport/confirmed/${tag}`;
 export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
   `${repositoryFolder(name)}/_twinport/types/${dashed(digest)}`;
 export const referrersOfRepository = (name: RepositoryName): string =>

@@ -33,8 +33,14 @@ interface FakeBehaviour {
   realm: string | undefined;
   /** Whose tokens may read private repositories. */
   account: { username: string; password: string } | undefined;
+  /** Further accounts, name to password; their tokens read what anybody may. */
+  otherAccounts: Map<string, string>;
   /** Repositories that only the account may read. */
   privateRepositories: Set<string>;
+  /** Private repositories are answered 404 NAME_UNKNOWN, as if there were none. */
+  hidesPrivate: boolean;
+  /** Pulls left, by account (`anybody` for none), out of 100 in six hours; told in Docker Hub's headers. */
+  pullsLeft: Map<string, number>;
   tokenLifeSeconds: number | undefined;
   tokenStatus: number | undefined;
   /** Answers every request so. */
@@ -83,7 +89,10 @@ class ScriptedUpstream implements FakeUpstream {
     wantsToken: false,
     realm: undefined,
     account: undefined,
+    otherAccounts: new Map(),
     privateRepositories: new Set(),
+    hidesPrivate: false,
+    pullsLeft: new Map(),
     tokenLifeSeconds: 300,
     tokenStatus: undefined,
     status: undefined,
@@ -190,27 +199,35 @@ class ScriptedUpstream implements FakeUpstream {
   }
 
   #issueToken({ authorization, query }: SeenRequest, response: ServerResponse): void {
-    const { account, tokenStatus, tokenLifeSeconds } = this.behaviour;
-    const isAccount =
-      account !== undefined &&
-      authorization === `Basic ${btoa(`${account.username}:${account.password}`)}`;
+    const { account, otherAccounts, tokenStatus, tokenLifeSeconds } = this.behaviour;
+    const isBy = (username: string, password: string): boolean =>
+      authorization === `Basic ${btoa(`${username}:${password}`)}`;
+    const isAccount = account !== undefined && isBy(account.username, account.password);
+    const other = [...otherAccounts].find(([username, password]) => isBy(username, password))?.[0];
+    const isKnown = isAccount || other !== undefined;
     if (tokenStatus !== undefined) sendError(response, tokenStatus, 'DENIED');
-    else if (authorization !== undefined && !isAccount) sendError(response, 401, 'UNAUTHORIZED');
+    else if (authorization !== undefined && !isKnown) sendError(response, 401, 'UNAUTHORIZED');
     else {
       this.#issued += 1;
-      const who = isAccount ? 'account' : 'anybody';
+      const who = isAccount ? 'account' : (other ?? 'anybody');
       const token = `${who}/${query.get('scope') ?? ''}/${this.#issued}`;
       sendJson(response, 200, { token, expires_in: tokenLifeSeconds });
     }
   }
 
   #isAllowed({ path, authorization }: SeenRequest, response: ServerResponse): boolean {
-    const { wantsToken, privateRepositories, realm } = this.behaviour;
+    const { wantsToken, privateRepositories, hidesPrivate, realm } = this.behaviour;
     if (!wantsToken) return true;
     const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags)\//.exec(path)?.[1] ?? '';
     const scope = `repository:${repository}:pull`;
-    const who = privateRepositories.has(repository) ? ['account'] : ['account', 'anybody'];
-    if (who.some((name) => authorization?.startsWith(`Bearer ${name}/${scope}/`))) return true;
+    const isPrivate = privateRepositories.has(repository);
+    const who = whoOf(authorization);
+    const isGranted = authorization?.startsWith(`Bearer ${who}/${scope}/`) === true;
+    if (isGranted && (!isPrivate || who === 'account')) return true;
+    if (isGranted && hidesPrivate) {
+      sendError(response, 404, 'NAME_UNKNOWN');
+      return false;
+    }
     const challenge = `Bearer realm="${realm ?? `${this.url}/token`}",service="fake",scope="${scope}"`;
     sendError(response, 401, 'UNAUTHORIZED', { 'www-authenticate': challenge });
     return false;
@@ -223,7 +240,9 @@ class ScriptedUpstream implements FakeUpstream {
     if (request.path === '/v2/') {
       sendJson(response, 200, {});
     } else if (kind === 'manifests') {
-      this.#serveManifest(request, response, repository?.manifests.get(reference));
+      if (this.#isWithinLimit(request, response)) {
+        this.#serveManifest(request, response, repository?.manifests.get(reference));
+      }
     } else if (kind === 'blobs') {
       await this.#serveBlob(request, response, repository?.blobs.get(reference));
     } else if (kind === 'tags' && repository) {
@@ -232,6 +251,23 @@ class ScriptedUpstream implements FakeUpstream {
     } else {
       sendError(response, 404, 'NAME_UNKNOWN');
     }
+  }
+
+  /** As at Docker Hub: GETs of manifests count, HEADs tell. */
+  #isWithinLimit({ method, authorization }: SeenRequest, response: ServerResponse): boolean {
+    const { pullsLeft } = this.behaviour;
+    const who = whoOf(authorization);
+    const left = pullsLeft.get(who);
+    if (left === undefined) return true;
+    const isPull = method === 'GET';
+    const leftNow = isPull ? Math.max(left - 1, 0) : left;
+    pullsLeft.set(who, leftNow);
+    response.setHeader('ratelimit-limit', '100;w=21600');
+    response.setHeader('ratelimit-remaining', `${leftNow};w=21600`);
+    response.setHeader('docker-ratelimit-source', who === 'anybody' ? '192.0.2.7' : who);
+    if (!isPull || left > 0) return true;
+    sendError(response, 429, 'TOOMANYREQUESTS');
+    return false;
   }
 
   #serveManifest(
@@ -305,6 +341,10 @@ class ScriptedUpstream implements FakeUpstream {
     return copy;
   }
 }
+
+/** Whose token it is; without one `anybody`. */
+const whoOf = (authorization: string | undefined): string =>
+  /^Bearer ([^/]+)\//.exec(authorization ?? '')?.[1] ?? 'anybody';
 
 function write(response: ServerResponse, bytes: Buffer): Promise<void> {
   if (bytes.length === 0) return Promise.resolve();

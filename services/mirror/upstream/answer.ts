@@ -1,6 +1,6 @@
 import type { ExchangeResponse } from './http-exchange.ts';
 import { readBody } from './http-exchange.ts';
-import { type Failure, NOT_FOUND, unavailable } from './outcome.ts';
+import { type Failure, limitedFor, NOT_FOUND, unavailable } from './outcome.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 /** Of an error body this much is looked at. */
@@ -20,24 +20,36 @@ export function parseJson(bytes: Buffer | undefined): unknown {
 }
 
 /** The spec's error body (spec.md#error-codes): `{"errors":[{"code":…}]}`. */
-export function isRegistryErrorBody(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || !('errors' in value)) return false;
+export const isRegistryErrorBody = (value: unknown): boolean => errorCodeOf(value) !== undefined;
+
+function errorCodeOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('errors' in value)) return undefined;
   const { errors } = value;
-  if (!Array.isArray(errors)) return false;
+  if (!Array.isArray(errors)) return undefined;
   const first: unknown = errors[0];
-  return (
-    typeof first === 'object' && first !== null && 'code' in first && typeof first.code === 'string'
-  );
+  const isError =
+    typeof first === 'object' &&
+    first !== null &&
+    'code' in first &&
+    typeof first.code === 'string';
+  return isError ? (first as { code: string }).code : undefined;
+}
+
+/** The registry's own word that it knows no repository of that name. Reads the body. */
+export async function isUnknownName(response: ExchangeResponse): Promise<boolean> {
+  const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, response.url);
+  return errorCodeOf(parseJson(body)) === 'NAME_UNKNOWN';
 }
 
 /**
  * What an answer that is no success means. Reads or discards the body. A page for people is never a statement about
- * content, nor is a refusal by a host that the upstream redirected to.
+ * content, nor is a refusal by a host that the upstream redirected to. `isPull`: a manifest was asked for by GET.
  */
 export async function readFailure(
   response: ExchangeResponse,
   registry: URL,
   now: Date,
+  isPull = false,
 ): Promise<Failure> {
   const { status, url } = response;
   const isOwn = url.origin === registry.origin;
@@ -45,14 +57,16 @@ export async function readFailure(
     const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, url);
     return { kind: 'denied', isRegistryAnswer: isRegistryErrorBody(parseJson(body)) };
   }
-  response.discard();
-  if (status === 429) {
-    return {
-      kind: 'limited',
-      retryAfterSeconds: parseRetryAfter(response.header('retry-after'), now),
-    };
+  const retryAfterSeconds = parseRetryAfter(response.header('retry-after'), now);
+  if (status === 429 && isPull) {
+    // Docker Hub's limit of pulls comes in the spec's form; the one on abuse, which is on everything, is plain text.
+    const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, url);
+    const isPullLimit = isRegistryErrorBody(parseJson(body));
+    return { ...limitedFor(retryAfterSeconds), isPullLimit };
   }
+  response.discard();
+  if (status === 429) return limitedFor(retryAfterSeconds);
   if ((status === 404 || status === 410) && !isHtml(response)) return NOT_FOUND;
   const reason = status >= 500 || status === 408 ? 'server-error' : 'garbage';
-  return unavailable(reason, `${url.host} answered ${status}`);
+  return unavailable(reason, `${url.host} answered ${status}`, retryAfterSeconds);
 }

@@ -12,9 +12,11 @@ describe('parseRetryAfter', () => {
     ['Thu, 01 Jan 2026 00:00:20 GMT', 20],
     ['Wed, 31 Dec 2025 23:00:00 GMT', 1],
     [String(now.getTime() / 1000 + 45), 45],
-    ['soon', 30],
-    [undefined, 30],
-  ])('%s means %d seconds', (header, seconds) => {
+    ['1.2', 2],
+    ['soon', undefined],
+    ['', undefined],
+    [undefined, undefined],
+  ])('%s means %s seconds', (header, seconds) => {
     expect(parseRetryAfter(header, now)).toBe(seconds);
   });
 });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Challenge } from './challenge.ts';
 import { isRegistryErrorBody, parseJson } from './answer.ts';
 import { type HttpExchange, readBody } from './http-exchange.ts';
-import { found, type Outcome, unavailable } from './outcome.ts';
+import { found, limitedFor, type Outcome, unavailable } from './outcome.ts';
 import { decideRealm } from './realm-policy.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import type { IssuedToken } from './token-cache.ts';
@@ -64,8 +64,7 @@ export async function fetchToken(
   );
   if (response.status === 429) {
     response.discard();
-    const retryAfterSeconds = parseRetryAfter(response.header('retry-after'), now());
-    return { kind: 'limited', retryAfterSeconds };
+    return limitedFor(parseRetryAfter(response.header('retry-after'), now()));
   }
   const body = await readBody(response.body, TOKEN_BODY_MAX_BYTES, response.url);
   return readTokenAnswer(response.status, parseJson(body), url);

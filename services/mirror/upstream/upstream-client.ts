@@ -6,10 +6,18 @@ import { type Digest, digestAlgorithm, digestOf, parseDigest } from '../../../sh
 import { type ParsedManifest, parseManifest } from '../../../shared/oci/manifest.ts';
 import { MANIFEST_ACCEPT, MANIFEST_MAX_BYTES } from '../../../shared/oci/media-types.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
-import { isHtml, readFailure } from './answer.ts';
+import { isHtml, isUnknownName, readFailure } from './answer.ts';
 import { AuthorizedExchange, type AuthorizedExchangeOptions } from './authorized-exchange.ts';
 import { type ExchangeResponse, readBody } from './http-exchange.ts';
-import { type Failure, found, type Outcome, unavailable, UpstreamFault } from './outcome.ts';
+import {
+  type Failure,
+  found,
+  NOT_FOUND,
+  type Outcome,
+  unavailable,
+  UpstreamFault,
+} from './outcome.ts';
+import { parseQuota, type Quota } from './quota.ts';
 import { readTagPage } from './tag-page.ts';
 
 /** What a HEAD tells of a manifest, as far as the upstream says it. */
@@ -40,6 +48,8 @@ const VAGUE_TYPES: ReadonlySet<string> = new Set([
 export interface UpstreamClientOptions extends AuthorizedExchangeOptions {
   /** Told what came of each question. */
   readonly onOutcome: (outcome: Outcome<unknown>) => void;
+  /** Told what the upstream says of its budget of pulls. */
+  readonly onQuota?: (quota: Quota) => void;
 }
 
 interface Ask {
@@ -61,12 +71,14 @@ export class UpstreamClient {
   readonly #upstream: URL;
   readonly #clock: Clock;
   readonly #onOutcome: (outcome: Outcome<unknown>) => void;
+  readonly #onQuota: ((quota: Quota) => void) | undefined;
 
   constructor(options: UpstreamClientOptions) {
     this.#exchange = new AuthorizedExchange(options);
     this.#upstream = options.upstream;
     this.#clock = options.clock;
     this.#onOutcome = options.onOutcome;
+    this.#onQuota = options.onQuota;
   }
 
   /** Costs nothing of Docker Hub's pull budget. Falls back to a GET where HEAD is not known (GitHub Packages: 405). */
@@ -112,7 +124,7 @@ export class UpstreamClient {
       const answer = await this.#ask(ask, bounded);
       if (answer.kind !== 'found') return answer;
       const { value: response } = answer;
-      if (response.status !== 200) return this.#failure(response);
+      if (response.status !== 200) return this.#failure(response, true);
       if (isHtml(response)) {
         response.discard();
         return this.#garbage('a web page instead of a manifest');
@@ -193,6 +205,24 @@ export class UpstreamClient {
     });
   }
 
+  /**
+   * Whether the upstream knows a repository of this name and lets us read it: by its list of tags. `not-found` is the
+   * upstream's own word (NAME_UNKNOWN); a registry that has no such lists says nothing.
+   */
+  findRepository(repository: RepositoryName, signal: AbortSignal): Promise<Outcome<undefined>> {
+    const ask: Ask = { method: 'GET', repository, path: 'tags/list?n=1' };
+    return this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
+      const answer = await this.#ask(ask, bounded);
+      if (answer.kind !== 'found') return answer;
+      const { value: response } = answer;
+      if (response.status === 200) {
+        return (await readTagPage(response)) ? found(undefined) : this.#garbage('no list of tags');
+      }
+      if (response.status !== 404) return this.#failure(response);
+      return (await isUnknownName(response)) ? NOT_FOUND : this.#garbage('no list of tags');
+    });
+  }
+
   async #openBlob(
     request: { repository: RepositoryName; path: string; range: string | undefined },
     signal: AbortSignal,
@@ -236,14 +266,20 @@ export class UpstreamClient {
     return found({ bytes, digest, parsed });
   }
 
-  #ask(ask: Ask, signal: AbortSignal): Promise<Outcome<ExchangeResponse>> {
+  async #ask(ask: Ask, signal: AbortSignal): Promise<Outcome<ExchangeResponse>> {
     const { method, repository, path, headers = {}, followsRedirects = true } = ask;
     const url = new URL(`v2/${repository}/${path}`, this.#upstream);
-    return this.#exchange.send({ method, url, headers, followsRedirects }, repository, signal);
+    const request = { method, url, headers, followsRedirects };
+    const answer = await this.#exchange.send(request, repository, signal);
+    if (answer.kind === 'found' && answer.value.url.origin === this.#upstream.origin) {
+      const quota = parseQuota((name) => answer.value.header(name));
+      if (quota) this.#onQuota?.(quota);
+    }
+    return answer;
   }
 
-  #failure(response: ExchangeResponse): ReturnType<typeof readFailure> {
-    return readFailure(response, this.#upstream, this.#clock.now());
+  #failure(response: ExchangeResponse, isPull = false): ReturnType<typeof readFailure> {
+    return readFailure(response, this.#upstream, this.#clock.now(), isPull);
   }
 
   #garbage(what: string): Failure {

@@ -1,25 +1,36 @@
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import type { SharedHints } from '../../../shared/index/ports.ts';
 import type { Observer } from '../../../shared/observability/observer.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import { ANONYMOUS, CredentialBudget, withBudget } from './credential-budget.ts';
+import { type PoolMember, withCredentials } from './credential-pool.ts';
 import { type ExchangeDeadlines, HttpExchange } from './http-exchange.ts';
 import type { Outcome } from './outcome.ts';
+import { type Quota, ttlStretch } from './quota.ts';
+import type { Upstream } from './routed-upstream.ts';
 import { TokenCache } from './token-cache.ts';
 import type { Identity } from './token-service.ts';
 import { UpstreamClient } from './upstream-client.ts';
-import { type Upstream, withFallback } from './with-fallback.ts';
+import { withBreaker } from './with-breaker.ts';
 
 /** The two ways to ask an upstream. */
 export interface UpstreamConnection {
   /** As anybody: what this one is given may be given to anybody. */
   readonly anonymous: Upstream;
-  /** With the configured account, as anybody where that is refused. Undefined where none is configured. */
+  /** With a configured account, as anybody where none is of use. Undefined where none is configured. */
   readonly configured: Upstream | undefined;
+  /** Shared by both: whether the upstream answers. */
+  readonly breaker: Pick<CircuitBreaker, 'isOpen' | 'isProbeDue'>;
+  /** By how much tags are to live longer, since the budget of pulls runs low; 1 or more. */
+  ttlStretch(): number;
 }
 
 export interface UpstreamConnectionsOptions {
   readonly upstreams: readonly UpstreamConfig[];
   readonly clock: Clock;
   readonly observer: Observer;
+  readonly hints: SharedHints;
   /** Ends what is shared among requests. */
   readonly lifetime: AbortSignal;
   readonly deadlines?: ExchangeDeadlines;
@@ -30,10 +41,11 @@ export class UpstreamConnections {
   readonly #exchange: HttpExchange;
   readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
   readonly #faults = new Map<string, string>();
-  readonly #refusedAccounts = new Set<string>();
+  /** Names of refused accounts, by project. */
+  readonly #refusedAccounts = new Map<string, Set<string>>();
 
   constructor(options: UpstreamConnectionsOptions) {
-    const { upstreams, clock, observer, lifetime, deadlines } = options;
+    const { upstreams, clock, observer, hints, lifetime, deadlines } = options;
     const exchange = new HttpExchange(observer, deadlines);
     const connect = (config: UpstreamConfig): UpstreamConnection => {
       const upstream = new URL(config.url.endsWith('/') ? config.url : `${config.url}/`);
@@ -42,17 +54,32 @@ export class UpstreamConnections {
         if (outcome.kind === 'unavailable') this.#faults.set(config.project, outcome.detail);
         else this.#faults.delete(config.project);
       };
-      const as = (identity: Identity): UpstreamClient =>
-        new UpstreamClient({ exchange, upstream, identity, tokens, clock, lifetime, onOutcome });
-      const anonymous = as({ kind: 'anonymous' });
-      const credential = config.credentials.find(({ kind }) => kind === 'password');
-      if (credential?.kind !== 'password') return { anonymous, configured: undefined };
-      const account = as({ ...credential, kind: 'configured' });
-      const onAccount = (isRefused: boolean): void => {
-        if (isRefused) this.#refusedAccounts.add(config.project);
-        else this.#refusedAccounts.delete(config.project);
+      const as = (identity: Identity, credential: string): PoolMember => {
+        const { project } = config;
+        const budget = new CredentialBudget({ project, credential, clock, hints, observer });
+        const onQuota = (quota: Quota): void => budget.note(quota);
+        const common = { exchange, upstream, tokens, clock, lifetime, onOutcome, onQuota };
+        return { client: withBudget(new UpstreamClient({ ...common, identity }), budget), budget };
       };
-      return { anonymous, configured: withFallback(account, anonymous, onAccount) };
+      const anonymous = as({ kind: 'anonymous' }, ANONYMOUS);
+      const accounts = config.credentials
+        .filter((credential) => credential.kind === 'password')
+        .map((credential, at) => as({ ...credential, kind: 'configured' }, `account-${at + 1}`));
+      const breaker = new CircuitBreaker({
+        clock,
+        onChange: (isOpen) =>
+          observer.level('breakerOpen', config.project, { set: isOpen ? 1 : 0 }),
+      });
+      const onAccount = (credential: string, isRefused: boolean): void =>
+        this.#noteAccount(config, credential, isRefused);
+      const guarded = (client: Upstream): Upstream => withBreaker(client, breaker, upstream.host);
+      const configured = withCredentials({ accounts, anonymous, onAccount });
+      return {
+        anonymous: guarded(anonymous.client),
+        configured: accounts.length > 0 ? guarded(configured) : undefined,
+        breaker,
+        ttlStretch: () => ttlStretch(remainingShare(accounts.length > 0 ? accounts : [anonymous])),
+      };
     };
     this.#exchange = exchange;
     this.#byProject = new Map(upstreams.map((config) => [config.project, connect(config)]));
@@ -64,13 +91,23 @@ export class UpstreamConnections {
     return connection;
   }
 
+  /** Accounts of a shared upstream may each have their own repositories: there a denial tells nothing of the account. */
+  #noteAccount(config: UpstreamConfig, credential: string, isRefused: boolean): void {
+    const refused = this.#refusedAccounts.get(config.project) ?? new Set();
+    if (!isRefused) refused.delete(credential);
+    else if (config.private !== 'shared') refused.add(credential);
+    this.#refusedAccounts.set(config.project, refused);
+  }
+
   /** A sentence for each upstream whose last request found it unreachable, or that refused the configured account. */
   degraded(): readonly string[] {
     return [
       ...[...this.#faults].map(([project, detail]) => `upstream ${project}: ${detail}`),
-      ...[...this.#refusedAccounts].map(
-        (project) =>
-          `upstream ${project}: the configured account is refused (UPSTREAM_USERNAME, UPSTREAM_PASSWORD); it is asked as anybody`,
+      ...[...this.#refusedAccounts].flatMap(([project, credentials]) =>
+        [...credentials].map(
+          (credential) =>
+            `upstream ${project}: the configured account is refused (${credential}); it is asked as anybody`,
+        ),
       ),
     ];
   }
@@ -78,4 +115,11 @@ export class UpstreamConnections {
   async close(): Promise<void> {
     await this.#exchange.close();
   }
+}
+
+/** Of the one that has most left; undefined: one of them is not limited, or not known to be. */
+function remainingShare(members: readonly PoolMember[]): number | undefined {
+  const shares = members.map(({ budget }) => budget.remainingShare);
+  const known = shares.filter((share) => share !== undefined);
+  return known.length < shares.length ? undefined : Math.max(...known);
 }

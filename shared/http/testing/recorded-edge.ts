@@ -1,6 +1,7 @@
 import {
   type Log,
   type Observer,
+  type QuotaObservation,
   type RequestObservation,
   UNOBSERVED,
 } from '../../observability/observer.ts';
@@ -16,6 +17,7 @@ export class RecordedEdge {
   readonly lines: LogLine[] = [];
   readonly requests: RequestObservation[] = [];
   readonly damages: string[] = [];
+  readonly quotas: QuotaObservation[] = [];
 
   readonly log: Log = {
     info: (fields, message) => void this.lines.push({ level: 'info', message, fields }),
@@ -28,6 +30,7 @@ export class RecordedEdge {
     ...UNOBSERVED,
     request: (observation) => void this.requests.push(observation),
     damage: (kind) => void this.damages.push(kind),
+    quota: (quota) => void this.quotas.push(quota),
   };
 }
 

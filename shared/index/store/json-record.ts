@@ -32,7 +32,7 @@ export const originMarkerSchema = z.object({
   schemaVersion,
   upstreamUrl: z.string(),
   upstreamRepository: z.string(),
-  verdict: z.enum(['public', 'private', 'unknown']),
+  verdict: z.enum(['public', 'shared', 'private', 'unknown']),
   provedAt: z.string().exactOptional(),
 }) satisfies z.ZodType<OriginMarker>;
 

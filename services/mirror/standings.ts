@@ -1,0 +1,128 @@
+import { LRUCache } from 'lru-cache';
+
+import { SingleFlight } from '../../shared/concurrency/single-flight.ts';
+import type { Catalog, OriginIndex, OriginMarker } from '../../shared/index/ports.ts';
+import type { Clock } from '../../shared/lifecycle/clock.ts';
+import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
+import type { RepositoryName } from '../../shared/oci/reference.ts';
+import type { CachedRepository } from './cached-repository.ts';
+
+/** How long a proof holds. After that it is proved again, in the background. */
+const PROOF_TTL_MS = 24 * 60 * 60 * 1000;
+/** How old this process's copy of a marker may be. */
+const MARKER_TTL_MS = 10_000;
+const MAX_REPOSITORIES = 10_000;
+
+/** `public`: anybody was given it. `shared`: the upstream's account was, and every reader here may what it may. */
+export type Proof = 'public' | 'shared';
+
+/**
+ * What the store says of a cached repository. `foreign`: it has content but no marker, so it was pushed (or adopted)
+ * under an upstream's name and is never touched.
+ */
+export type Standing =
+  | { readonly kind: 'marked'; readonly marker: OriginMarker }
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'foreign' };
+
+export interface StandingsOptions {
+  readonly origins: OriginIndex;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  /** Takes everything from a cached repository whose content came from elsewhere. */
+  readonly forget: (repository: RepositoryName, signal: AbortSignal) => Promise<void>;
+  readonly lifetime: AbortSignal;
+}
+
+/** The markers of cached repositories: what was proved of each, and when. */
+export class Standings {
+  readonly #options: StandingsOptions;
+  readonly #read = new LRUCache<string, { readonly standing: Standing; readonly readAtMs: number }>(
+    { max: MAX_REPOSITORIES },
+  );
+  readonly #markings = new SingleFlight<void>();
+
+  constructor(options: StandingsOptions) {
+    this.#options = options;
+  }
+
+  async of(repository: CachedRepository, signal: AbortSignal): Promise<Standing> {
+    const { origins, catalog, clock } = this.#options;
+    const { cached } = repository;
+    const read = this.#read.get(cached);
+    if (read && clock.monotonicMs() - read.readAtMs < MARKER_TTL_MS) return read.standing;
+    let marker = await origins.get(cached, signal);
+    let hasContent = false;
+    if (!marker) {
+      hasContent = await catalog.has(cached, signal);
+      // Another replica may have marked and filled it between the two looks.
+      if (hasContent) marker = await origins.get(cached, signal);
+    }
+    const standing: Standing = marker
+      ? { kind: 'marked', marker }
+      : { kind: hasContent ? 'foreign' : 'empty' };
+    this.#remember(cached, standing);
+    return standing;
+  }
+
+  /** A proof was given once, by this upstream, on terms that hold today: what is held may be served. */
+  isProved(standing: Standing, repository: CachedRepository): boolean {
+    if (standing.kind !== 'marked') return false;
+    const { marker } = standing;
+    const isGoodHere =
+      marker.verdict === 'public' ||
+      (marker.verdict === 'shared' && repository.upstream.private === 'shared');
+    return isGoodHere && isOfUpstream(marker, repository);
+  }
+
+  /** There is no proof, or it is older than a day. */
+  isDue(standing: Standing, repository: CachedRepository): boolean {
+    if (standing.kind !== 'marked' || !this.isProved(standing, repository)) return true;
+    const provedAt = Date.parse(standing.marker.provedAt ?? '');
+    const age = this.#options.clock.now().getTime() - provedAt;
+    return !(age >= 0 && age < PROOF_TTL_MS);
+  }
+
+  /** Writes down a proof that was given, unless a good one stands there. */
+  async prove(repository: CachedRepository, proof: Proof, signal: AbortSignal): Promise<void> {
+    const standing = await this.of(repository, signal);
+    // What came by an account is not public because something else once was.
+    const isTooGood =
+      proof === 'shared' && standing.kind === 'marked' && standing.marker.verdict === 'public';
+    if (!this.isDue(standing, repository) && !isTooGood) return;
+    await this.#markings.run(repository.cached, () => this.#mark(repository, proof));
+  }
+
+  async withdraw(repository: CachedRepository): Promise<void> {
+    await this.#mark(repository, 'private');
+  }
+
+  async #mark(repository: CachedRepository, verdict: OriginMarker['verdict']): Promise<void> {
+    const { origins, clock, forget, lifetime } = this.#options;
+    const before = await origins.get(repository.cached, lifetime);
+    // What another upstream delivered is not proved by this one.
+    if (before && !isOfUpstream(before, repository)) await forget(repository.cached, lifetime);
+    const marker: OriginMarker = {
+      schemaVersion: 1,
+      upstreamUrl: repository.upstream.url,
+      upstreamRepository: repository.upstreamRepository,
+      verdict,
+      provedAt: clock.now().toISOString(),
+    };
+    await origins.put(repository.cached, marker, lifetime);
+    crashPoint('origin.marked');
+    this.#remember(repository.cached, { kind: 'marked', marker });
+  }
+
+  #remember(cached: string, standing: Standing): void {
+    // What is empty now may be marked by another replica in a moment: it is looked at each time.
+    if (standing.kind === 'empty') return;
+    this.#read.set(cached, { standing, readAtMs: this.#options.clock.monotonicMs() });
+  }
+}
+
+const isOfUpstream = (
+  marker: OriginMarker,
+  { upstream, upstreamRepository }: CachedRepository,
+): boolean =>
+  marker.upstreamUrl === upstream.url && marker.upstreamRepository === upstreamRepository;
