@@ -99,7 +99,8 @@ async function sendBlob(
   // The first byte may be long in coming, and a client waits only so long for an answer to begin.
   if (body.length > 0) response.flushHeaders();
   if (body.copyTo) {
-    await body.copyTo(response);
+    // Past the answer, whose head is out: it would only gather writes until the event loop has turned.
+    await body.copyTo(response.socket ?? response);
     noteWritten(response);
     response.end();
   } else await pipeline(body.stream, new ExactLength(body.length), response);

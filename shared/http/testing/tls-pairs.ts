@@ -1,6 +1,6 @@
 /**
- * Two self-signed pairs that prove nothing and protect nothing: made for these tests alone, valid for a hundred years.
- * Their subjects are `CN=one` and `CN=two`.
+ * Self-signed pairs that prove nothing and protect nothing: made for these tests alone, valid for a hundred years.
+ * Their subjects are `CN=one`, `CN=two` and `CN=loopback`.
  */
 export const TLS_PAIRS = {
   one: {
@@ -38,6 +38,27 @@ J/8a+AIgKDTbEUpqwxk6XuVdzWV9iOwsVpO1v4gQchZkWA5NkBo=
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmjhLUewgK7/zVuWT
 aM4tgq+uSs+rlltpfDdizDYwLZihRANCAATFgvzHEMToXsJbkuNWeMcHpYHiNcLG
 7GQEQSLorbZ9zH0pocCp1wciFD8GWajp6WI4sD3m+7Ky8ydwwlC+GEvK
+-----END PRIVATE KEY-----
+`,
+  },
+  /** For 127.0.0.1: a client that trusts it takes it. */
+  loopback: {
+    certificate: `-----BEGIN CERTIFICATE-----
+MIIBjzCCATSgAwIBAgIUMtoKMi6Zn9stlynPrsCNXDVGoIowCgYIKoZIzj0EAwIw
+EzERMA8GA1UEAwwIbG9vcGJhY2swIBcNMjYxMTIxMTcyOTM0WhgPMjEyNjEwMjgx
+NzI5MzRaMBMxETAPBgNVBAMMCGxvb3BiYWNrMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAERMZmAehmPWxklLNVIop9ZJpXST5MZob2My49Ch8tnN5Zk5guYHqsG57r
+nUKm5IMBa8qCwOmjKnk/xcnd/2Ca1qNkMGIwHQYDVR0OBBYEFKfS7tLI3Zb4zi75
+LenNYi+VLQoqMB8GA1UdIwQYMBaAFKfS7tLI3Zb4zi75LenNYi+VLQoqMA8GA1Ud
+EwEB/wQFMAMBAf8wDwYDVR0RBAgwBocEfwAAATAKBggqhkjOPQQDAgNJADBGAiEA
+zwqKFw/ztu0kebMsLbc0AaE+8w89GeR1eJW1BOznVw8CIQCBHzYtogf9omYNaaiL
+dszT4SqDH3iWuyUmNGoVWrFiMg==
+-----END CERTIFICATE-----
+`,
+    key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgA0Fzb1QFtzJqKKXT
+2UAQRspw5QovmKPZLOE8MaiSsbqhRANCAARExmYB6GY9bGSUs1Uiin1kmldJPkxm
+hvYzLj0KHy2c3lmTmC5geqwbnuudQqbkgwFryoLA6aMqeT/Fyd3/YJrW
 -----END PRIVATE KEY-----
 `,
   },

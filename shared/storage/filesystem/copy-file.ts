@@ -34,14 +34,14 @@ export async function copyFilePart(
   const buffers = [takeBuffer(), takeBuffer()] as const;
   const writes = new AwaitedWrites(destination);
   try {
-    let writing: Promise<void> = Promise.resolve();
+    let writing: Promise<void> | undefined;
     for (let done = 0, turn = 0; done < part.length; turn += 1) {
       const chunk = await readChunk(part, done, turn % 2 === 0 ? buffers[0] : buffers[1]);
       done += chunk.length;
       inspect?.(chunk);
       await writing;
       writing = writes.write(chunk);
-      writing.catch(() => undefined);
+      writing?.catch(() => undefined);
     }
     await writing;
   } catch (error) {

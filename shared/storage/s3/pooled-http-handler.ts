@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 
-import { SharedReadsAgent } from './shared-reads.ts';
+import { PullHttpHandler } from './pull-http-handler.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 
 /** More than a process asks at once; what waits longer than its deadline for one of them fails. */
@@ -24,16 +24,12 @@ export interface PoolChoice {
  * are slow, they hold up none of the small requests that every answer needs.
  */
 export class PooledHttpHandler extends NodeHttpHandler {
-  readonly #pulls: NodeHttpHandler;
+  readonly #pulls: PullHttpHandler;
 
   constructor(deadlines: S3Deadlines, pullSockets: number) {
     const control = agentOptions(CONTROL_SOCKETS);
     super({ ...handlerOptions(deadlines, control), httpAgent: new HttpAgent(control) });
-    const pulls = agentOptions(pullSockets);
-    this.#pulls = new NodeHttpHandler({
-      ...handlerOptions(deadlines, pulls),
-      httpAgent: new SharedReadsAgent(pulls),
-    });
+    this.#pulls = new PullHttpHandler(deadlines, pullSockets);
   }
 
   override handle(

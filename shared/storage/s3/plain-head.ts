@@ -1,0 +1,49 @@
+/** What the head of an answer says about its body. */
+export interface PlainHead {
+  readonly status: number;
+  readonly reason: string;
+  /** Names in lower case; several lines of one name are joined by commas. */
+  readonly headers: Record<string, string>;
+  /** Bytes of the body. */
+  readonly length: number;
+  /** Whether the connection may serve another request afterwards. */
+  readonly isReusable: boolean;
+}
+
+const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
+const FIELD_LINE = /^([!#$%&'*+\-.^_`|~\dA-Za-z]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)$/;
+/** Nothing larger is an object; and it is an exact number. */
+const LENGTH = /^\d{1,15}$/;
+const BODYLESS = new Set([204, 304]);
+
+/**
+ * Reads the head of an answer to a GET (RFC 9112, 4 and 5), without the empty line after it. Undefined for everything
+ * that is not plain: an interim answer, a body that is not framed by one length alone, and whatever is not exactly as
+ * the grammar has it. Those are for a parser that knows all of HTTP.
+ */
+export function parsePlainHead(text: string): PlainHead | undefined {
+  const [first = '', ...lines] = text.split('\r\n');
+  const [, digits, reason = ''] = STATUS_LINE.exec(first) ?? [];
+  const status = Number(digits);
+  if (digits === undefined || BODYLESS.has(status)) return undefined;
+  const headers = readFields(lines);
+  const length = headers?.['content-length'];
+  if (!headers || length === undefined || !LENGTH.test(length)) return undefined;
+  if ('transfer-encoding' in headers || 'upgrade' in headers) return undefined;
+  const connection = headers['connection']?.toLowerCase();
+  const isReusable = connection === undefined || connection.trim() === 'keep-alive';
+  return { status, reason, headers, length: Number(length), isReusable };
+}
+
+function readFields(lines: readonly string[]): Record<string, string> | undefined {
+  // No field can be mistaken for what every object has.
+  const headers = Object.create(null) as Record<string, string>;
+  for (const line of lines) {
+    const [, name = '', value] = FIELD_LINE.exec(line) ?? [];
+    if (value === undefined) return undefined;
+    const key = name.toLowerCase();
+    const before = headers[key];
+    headers[key] = before === undefined ? value.trimEnd() : `${before}, ${value.trimEnd()}`;
+  }
+  return headers;
+}

@@ -1,0 +1,179 @@
+import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+
+import { HandedOver } from './handed-over.ts';
+import { LentBody } from './lent-body.ts';
+import { parsePlainHead, type PlainHead } from './plain-head.ts';
+
+/** Where a connection leads. */
+export interface Endpoint {
+  readonly isTls: boolean;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface PlainAnswer {
+  readonly head: PlainHead;
+  readonly body: LentBody;
+}
+
+/** Longer heads are left to Node, which refuses them. */
+const MAX_HEAD_BYTES = 16 * 1024;
+const HEAD_END = '\r\n\r\n';
+const KEEP_ALIVE_PROBE_MS = 1_000;
+const NOTHING = Buffer.alloc(0);
+
+/** Heads are taken out of it before anything else is read. */
+const headBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+type State =
+  | { readonly is: 'idle' }
+  | { readonly is: 'asked'; readonly answer: PromiseWithResolvers<PlainAnswer | HandedOver> }
+  | { readonly is: 'body'; readonly body: LentBody; readonly isReusable: boolean }
+  | { readonly is: 'handed-over'; readonly to: HandedOver };
+
+/**
+ * A connection to a store for one GET after the other, which reads bodies into memory that is used again. Node's own
+ * client copies each piece of a body into fresh memory, which costs several times the reading itself. It knows plain
+ * answers alone (see parsePlainHead) and hands the connection over when another one begins.
+ */
+export class PullConnection {
+  readonly #socket: Socket;
+  readonly #onFree: () => void;
+  #state: State = { is: 'idle' };
+  #received = NOTHING;
+
+  /** `onFree` is told each time when it can be asked again. */
+  constructor({ isTls, host, port }: Endpoint, onFree: () => void) {
+    this.#onFree = onFree;
+    const onread: OnReadOpts = {
+      buffer: () => this.#nextBuffer(),
+      callback: (bytes, buffer) => this.#onBytes((buffer as Buffer).subarray(0, bytes)),
+    };
+    const options = { host, port, onread };
+    this.#socket = isTls
+      ? connectTls(Object.assign(options, { servername: isIP(host) === 0 ? host : '' }))
+      : connect(options);
+    this.#socket.setNoDelay(true);
+    this.#socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
+    this.#socket.on('error', () => undefined);
+    this.#socket.once('close', () => this.#onClose());
+  }
+
+  get isConnecting(): boolean {
+    return this.#socket.connecting;
+  }
+
+  get isUsable(): boolean {
+    return this.#state.is === 'idle' && !this.#socket.destroyed && this.#socket.writable;
+  }
+
+  onceConnected(listener: () => void): void {
+    this.#socket.once('connect', listener);
+  }
+
+  onceClosed(listener: () => void): void {
+    this.#socket.once('close', listener);
+  }
+
+  /** Sends a request. Rejects when the connection ends before there is a whole head of an answer. */
+  ask(request: string): Promise<PlainAnswer | HandedOver> {
+    const answer = Promise.withResolvers<PlainAnswer | HandedOver>();
+    this.#state = { is: 'asked', answer };
+    this.#socket.ref();
+    this.#socket.write(request, 'latin1');
+    return answer.promise;
+  }
+
+  destroy(error?: Error): void {
+    this.#socket.destroy(error);
+  }
+
+  #nextBuffer(): Buffer {
+    const state = this.#state;
+    return state.is === 'body' && state.body.isToBeRead ? state.body.buffer : headBuffer;
+  }
+
+  /** False: nothing more shall be read for now. */
+  #onBytes(bytes: Buffer): boolean {
+    const state = this.#state;
+    switch (state.is) {
+      case 'idle':
+        // Nobody asked for it: what comes next could be taken for an answer.
+        this.destroy();
+        return false;
+      case 'asked':
+        return this.#onHead(bytes, state.answer);
+      case 'body':
+        return this.#onBody(bytes, state);
+      case 'handed-over':
+        return state.to.push(Buffer.from(bytes));
+    }
+  }
+
+  #onHead(bytes: Buffer, answer: PromiseWithResolvers<PlainAnswer | HandedOver>): boolean {
+    const received = Buffer.concat([this.#received, bytes]);
+    const end = received.indexOf(HEAD_END);
+    if (end < 0 && received.length < MAX_HEAD_BYTES) {
+      this.#received = received;
+      return true;
+    }
+    this.#received = NOTHING;
+    const isWhole = end >= 0 && end < MAX_HEAD_BYTES;
+    const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end)) : undefined;
+    if (!head) {
+      const to = new HandedOver(this.#socket, received);
+      this.#state = { is: 'handed-over', to };
+      answer.resolve(to);
+      return false;
+    }
+    const rest = received.subarray(end + HEAD_END.length);
+    const isReusable = head.isReusable && rest.length <= head.length;
+    const body = new LentBody(
+      {
+        resume: () => void this.#socket.resume(),
+        release: () => this.#release(),
+        destroy: () => this.destroy(),
+      },
+      head.length,
+      rest.subarray(0, head.length),
+    );
+    this.#state = { is: 'body', body, isReusable };
+    answer.resolve({ head, body });
+    if (head.length > 0) return false;
+    this.#release();
+    return true;
+  }
+
+  #onBody(bytes: Buffer, { body }: Extract<State, { is: 'body' }>): boolean {
+    const { missing } = body;
+    // More than was announced: the body is right, but nothing that follows can be trusted.
+    if (bytes.length > missing) this.#state = { is: 'body', body, isReusable: false };
+    const wantsMore = body.feed(bytes.length > missing ? bytes.subarray(0, missing) : bytes);
+    return wantsMore || this.#state.is !== 'body';
+  }
+
+  #release(): void {
+    const state = this.#state;
+    this.#state = { is: 'idle' };
+    if (state.is !== 'body' || !state.isReusable) {
+      this.destroy();
+      return;
+    }
+    // Idle connections are read, so that their end is noticed, and keep no process alive.
+    this.#socket.resume();
+    this.#socket.unref();
+    this.#onFree();
+  }
+
+  #onClose(): void {
+    const state = this.#state;
+    this.#state = { is: 'idle' };
+    const error = this.#socket.errored ?? hangUp();
+    if (state.is === 'asked') state.answer.reject(error);
+    else if (state.is === 'body') state.body.destroy(error);
+  }
+}
+
+/** As Node's client has it. */
+const hangUp = (): Error => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });

@@ -1,0 +1,164 @@
+import { Agent } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+
+import type { HandedOver } from './handed-over.ts';
+import { type Endpoint, type PlainAnswer, PullConnection } from './pull-connection.ts';
+import { requestText } from './request-text.ts';
+import type { S3Deadlines } from './s3-deadlines.ts';
+
+type HandleParameters = Parameters<NodeHttpHandler['handle']>;
+type Request = HandleParameters[0];
+type Options = NonNullable<HandleParameters[1]>;
+type Handled = Awaited<ReturnType<NodeHttpHandler['handle']>>;
+
+/** How many idle connections are kept. */
+const MAX_IDLE = 256;
+
+/**
+ * Sends the SDK's GETs over connections of its own (see PullConnection), at most `maxConnections` at once. It keeps the
+ * deadlines and names the faults as the SDK's handler does; answers that are not plain it leaves to that one.
+ */
+export class PullHttpHandler {
+  readonly #deadlines: S3Deadlines;
+  readonly #maxConnections: number;
+  readonly #open = new Set<PullConnection>();
+  /** By endpoint; the one that was used last is the last. */
+  readonly #idle = new Map<string, PullConnection[]>();
+
+  constructor(deadlines: S3Deadlines, maxConnections: number) {
+    this.#deadlines = deadlines;
+    this.#maxConnections = maxConnections;
+  }
+
+  async handle(request: Request, options: Options = {}): Promise<Handled> {
+    const { abortSignal } = options;
+    const text = requestText(request);
+    if (abortSignal?.aborted === true) throw aborted();
+    const connection = this.#take(endpointOf(request));
+    const answer = await this.#ask(connection, text, options);
+    if (!('head' in answer)) return await handOver(answer, request, options);
+    const { head, body } = answer;
+    onAbort(
+      abortSignal,
+      () => body.destroy(aborted()),
+      (stop) => body.once('close', stop),
+    );
+    const { status: statusCode, reason, headers } = head;
+    const response: unknown = { statusCode, reason, headers: { ...headers }, body };
+    // The SDK looks at no more than this of its own class.
+    return { response: response as Handled['response'] };
+  }
+
+  destroy(): void {
+    for (const connection of this.#open) connection.destroy();
+  }
+
+  async #ask(
+    connection: PullConnection,
+    text: string,
+    { abortSignal, requestTimeout = this.#deadlines.firstByteMs }: Options,
+  ): Promise<PlainAnswer | HandedOver> {
+    const { connectMs } = this.#deadlines;
+    const timers: NodeJS.Timeout[] = [];
+    const limit = (ms: number, what: string): NodeJS.Timeout => {
+      const timer = setTimeout(() => {
+        connection.destroy(timedOut(`${what} within ${ms} ms`));
+      }, ms);
+      timers.push(timer);
+      return timer;
+    };
+    let stopWatching = (): void => undefined;
+    onAbort(
+      abortSignal,
+      () => connection.destroy(aborted()),
+      (stop) => (stopWatching = stop),
+    );
+    if (connection.isConnecting) {
+      const timer = limit(connectMs, 'no connection');
+      connection.onceConnected(() => clearTimeout(timer));
+    }
+    limit(requestTimeout, 'no answer');
+    try {
+      return await connection.ask(text);
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+      stopWatching();
+    }
+  }
+
+  #take(endpoint: Endpoint): PullConnection {
+    const key = JSON.stringify(endpoint);
+    let idle = this.#idle.get(key);
+    if (!idle) {
+      idle = [];
+      this.#idle.set(key, idle);
+    }
+    for (let known = idle.pop(); known; known = idle.pop()) if (known.isUsable) return known;
+    if (this.#open.size >= this.#maxConnections) throw timedOut('no connection is free');
+    return this.#connect(endpoint, idle);
+  }
+
+  #connect(endpoint: Endpoint, idle: PullConnection[]): PullConnection {
+    const connection: PullConnection = new PullConnection(endpoint, () => {
+      if (idle.length < MAX_IDLE) idle.push(connection);
+      else connection.destroy();
+    });
+    this.#open.add(connection);
+    connection.onceClosed(() => {
+      this.#open.delete(connection);
+      const at = idle.indexOf(connection);
+      if (at >= 0) idle.splice(at, 1);
+    });
+    return connection;
+  }
+}
+
+/** Lets the SDK's own handler read an answer that has begun. */
+async function handOver(to: HandedOver, request: Request, options: Options): Promise<Handled> {
+  const handler = new NodeHttpHandler({
+    httpAgent: new OneConnectionAgent(to),
+    socketTimeout: 0,
+    throwOnRequestTimeout: true,
+  });
+  const plain = Object.create(request, { protocol: { value: 'http:' } }) as Request;
+  return await handler.handle(plain, options);
+}
+
+/** Has one connection, for one request. */
+class OneConnectionAgent extends Agent {
+  readonly #connection: Duplex;
+
+  constructor(connection: Duplex) {
+    super({ keepAlive: false });
+    this.#connection = connection;
+  }
+
+  override createConnection(): Duplex {
+    return this.#connection;
+  }
+}
+
+function endpointOf({ protocol, hostname, port }: Request): Endpoint {
+  const isTls = protocol === 'https:';
+  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return { isTls, host, port: port ?? (isTls ? 443 : 80) };
+}
+
+/** `keep` is given what ends the listening. */
+function onAbort(
+  signal: Options['abortSignal'],
+  listener: () => void,
+  keep: (stop: () => void) => void,
+): void {
+  if (!signal || !('addEventListener' in signal)) return;
+  const standard = signal;
+  standard.addEventListener('abort', listener, { once: true });
+  keep(() => standard.removeEventListener('abort', listener));
+}
+
+/** Both names are known to the SDK: the first is tried again. */
+const timedOut = (message: string): Error =>
+  Object.assign(new Error(message), { name: 'TimeoutError' });
+const aborted = (): Error => Object.assign(new Error('Request aborted'), { name: 'AbortError' });
