@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 
+import { noteFreshBytes } from '../lifecycle/fresh-bytes.ts';
+
 /**
  * The body of a request as a stream of its own: whoever reads it may destroy it without taking the connection down
  * with it, so that a failed write to the store still gets its answer. A client that leaves mid-body destroys it with
@@ -14,6 +16,7 @@ export class RequestBody extends Readable {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#bytes += chunk.length;
+    noteFreshBytes(chunk.length);
     if (!this.push(chunk)) this.#request.pause();
   };
   readonly #onEnd = (): void => {
