@@ -4,8 +4,14 @@ import type { RepositoryName } from '../../../shared/oci/reference.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { ExchangeRequest, ExchangeResponse, HttpExchange } from './http-exchange.ts';
 import { found, type Outcome, UpstreamFault } from './outcome.ts';
-import type { TokenCache } from './token-cache.ts';
-import { basicAuthorization, fetchToken, type Identity } from './token-service.ts';
+import type { CredentialSource } from './credentials/credential-source.ts';
+import type { IssuedToken, TokenCache } from './token-cache.ts';
+import { basicAuthorization, fetchToken } from './token-service.ts';
+
+/** Who asks an upstream. An account and nobody are two identities whose tokens never mix. */
+export type Identity =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'configured'; readonly credentials: CredentialSource };
 
 export interface AuthorizedExchangeOptions {
   readonly exchange: HttpExchange;
@@ -23,6 +29,9 @@ interface Authorization {
   /** Set for tokens: how to forget it when it is refused. */
   readonly token?: { readonly key: string; readonly value: string };
 }
+
+/** Without its password an account is as good as refused: who can do without it is asked as anybody. */
+const NO_ACCOUNT = { kind: 'denied', isRegistryAnswer: false } as const;
 
 /** A token service that takes longer is no use to a client that waits for headers. */
 const TOKEN_DEADLINE_MS = 15_000;
@@ -45,7 +54,7 @@ export class AuthorizedExchange {
     repository: RepositoryName,
     signal: AbortSignal,
   ): Promise<Outcome<ExchangeResponse>> {
-    const { exchange, upstream, tokens } = this.#options;
+    const { exchange, upstream } = this.#options;
     const first = await this.#authorization(repository, signal);
     if (first.kind !== 'found') return first;
     const response = await exchange.send(withAuthorization(request, first.value), signal);
@@ -56,7 +65,7 @@ export class AuthorizedExchange {
 
     const challenge = await this.#learn(response, signal);
     if (!challenge) return found(response);
-    if (refused) tokens.drop(refused.key, refused.value);
+    this.#forget(first.value);
     const second = await this.#authorization(repository, signal);
     if (second.kind === 'found' && second.value?.header === first.value?.header) {
       return found(response);
@@ -64,6 +73,13 @@ export class AuthorizedExchange {
     response.discard();
     if (second.kind !== 'found') return second;
     return found(await exchange.send(withAuthorization(request, second.value), signal));
+  }
+
+  /** What was refused is not to be used again. */
+  #forget(authorization: Authorization | undefined): void {
+    const { identity, tokens } = this.#options;
+    if (authorization?.token) tokens.drop(authorization.token.key, authorization.token.value);
+    else if (authorization && identity.kind === 'configured') identity.credentials.refused();
   }
 
   /** The challenge that this identity can answer. Some registries send it with the version check alone (image#211). */
@@ -95,28 +111,21 @@ export class AuthorizedExchange {
     repository: RepositoryName,
     signal: AbortSignal,
   ): Promise<Outcome<Authorization | undefined>> {
-    const { exchange, upstream, identity, tokens, clock, lifetime } = this.#options;
+    const { upstream, identity, tokens } = this.#options;
     const challenge = this.#challenge;
     if (!challenge) return found(undefined);
     if (challenge.scheme === 'basic') {
-      return found(
-        identity.kind === 'configured'
-          ? { header: basicAuthorization(identity.username, identity.password) }
-          : undefined,
-      );
+      if (identity.kind === 'anonymous') return found(undefined);
+      const account = await identity.credentials.current(signal);
+      return account ? found({ header: basicAuthorization(account) }) : NO_ACCOUNT;
     }
     // Built here: the scope of a challenge may be a placeholder (ghcr.io) or broken (nvcr.io).
     const scope = `repository:${repository}:pull`;
-    const account = identity.kind === 'configured' ? `user:${identity.username}` : 'anonymous';
-    const key = `${upstream.href} ${account} ${scope}`;
+    const who = identity.kind === 'configured' ? identity.credentials.name : 'anonymous';
+    const key = `${upstream.href} ${who} ${scope}`;
     // Shared by all who wait for the same token, hence not ended by the one who asked first.
-    const issue = (): ReturnType<typeof fetchToken> =>
-      fetchToken(
-        exchange,
-        { upstream, challenge, scope, identity },
-        () => clock.now(),
-        AbortSignal.any([lifetime, AbortSignal.timeout(TOKEN_DEADLINE_MS)]),
-      ).catch((error: unknown) => {
+    const issue = (): Promise<Outcome<IssuedToken>> =>
+      this.#issue(challenge, scope).catch((error: unknown) => {
         if (error instanceof DOMException && error.name === 'TimeoutError') {
           throw new UpstreamFault('timeout', 'the token service did not answer in time', error);
         }
@@ -126,6 +135,18 @@ export class AuthorizedExchange {
     if (outcome.kind !== 'found') return outcome;
     const { value } = outcome;
     return found({ header: `Bearer ${value}`, token: { key, value } });
+  }
+
+  async #issue(challenge: Challenge, scope: string): Promise<Outcome<IssuedToken>> {
+    const { exchange, upstream, identity, clock, lifetime } = this.#options;
+    const signal = AbortSignal.any([lifetime, AbortSignal.timeout(TOKEN_DEADLINE_MS)]);
+    const credentials = identity.kind === 'configured' ? identity.credentials : undefined;
+    const account = await credentials?.current(signal);
+    if (credentials && !account) return NO_ACCOUNT;
+    const request = { upstream, challenge, scope, account };
+    const outcome = await fetchToken(exchange, request, () => clock.now(), signal);
+    if (outcome.kind === 'denied') credentials?.refused();
+    return outcome;
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import type { Credentials } from './credentials/credential-source.ts';
 import type { Challenge } from './challenge.ts';
 import { isRegistryErrorBody, parseJson } from './answer.ts';
 import { type HttpExchange, readBody } from './http-exchange.ts';
@@ -8,12 +9,7 @@ import { decideRealm } from './realm-policy.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import type { IssuedToken } from './token-cache.ts';
 
-/** Who asks an upstream. The configured account and nobody are two identities whose tokens never mix. */
-export type Identity =
-  | { readonly kind: 'anonymous' }
-  | { readonly kind: 'configured'; readonly username: string; readonly password: string };
-
-export const basicAuthorization = (username: string, password: string): string =>
+export const basicAuthorization = ({ username, password }: Credentials): string =>
   `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 
 /** Tokens with many grants reach some 10 KB; twelve times that is a mistake or an attack. */
@@ -34,7 +30,8 @@ export interface TokenRequest {
   readonly upstream: URL;
   readonly challenge: Challenge;
   readonly scope: string;
-  readonly identity: Identity;
+  /** Undefined: asked as nobody. */
+  readonly account: Credentials | undefined;
 }
 
 /** Asks the realm of a Bearer challenge for a token (distribution, docs/spec/auth/token.md). */
@@ -44,9 +41,9 @@ export async function fetchToken(
   now: () => Date,
   signal: AbortSignal,
 ): Promise<Outcome<IssuedToken>> {
-  const { challenge, identity, scope, upstream } = request;
+  const { challenge, account, scope, upstream } = request;
   const realm = challenge.parameters.get('realm') ?? '';
-  const decision = decideRealm(realm, upstream, identity.kind === 'configured');
+  const decision = decideRealm(realm, upstream, account !== undefined);
   if (decision.kind === 'refused') return unavailable('realm', decision.reason);
 
   const { url } = decision;
@@ -54,9 +51,9 @@ export async function fetchToken(
   if (service !== undefined) url.searchParams.set('service', service);
   url.searchParams.set('scope', scope);
   const headers: Record<string, string> = { accept: 'application/json' };
-  if (identity.kind === 'configured') {
-    url.searchParams.set('account', identity.username);
-    headers['authorization'] = basicAuthorization(identity.username, identity.password);
+  if (account) {
+    url.searchParams.set('account', account.username);
+    headers['authorization'] = basicAuthorization(account);
   }
   const response = await exchange.send(
     { method: 'GET', url, headers, followsRedirects: true },

@@ -10,7 +10,8 @@ import type { Outcome } from './outcome.ts';
 import { type Quota, ttlStretch } from './quota.ts';
 import type { Upstream } from './routed-upstream.ts';
 import { TokenCache } from './token-cache.ts';
-import type { Identity } from './token-service.ts';
+import type { Identity } from './authorized-exchange.ts';
+import { createCredentialSources, type CredentialSource } from './credentials/credential-source.ts';
 import { UpstreamClient } from './upstream-client.ts';
 import { withBreaker } from './with-breaker.ts';
 
@@ -40,6 +41,7 @@ export interface UpstreamConnectionsOptions {
 export class UpstreamConnections {
   readonly #exchange: HttpExchange;
   readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
+  readonly #credentials = new Map<string, readonly CredentialSource[]>();
   readonly #faults = new Map<string, string>();
   /** Names of refused accounts, by project. */
   readonly #refusedAccounts = new Map<string, Set<string>>();
@@ -62,9 +64,11 @@ export class UpstreamConnections {
         return { client: withBudget(new UpstreamClient({ ...common, identity }), budget), budget };
       };
       const anonymous = as({ kind: 'anonymous' }, ANONYMOUS);
-      const accounts = config.credentials
-        .filter((credential) => credential.kind === 'password')
-        .map((credential, at) => as({ ...credential, kind: 'configured' }, `account-${at + 1}`));
+      const sources = createCredentialSources(config, clock);
+      this.#credentials.set(config.project, sources);
+      const accounts = sources.map((credentials) =>
+        as({ kind: 'configured', credentials }, credentials.name),
+      );
       const breaker = new CircuitBreaker({
         clock,
         onChange: (isOpen) =>
@@ -108,6 +112,12 @@ export class UpstreamConnections {
           (credential) =>
             `upstream ${project}: the configured account is refused (${credential}); it is asked as anybody`,
         ),
+      ),
+      ...[...this.#credentials].flatMap(([project, sources]) =>
+        sources.flatMap((source) => {
+          const problem = source.problem();
+          return problem === undefined ? [] : [`upstream ${project}: ${source.name}: ${problem}`];
+        }),
       ),
     ];
   }
