@@ -47,8 +47,6 @@ interface BlobRequest {
   readonly repository: CachedRepository;
   readonly digest: Digest;
   readonly admission: Admission;
-  /** A client waits for the bytes; else they are to be held, and nobody reads them here. */
-  readonly isForClient: boolean;
 }
 
 /** Blobs of upstream repositories: what is held, else by a fill that everyone who wants the blob follows. */
@@ -105,11 +103,11 @@ export class BlobPull {
     const isHeld = async (): Promise<boolean> =>
       (await local.blobStat(repository.cached, digest, signal)) !== undefined;
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
-      const request = await this.#admit(repository, digest, signal);
+      const request = await this.#admit({ ...repository, isBackground: true }, digest, signal);
       if (!request?.admission.isStorable) return false;
       if (request.admission.isHeldServable && (await isHeld())) return true;
       const whole = { range: undefined, mayRedirect: false };
-      const body = await this.#openOnce({ ...request, isForClient: false }, whole, signal);
+      const body = await this.#openOnce(request, whole, signal);
       if (body === undefined) return false;
       if (body !== 'again' && 'stream' in body) body.stream.destroy();
       const running = fills.find(digest);
@@ -132,7 +130,7 @@ export class BlobPull {
       refuseUnlessAbsent(admitted.outcome, repository);
       return undefined;
     }
-    return { repository, digest, admission: admitted.admission, isForClient: true };
+    return { repository, digest, admission: admitted.admission };
   }
 
   async #openOnce(
@@ -218,7 +216,9 @@ export class BlobPull {
       case 'held':
         return 'again';
       case 'does-not-fit':
-        return request.isForClient ? this.#passThrough(request, range, signal) : undefined;
+        return request.repository.isBackground
+          ? undefined
+          : this.#passThrough(request, range, signal);
       case 'failed':
         refuseUnlessAbsent(opening.outcome, request.repository);
         return undefined;
@@ -340,15 +340,15 @@ export class BlobPull {
 
   /** What nobody asked for is no pull, but its bytes came all the same. */
   #observe(
-    { repository, isForClient }: BlobRequest,
+    { repository }: BlobRequest,
     outcome: ProxyOutcome,
     { bytesPulled = 0, bytesPushed }: { bytesPulled?: number; bytesPushed: number },
   ): void {
     const upstream = repository.upstream.project;
     this.#options.observer.proxy(
-      isForClient
-        ? { upstream, kind: 'blob', outcome, bytesPulled, bytesPushed }
-        : { upstream, kind: 'blob', outcome: 'background', bytesPulled },
+      repository.isBackground
+        ? { upstream, kind: 'blob', outcome: 'background', bytesPulled }
+        : { upstream, kind: 'blob', outcome, bytesPulled, bytesPushed },
     );
   }
 }

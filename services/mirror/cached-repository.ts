@@ -9,4 +9,6 @@ export interface CachedRepository {
   readonly cached: RepositoryName;
   /** Of the one request that names it so; work that requests share tells nothing here. */
   readonly trace?: PullTrace | undefined;
+  /** No client waits: the content is to be held. */
+  readonly isBackground?: true;
 }

@@ -4,6 +4,7 @@ import type { MirrorConfig } from '../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type { ContentSource } from '../../shared/content/content-source.ts';
 import { damageReporter } from '../../shared/content/damage.ts';
+import { HeldContent } from '../../shared/content/held-content.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { MirrorNames } from '../../shared/content/mirror-names.ts';
@@ -15,6 +16,7 @@ import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { BackgroundTasks } from './background-tasks.ts';
 import { BlobPull } from './blob-pull.ts';
+import { Completion } from './completion.ts';
 import { ConfirmationRecords } from './confirmation-records.ts';
 import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
@@ -28,6 +30,7 @@ import { createRefusePush } from './refuse-push.ts';
 import { Standings } from './standings.ts';
 import { TagPull } from './tag-pull.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
+import { UpstreamDiscovery } from './upstream-discovery.ts';
 import { Verdicts } from './verdict.ts';
 
 /** How long running downloads may go on at the end: what they leave unfinished is fetched again. */
@@ -52,7 +55,7 @@ export function createMirrorApp(
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
   const projects = new Projects({ ...index, records, clock });
-  const content = createContent(platform, config, {
+  const { content, completion } = createContent(platform, config, {
     projects,
     connections,
     background,
@@ -84,6 +87,7 @@ export function createMirrorApp(
     },
     degraded: () => Promise.resolve(connections.degraded()),
     close: async () => {
+      await completion.stop();
       await within(Promise.all([fills.idle(), background.idle()]), CLOSE_MS, clock);
       stop.abort(new Error('the mirror ends'));
       await Promise.all([fills.idle(), background.idle(), withdraw()]);
@@ -106,7 +110,7 @@ function createContent(
   platform: Platform,
   config: MirrorConfig,
   parts: ContentParts,
-): ContentSource {
+): { content: ContentSource; completion: Completion } {
   const { blobs, index, clock } = platform;
   const { origins, catalog, tags, members, leases, hints } = index;
   const { connections } = parts;
@@ -153,7 +157,12 @@ function createContent(
     absent,
   });
   const blobPull = new BlobPull({ ...platform, ...parts, local, members, verdicts });
-  return new MirroredContent({ names, local, manifests: manifestPull, blobs: blobPull, verdicts });
+  const held = new HeldContent(members, manifests);
+  const pulls = { local, manifests: manifestPull, blobs: blobPull, held };
+  const completion = new Completion({ ...platform, ...parts, ...pulls });
+  const discovery = new UpstreamDiscovery({ ...platform, ...parts, local, verdicts });
+  const content = new MirroredContent({ ...pulls, names, discovery, completion });
+  return { content, completion };
 }
 
 async function openSpool(spool: Spool): Promise<void> {

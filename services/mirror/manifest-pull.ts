@@ -143,9 +143,9 @@ export class ManifestPull {
     this.#options.observer.proxy({
       upstream: repository.upstream.project,
       kind: 'manifest',
-      outcome,
+      outcome: repository.isBackground ? 'background' : outcome,
       bytesPulled: isFetched ? content.size : 0,
-      bytesPushed: content.size,
+      bytesPushed: repository.isBackground ? 0 : content.size,
     });
     const ageSeconds = ageMs === undefined ? undefined : ageMs / 1000;
     repository.trace?.note(servedFrom(repository, outcome, ageSeconds));

@@ -9,29 +9,34 @@ import type {
   ReferrerPageRequest,
   RequestedRepository,
 } from '../../shared/content/content-source.ts';
+import type { HeldContent } from '../../shared/content/held-content.ts';
 import type { MirrorMeaning, MirrorNames } from '../../shared/content/mirror-names.ts';
+import { notHeld } from '../../shared/content/push-content.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { registryError } from '../../shared/oci/errors.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/reference.ts';
 import type { BlobBody, BlobStat } from '../../shared/storage/blob-store.ts';
 import type { BlobPull } from './blob-pull.ts';
 import type { CachedRepository } from './cached-repository.ts';
+import type { Completion } from './completion.ts';
 import type { ManifestPull } from './manifest-pull.ts';
-import { refuseUnlessAbsent } from './upstream-refusal.ts';
-import type { Verdicts } from './verdict.ts';
+import type { UpstreamDiscovery } from './upstream-discovery.ts';
 
 export interface MirroredContentOptions {
   readonly names: MirrorNames<UpstreamConfig>;
   readonly local: ContentSource<RepositoryName>;
   readonly manifests: ManifestPull;
   readonly blobs: BlobPull;
-  readonly verdicts: Verdicts;
+  readonly discovery: UpstreamDiscovery;
+  readonly held: HeldContent;
+  readonly completion: Pick<Completion, 'pulled'>;
 }
 
 /** An upstream's repository, with the trace of the request that named it. */
 type UpstreamMeaning = Extract<MirrorMeaning<UpstreamConfig>, { kind: 'upstream' }> &
   CachedRepository;
-type Meaning = Extract<MirrorMeaning<UpstreamConfig>, { kind: 'local' }> | UpstreamMeaning;
+type LocalMeaning = Extract<MirrorMeaning<UpstreamConfig>, { kind: 'local' }>;
+type Meaning = LocalMeaning | UpstreamMeaning;
 
 /**
  * What the mirror serves: local repositories from the store alone, those of upstreams from what is held and else from
@@ -49,7 +54,10 @@ export class MirroredContent implements ContentSource {
     reference: ManifestReference,
     signal: AbortSignal,
   ): Promise<ManifestStat | undefined> {
-    return this.manifest(requested, reference, signal);
+    const meaning = await this.#meaning(requested, signal);
+    return meaning.kind === 'local'
+      ? this.#localManifest(requested, meaning, reference, signal)
+      : this.#options.manifests.pull(meaning, reference, signal);
   }
 
   async manifest(
@@ -58,9 +66,13 @@ export class MirroredContent implements ContentSource {
     signal: AbortSignal,
   ): Promise<ManifestContent | undefined> {
     const meaning = await this.#meaning(requested, signal);
-    return meaning.kind === 'local'
-      ? this.#options.local.manifest(meaning.repository, reference, signal)
-      : this.#options.manifests.pull(meaning, reference, signal);
+    if (meaning.kind === 'local') {
+      return this.#localManifest(requested, meaning, reference, signal);
+    }
+    const { manifests, completion } = this.#options;
+    const content = await manifests.pull(meaning, reference, signal);
+    if (content) completion.pulled(meaning, content);
+    return content;
   }
 
   async blobStat(
@@ -90,43 +102,33 @@ export class MirroredContent implements ContentSource {
     const meaning = await this.#meaning(requested, signal);
     return meaning.kind === 'local'
       ? this.#options.local.tags(meaning.repository, signal)
-      : this.#upstreamTags(meaning, signal);
+      : this.#options.discovery.tags(meaning, signal);
   }
 
-  /** Those that are held. */
   async referrers(
     requested: RequestedRepository,
     subject: Digest,
     request: ReferrerPageRequest,
     signal: AbortSignal,
   ): Promise<ReferrerPage> {
-    const { local, verdicts } = this.#options;
     const meaning = await this.#meaning(requested, signal);
-    if (meaning.kind === 'local') {
-      return local.referrers(meaning.repository, subject, request, signal);
-    }
-    const { isHeldServable } = await verdicts.admitUnproved(meaning, signal);
-    return isHeldServable
-      ? local.referrers(meaning.cached, subject, request, signal)
-      : { descriptors: [], next: undefined };
+    return meaning.kind === 'local'
+      ? this.#options.local.referrers(meaning.repository, subject, request, signal)
+      : this.#options.discovery.referrers(meaning, subject, request, signal);
   }
 
-  /** The upstream's tags; while it cannot tell them, those that are held. */
-  async #upstreamTags(
-    repository: CachedRepository,
+  /** Of an upstream's image as much as the push service has of it: all, or nothing. */
+  async #localManifest(
+    { name }: RequestedRepository,
+    { repository, isCache }: LocalMeaning,
+    reference: ManifestReference,
     signal: AbortSignal,
-  ): Promise<Tag[] | undefined> {
-    const { local, verdicts } = this.#options;
-    const admission = await verdicts.admitUnproved(repository, signal);
-    const outcome = await admission.client.tagList(repository.upstreamRepository, signal);
-    if (outcome.kind === 'found') return [...new Set(outcome.value)].sort(byBytes);
-    const isStatement = outcome.kind === 'not-found';
-    if (!isStatement && admission.isHeldServable) {
-      const held = await local.tags(repository.cached, signal);
-      if (held && held.length > 0) return held;
-    }
-    refuseUnlessAbsent(outcome, repository);
-    return undefined;
+  ): Promise<ManifestContent | undefined> {
+    const { local, held } = this.#options;
+    const content = await local.manifest(repository, reference, signal);
+    if (!isCache) return content;
+    if (content && (await held.isHeld(repository, content, signal))) return content;
+    throw notHeld(name);
   }
 
   async #meaning(requested: RequestedRepository, signal: AbortSignal): Promise<Meaning> {
@@ -143,6 +145,3 @@ export class MirroredContent implements ContentSource {
     });
   }
 }
-
-/** Tags are ASCII, so that code units are bytes. */
-const byBytes = (a: Tag, b: Tag): number => (a < b ? -1 : a > b ? 1 : 0);

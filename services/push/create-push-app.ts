@@ -1,5 +1,6 @@
 import type { PushConfig } from '../../shared/config/config.ts';
 import { damageReporter } from '../../shared/content/damage.ts';
+import { HeldContent } from '../../shared/content/held-content.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { Projects } from '../../shared/content/projects.ts';
@@ -37,7 +38,8 @@ export function createPushApp(
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const local = new LocalContent({ ...platform, manifests, onDamage });
   const { publicHosts } = config;
-  const content = new PushContent({ local, index, projects, upstreams, publicHosts });
+  const held = new HeldContent(index.members, manifests);
+  const content = new PushContent({ local, held, index, projects, upstreams, publicHosts });
 
   const uploadService = new UploadService({
     uploads,

@@ -54,6 +54,8 @@ export interface ReferrerPage {
   readonly descriptors: readonly Descriptor[];
   /** The `after` of the next page; undefined when this is the end. */
   readonly next: Digest | undefined;
+  /** Shown to the client in a `Warning` header. */
+  readonly warning?: string;
 }
 
 /**

@@ -7,7 +7,12 @@ import { LOCAL_PREFIX, OFFICIAL_PREFIX } from './reserved-names.ts';
 import { findUpstream, type UpstreamEntry, upstreamRepository } from './upstream-entry.ts';
 
 export type MirrorMeaning<Entry extends UpstreamEntry> =
-  | { readonly kind: 'local'; readonly repository: RepositoryName }
+  | {
+      readonly kind: 'local';
+      readonly repository: RepositoryName;
+      /** It is the copy of an upstream's repository, asked for as what this store has of it. */
+      readonly isCache: boolean;
+    }
   | {
       readonly kind: 'upstream';
       readonly upstream: Entry;
@@ -77,7 +82,11 @@ export class MirrorNames<Entry extends UpstreamEntry> {
     ) {
       return UNKNOWN;
     }
-    return { kind: 'local', repository: meaning.repository };
+    return {
+      kind: 'local',
+      repository: meaning.repository,
+      isCache: meaning.kind === 'cached',
+    };
   }
 
   async #isRootProject(project: string, signal: AbortSignal): Promise<boolean> {

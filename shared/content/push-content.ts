@@ -1,8 +1,6 @@
 import type { RegistryIndex } from '../index/ports.ts';
 import type { Digest } from '../oci/digest.ts';
 import { registryError } from '../oci/errors.ts';
-import { parseManifest } from '../oci/manifest.ts';
-import { isForeignLayerType } from '../oci/media-types.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../oci/reference.ts';
 import type { BlobBody, BlobStat } from '../storage/blob-store.ts';
 import type {
@@ -15,6 +13,7 @@ import type {
   ReferrerPageRequest,
   RequestedRepository,
 } from './content-source.ts';
+import type { HeldContent } from './held-content.ts';
 import type { LocalContent } from './local-content.ts';
 import { isServableCache, type LocalMeaning, meaningAtPush } from './local-name.ts';
 import type { Projects } from './projects.ts';
@@ -23,7 +22,8 @@ import type { UpstreamTable } from './upstream-table.ts';
 
 export interface PushContentOptions {
   readonly local: LocalContent;
-  readonly index: Pick<RegistryIndex, 'members' | 'origins'>;
+  readonly held: HeldContent;
+  readonly index: Pick<RegistryIndex, 'origins'>;
   readonly projects: Projects;
   readonly upstreams: UpstreamTable;
   /** Hosts that mean this registry in an `ns` parameter. */
@@ -58,7 +58,8 @@ export class PushContent implements ContentSource {
     if (!meaning) return undefined;
     const manifest = await this.#options.local.manifest(meaning.repository, reference, signal);
     if (meaning.kind === 'pushed') return manifest;
-    if (manifest && (await this.#isHeld(meaning.repository, manifest, signal))) return manifest;
+    if (manifest && (await this.#options.held.isHeld(meaning.repository, manifest, signal)))
+      return manifest;
     throw notHeld(requested.name);
   }
 
@@ -118,33 +119,10 @@ export class PushContent implements ContentSource {
     const isServable = await isServableCache(repository, upstream, index.origins, signal);
     return isServable ? meaning : undefined;
   }
-
-  /** Every descriptor is here; of an image index at least one child, since clients ask for their own platform alone. */
-  async #isHeld(
-    repository: RepositoryName,
-    manifest: ManifestContent,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const { members } = this.#options.index;
-    const { kind, config, layers, manifests } = parseManifest(manifest.bytes, manifest.mediaType);
-    if (kind === 'index') {
-      if (manifests.length === 0) return true;
-      for (const child of manifests) {
-        if (await members.has(repository, 'manifest', child.digest, signal)) return true;
-      }
-      return false;
-    }
-    const needed = layers.filter((layer) => !isForeignLayerType(layer.mediaType));
-    const answers = await Promise.all(
-      [...(config ? [config] : []), ...needed].map((descriptor) =>
-        members.has(repository, 'blob', descriptor.digest, signal),
-      ),
-    );
-    return answers.every(Boolean);
-  }
 }
 
-function notHeld(name: RepositoryName): Error {
+/** What is cached and not held, where no upstream is asked. */
+export function notHeld(name: RepositoryName): Error {
   return registryError('MANIFEST_UNKNOWN', {
     message: `${name} is an image of an upstream registry that is not completely cached here: pull it through the mirror`,
     detail: { name },

@@ -35,21 +35,14 @@ export class ReferrerPages {
     request: ReferrerPageRequest,
     signal: AbortSignal,
   ): Promise<ReferrerPage> {
-    const { artifactTypes, after, size } = request;
-    const descriptors: Descriptor[] = [];
-    if (size === 0) return { descriptors, next: undefined };
-    let bytes = 0;
+    const { after } = request;
     const held = this.#held(repository, subject, after, signal);
-    for await (const descriptor of merged(held, sortedAfter(listed, after))) {
-      if (!isOfType(descriptor, artifactTypes)) continue;
-      bytes += Buffer.byteLength(JSON.stringify(descriptor)) + 1;
-      const isFull = descriptors.length >= size || bytes > REFERRER_PAGE_BYTES;
-      // One that alone is too large is a page of its own: nobody gets past it otherwise.
-      if (isFull && descriptors.length > 0)
-        return { descriptors, next: descriptors.at(-1)?.digest };
-      descriptors.push(descriptor);
-    }
-    return { descriptors, next: undefined };
+    return cutPage(merged(held, sortedAfter(listed, after)), request);
+  }
+
+  /** Of `listed` alone. */
+  pageOfListed(listed: readonly Descriptor[], request: ReferrerPageRequest): Promise<ReferrerPage> {
+    return cutPage(sortedAfter(listed, request.after), request);
   }
 
   /** A push and a delete of one referrer that ran beside each other may have left the list without the manifest. */
@@ -80,6 +73,24 @@ export class ReferrerPages {
       await batches.return?.();
     }
   }
+}
+
+async function cutPage(
+  inOrder: AsyncIterable<Descriptor> | Iterable<Descriptor>,
+  { artifactTypes, size }: ReferrerPageRequest,
+): Promise<ReferrerPage> {
+  const descriptors: Descriptor[] = [];
+  if (size === 0) return { descriptors, next: undefined };
+  let bytes = 0;
+  for await (const descriptor of inOrder) {
+    if (!isOfType(descriptor, artifactTypes)) continue;
+    bytes += Buffer.byteLength(JSON.stringify(descriptor)) + 1;
+    const isFull = descriptors.length >= size || bytes > REFERRER_PAGE_BYTES;
+    // One that alone is too large is a page of its own: nobody gets past it otherwise.
+    if (isFull && descriptors.length > 0) return { descriptors, next: descriptors.at(-1)?.digest };
+    descriptors.push(descriptor);
+  }
+  return { descriptors, next: undefined };
 }
 
 /** Both sorted by digest; where both have one, the first is given. */

@@ -156,6 +156,7 @@ async function listReferrers(
     headers: {
       ...echo,
       ...filtered,
+      ...warningHeader(page.warning),
       ...linkHeader(link),
       [HEADERS.contentType]: MEDIA_TYPES.ociIndex,
     },
@@ -204,7 +205,7 @@ function validators(stat: ManifestStat): HeaderFields {
   return {
     [HEADERS.contentDigest]: stat.digest,
     [HEADERS.etag]: entityTag(stat.digest),
-    ...(stat.warning === undefined ? {} : { [HEADERS.warning]: formatWarning(stat.warning) }),
+    ...warningHeader(stat.warning),
   };
 }
 
@@ -215,6 +216,9 @@ function manifestHeaders(stat: ManifestStat): HeaderFields {
     ...validators(stat),
   };
 }
+
+const warningHeader = (warning: string | undefined): HeaderFields =>
+  warning === undefined ? {} : { [HEADERS.warning]: formatWarning(warning) };
 
 const linkHeader = (link: string | undefined): HeaderFields =>
   link ? { [HEADERS.link]: link } : {};

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import type { FixtureImage } from './oci-fixtures.ts';
+import { type FixtureImage, type FixtureIndex, MEDIA_TYPES } from './oci-fixtures.ts';
 
 /** One request that the upstream or its token service saw. */
 interface SeenRequest {
@@ -57,6 +57,8 @@ interface FakeBehaviour {
   redirectBlobsTo: string | undefined;
   /** A blob's body stops after so many bytes until the promise resolves. */
   pauseBlob: { atByte: number; until: Promise<unknown> } | undefined;
+  /** Lists referrers by the API, so many on a page; undefined: it has no such API. */
+  referrersPerPage: number | undefined;
   /** Does not answer before the promise resolves. */
   hold: Promise<unknown> | undefined;
 }
@@ -69,6 +71,8 @@ export interface FakeUpstream {
   count(method: string, path: string): number;
   forget(): void;
   addImage(repository: string, tag: string, image: FixtureImage): void;
+  /** The index and its children. */
+  addIndex(repository: string, tag: string, index: FixtureIndex): void;
   addBlob(repository: string, digest: string, bytes: Buffer): void;
   removeTag(repository: string, tag: string): void;
   /** Refuses connections. */
@@ -102,6 +106,7 @@ class ScriptedUpstream implements FakeUpstream {
     digestHeader: undefined,
     redirectBlobsTo: undefined,
     pauseBlob: undefined,
+    referrersPerPage: 100,
     hold: undefined,
   };
   readonly seen: SeenRequest[] = [];
@@ -128,6 +133,11 @@ class ScriptedUpstream implements FakeUpstream {
     manifests.set(digest, { bytes, mediaType });
     manifests.set(tag, { bytes, mediaType });
     for (const blob of image.blobs) this.addBlob(repository, blob.digest, blob.bytes);
+  }
+
+  addIndex(repository: string, tag: string, index: FixtureIndex): void {
+    for (const image of index.images) this.addImage(repository, image.manifest.digest, image);
+    this.addImage(repository, tag, { manifest: index.manifest, blobs: [] });
   }
 
   addBlob(repository: string, digest: string, bytes: Buffer): void {
@@ -218,7 +228,7 @@ class ScriptedUpstream implements FakeUpstream {
   #isAllowed({ path, authorization }: SeenRequest, response: ServerResponse): boolean {
     const { wantsToken, privateRepositories, hidesPrivate, realm } = this.behaviour;
     if (!wantsToken) return true;
-    const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags)\//.exec(path)?.[1] ?? '';
+    const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(path)?.[1] ?? '';
     const scope = `repository:${repository}:pull`;
     const isPrivate = privateRepositories.has(repository);
     const who = whoOf(authorization);
@@ -234,7 +244,7 @@ class ScriptedUpstream implements FakeUpstream {
   }
 
   async #serveContent(request: SeenRequest, response: ServerResponse): Promise<void> {
-    const match = /^\/v2\/(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.path);
+    const match = /^\/v2\/(.+)\/(manifests|blobs|tags|referrers)\/([^/]+)$/.exec(request.path);
     const [, name = '', kind, reference = ''] = match ?? [];
     const repository = this.#repositories.get(name);
     if (request.path === '/v2/') {
@@ -245,6 +255,9 @@ class ScriptedUpstream implements FakeUpstream {
       }
     } else if (kind === 'blobs') {
       await this.#serveBlob(request, response, repository?.blobs.get(reference));
+    } else if (kind === 'referrers' && this.behaviour.referrersPerPage !== undefined) {
+      const descriptors = repository ? referrersOf(repository, reference) : [];
+      sendReferrers(request, response, descriptors, this.behaviour.referrersPerPage);
     } else if (kind === 'tags' && repository) {
       const tags = [...repository.manifests.keys()].filter((key) => !key.includes(':'));
       sendJson(response, 200, { name, tags });
@@ -351,6 +364,43 @@ function write(response: ServerResponse, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
     response.write(bytes, () => resolve());
   });
+}
+
+/** Every manifest that names the subject, sorted by digest. */
+function referrersOf({ manifests }: FakeRepository, subject: string): readonly object[] {
+  return [...manifests]
+    .filter(([reference]) => reference.includes(':'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([digest, { bytes, mediaType }]) => {
+      const { subject: named, artifactType } = JSON.parse(bytes.toString('utf8')) as {
+        subject?: { digest: string };
+        artifactType?: string;
+      };
+      return named?.digest === subject
+        ? [{ mediaType, digest, size: bytes.length, artifactType }]
+        : [];
+    });
+}
+
+function sendReferrers(
+  { path, query }: SeenRequest,
+  response: ServerResponse,
+  all: readonly object[],
+  perPage: number,
+): void {
+  const from = Number(query.get('from') ?? 0);
+  const manifests = all.slice(from, from + perPage);
+  const next = from + perPage;
+  const mediaType = MEDIA_TYPES.oci.index;
+  sendJson(
+    response,
+    200,
+    { schemaVersion: 2, mediaType, manifests },
+    {
+      'content-type': mediaType,
+      ...(next < all.length && { link: `<${path}?from=${next}>; rel="next"` }),
+    },
+  );
 }
 
 function sendJson(

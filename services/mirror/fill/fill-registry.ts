@@ -13,6 +13,11 @@ export interface RunningFill {
 export class FillRegistry {
   readonly #running = new Map<Digest, RunningFill>();
 
+  /** How many run. */
+  get size(): number {
+    return this.#running.size;
+  }
+
   find(digest: Digest): RunningFill | undefined {
     return this.#running.get(digest);
   }

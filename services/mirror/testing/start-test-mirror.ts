@@ -130,6 +130,8 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
         ? []
         : [{ kind: 'password', username, password }],
     tagTtlSeconds: TAG_TTL_SECONDS,
+    // What tests did not ask for does not come in between.
+    completeBytes: 0,
     ...options.upstream,
   });
   return {

@@ -5,7 +5,13 @@ import type { UpstreamClient } from './upstream-client.ts';
 /** Everything that is asked of an upstream. */
 export type Upstream = Pick<
   UpstreamClient,
-  'headManifest' | 'getManifest' | 'headBlob' | 'openBlob' | 'tagList' | 'findRepository'
+  | 'headManifest'
+  | 'getManifest'
+  | 'headBlob'
+  | 'openBlob'
+  | 'tagList'
+  | 'findRepository'
+  | 'referrers'
 >;
 
 /** What a question is about, for those who pass it on. `isPull`: it counts against a budget of pulls (Docker Hub). */
@@ -30,6 +36,7 @@ export function routedUpstream(route: Route): Upstream {
     headBlob: (...asked) => route(free(asked[0]), (client) => client.headBlob(...asked)),
     openBlob: (...asked) => route(free(asked[0]), (client) => client.openBlob(...asked)),
     tagList: (...asked) => route(free(asked[0]), (client) => client.tagList(...asked)),
+    referrers: (...asked) => route(free(asked[0]), (client) => client.referrers(...asked)),
     findRepository: (...asked) =>
       route(free(asked[0]), (client) => client.findRepository(...asked)),
   };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parseTag, type Tag } from '../../../shared/oci/reference.ts';
 import { isHtml, parseJson } from './answer.ts';
 import { type ExchangeResponse, readBody } from './http-exchange.ts';
+import { nextPageQuery } from './next-page.ts';
 
 const TAG_PAGE_MAX_BYTES = 4 * 1024 * 1024;
 /** Null is what Go's encoders write for an empty list. */
@@ -11,7 +12,7 @@ const tagPage = z.object({ tags: z.array(z.string()).nullish() });
 export interface TagPage {
   /** What is no valid tag is left out. */
   readonly tags: readonly Tag[];
-  /** Query of the next page. Of the `Link` header only this is used: it cannot lead to another host or path. */
+  /** Query of the next page. */
   readonly query: string | undefined;
 }
 
@@ -21,7 +22,5 @@ export async function readTagPage(response: ExchangeResponse): Promise<TagPage |
   const page = tagPage.safeParse(isHtml(response) ? undefined : parseJson(body));
   if (!page.success) return undefined;
   const tags = (page.data.tags ?? []).map(parseTag).filter((tag) => tag !== undefined);
-  const link = /^\s*<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '');
-  const next = link?.[1] === undefined ? undefined : URL.parse(link[1], response.url.href);
-  return { tags, query: next?.search.slice(1) };
+  return { tags, query: nextPageQuery(response) };
 }

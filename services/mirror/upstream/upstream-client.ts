@@ -18,6 +18,7 @@ import {
   UpstreamFault,
 } from './outcome.ts';
 import { parseQuota, type Quota } from './quota.ts';
+import { readReferrers, type UpstreamReferrers } from './read-referrers.ts';
 import { readTagPage } from './tag-page.ts';
 
 /** What a HEAD tells of a manifest, as far as the upstream says it. */
@@ -221,6 +222,21 @@ export class UpstreamClient {
       if (response.status !== 404) return this.#failure(response);
       return (await isUnknownName(response)) ? NOT_FOUND : this.#garbage('no list of tags');
     });
+  }
+
+  /** What refers to the subject, as far as it is read (read-referrers.ts). */
+  referrers(
+    repository: RepositoryName,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<Outcome<UpstreamReferrers>> {
+    const headers = { accept: MANIFEST_ACCEPT };
+    return this.#bounded(ANSWER_DEADLINE_MS, signal, (bounded) =>
+      readReferrers(subject, {
+        ask: (path) => this.#ask({ method: 'GET', repository, path, headers }, bounded),
+        failure: (response) => this.#failure(response),
+      }),
+    );
   }
 
   async #openBlob(
