@@ -96,7 +96,7 @@ describe('an image whose manifest was pulled', () => {
       completeBytes: MIB,
       credentials: [{ kind: 'password', username: 'u', password: 'p' }],
     });
-    expect((await mirror.send('/v2/hello/manifests/1')).status).toBe(404);
+    expect((await mirror.send('/v2/hello/manifests/1')).status).toBe(403);
     await new Promise((resolve) => setTimeout(resolve, 600));
     expect(upstream.seen.filter(({ path }) => path.includes('/blobs/'))).toEqual([]);
     expect(await mirror.files()).toEqual([]);
