@@ -148,7 +148,9 @@ export class BlobPull {
     const running = fills.find(digest);
     const isOwnFill = running?.repositories.has(repository.cached) ?? false;
     // The bytes are here through another repository, or on their way: this one's upstream must show that it has them.
-    if (!isOwnFill && (running ?? (await blobs.stat(digest, signal)))) {
+    // One that is not trusted shows that by delivering them.
+    const isWordEnough = repository.upstream.trusted && !isOwnFill;
+    if (isWordEnough && (running ?? (await blobs.stat(digest, signal)))) {
       const proof = await admission.client.headBlob(repository.upstreamRepository, digest, signal);
       if (proof.kind !== 'found') {
         refuseUnlessAbsent(proof, repository);
