@@ -10,6 +10,11 @@ const MAX_SLOWNESS = 2.5;
 const SLOWNESS_DECAY = 0.9;
 /** For so long nobody is made to wait again. */
 const PAUSE_MS = 2_000;
+/**
+ * What reads may take of one turn of the event loop. Reads in place never give it up: a list that looks at 100,000 files
+ * one after the other would hold up everybody for as long as it takes.
+ */
+const TURN_MS = 5;
 
 /**
  * File systems on this machine (statfs(2)): ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs, bcachefs. A network one may
@@ -24,14 +29,16 @@ export type PromptRead = { readonly bytes: Buffer | undefined } | 'not now';
 
 /**
  * Reads small files in place, on the event loop: what the system has in memory takes ten microseconds that way, and
- * several times as much by way of the thread pool. Only on file systems of this machine, and not for a while after
- * reads have been slow.
+ * several times as much by way of the thread pool. Only on file systems of this machine, not for a while after reads
+ * have been slow, and not when this turn of the event loop has had its share.
  */
 export class PromptReads {
   readonly #scratch: Buffer;
   #isLocal = false;
   #pausedUntilMs = 0;
   #slowness = 0;
+  /** What reads have taken of this turn; undefined before its first one. */
+  #turnMs: number | undefined;
 
   /** Files of `maxBytes` and more are left to others. */
   constructor(maxBytes: number) {
@@ -49,6 +56,7 @@ export class PromptReads {
   read(path: string): PromptRead {
     const startedAtMs = performance.now();
     if (!this.#isLocal || startedAtMs < this.#pausedUntilMs) return 'not now';
+    if (this.#turnMs !== undefined && this.#turnMs >= TURN_MS) return 'not now';
     try {
       return this.#read(path);
     } catch (error) {
@@ -60,6 +68,12 @@ export class PromptReads {
   }
 
   #note(startedAtMs: number, endedAtMs: number): void {
+    if (this.#turnMs === undefined) {
+      setImmediate(() => {
+        this.#turnMs = undefined;
+      });
+    }
+    this.#turnMs = (this.#turnMs ?? 0) + endedAtMs - startedAtMs;
     const isSlow = endedAtMs - startedAtMs > SLOW_MS;
     this.#slowness = this.#slowness * SLOWNESS_DECAY + (isSlow ? 1 : 0);
     if (this.#slowness < MAX_SLOWNESS) return;
