@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 
+import { isFullRun } from './sizes.ts';
+
 export interface CommandOptions {
   /** The whole environment; without it, this process' own. */
   readonly env?: NodeJS.ProcessEnv;
@@ -13,6 +15,8 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
+/** A program that is not done by then hangs; what is a hundred times as large may take longer. */
+const DEFAULT_TIMEOUT_MS = { ci: 120_000, full: 1_200_000 };
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /** Runs a program to its end, whatever its exit code. One that does not end in time is killed and answers code -1. */
@@ -21,7 +25,11 @@ export function runCommand(
   args: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const { env = process.env, cwd, timeoutMs = 120_000 } = options;
+  const {
+    env = process.env,
+    cwd,
+    timeoutMs = DEFAULT_TIMEOUT_MS[isFullRun() ? 'full' : 'ci'],
+  } = options;
   return new Promise((resolve) => {
     execFile(
       command,
