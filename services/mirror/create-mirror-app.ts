@@ -26,6 +26,7 @@ import { KnownAbsent } from './known-absent.ts';
 import { ManifestFetch } from './manifest-fetch.ts';
 import { ManifestPull } from './manifest-pull.ts';
 import { MirroredContent } from './mirrored-content.ts';
+import { RepositoryPolicy } from './repository-policy.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { Standings } from './standings.ts';
 import { TagPull } from './tag-pull.ts';
@@ -50,7 +51,13 @@ export function createMirrorApp(
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
   const { upstreams } = config;
   const { hints } = index;
-  const connections = new UpstreamConnections({ ...platform, upstreams, hints, lifetime });
+  const connections = new UpstreamConnections({
+    ...platform,
+    upstreams,
+    proxies: config.proxies,
+    hints,
+    lifetime,
+  });
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
@@ -117,12 +124,14 @@ function createContent(
   const onDamage = damageReporter(platform);
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const local = new LocalContent({ ...platform, manifests, onDamage });
+  const policy = new RepositoryPolicy(config.upstreams);
   const names = new MirrorNames({
     upstreams: config.upstreams,
     defaultUpstream: config.defaultUpstream,
     projects: parts.projects,
     origins,
     publicHosts: config.publicHosts,
+    permits: (upstream, repository) => policy.permits(upstream, repository),
     rootProjects: config.localProjects,
   });
   const standings = new Standings({

@@ -136,6 +136,12 @@ export class MirroredContent implements ContentSource {
     const { name, namespace, trace } = requested;
     if (meaning.kind === 'upstream') return { ...meaning, trace };
     if (meaning.kind === 'local') return meaning;
+    if (meaning.kind === 'refused') {
+      throw registryError('DENIED', {
+        message: `this mirror does not serve ${meaning.upstreamRepository} of ${meaning.upstream.url} (allow, deny)`,
+        detail: { name },
+      });
+    }
     throw registryError('NAME_UNKNOWN', {
       message:
         namespace === undefined

@@ -43,6 +43,15 @@ interface HttpConfig {
   readonly metricsPort: number;
 }
 
+/** HTTP proxies on the way to upstreams, from the environment. */
+export interface ProxyConfig {
+  /** For http and for https addresses; the first also stands in for the second. */
+  readonly http: string | undefined;
+  readonly https: string | undefined;
+  /** Hosts that are reached without one, in the form of NO_PROXY. */
+  readonly exceptions: string | undefined;
+}
+
 type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface CommonConfig {
@@ -84,6 +93,7 @@ export interface PushConfig extends CommonConfig {
 
 export interface MirrorConfig extends CommonConfig {
   readonly role: 'mirror';
+  readonly proxies: ProxyConfig;
   /** Glob patterns of local projects that are approved for the root path; empty: all are. */
   readonly localProjects: readonly string[];
   /** Undefined: a locked folder of this process under the system's temporary folder. */

@@ -108,6 +108,11 @@ function createMirror(values: Values, common: CommonConfig, ports: Ports): Mirro
     ...common,
     role: 'mirror',
     http: { ...common.http, ...ports },
+    proxies: {
+      http: values.HTTP_PROXY,
+      https: values.HTTPS_PROXY,
+      exceptions: values.NO_PROXY,
+    },
     localProjects: values.MIRROR_LOCAL_PROJECTS ?? [],
     spoolDir: values.SPOOL_DIR,
     spoolMaxBytes: values.SPOOL_MAX_BYTES,

@@ -93,7 +93,7 @@ describe('the table of upstreams', () => {
       clientCertificateFile: '/crt',
       clientKeyFile: '/key',
       insecure: true,
-      proxyUrl: 'http://proxy:3128',
+      proxyUrl: 'http://proxy:3128/',
       allow: ['team/*'],
       deny: ['team/secret*'],
       tagTtlSeconds: 5,

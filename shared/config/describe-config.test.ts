@@ -17,6 +17,7 @@ describe('describeConfig', () => {
         proxyUrl: 'http://hunter2:hunter2@proxy:3128',
       },
     ]);
+    env['https_proxy'] = 'http://hunter2:hunter2@proxy:3128';
     env['REDIS_URL'] = 'redis://user:hunter2@redis:6379/3?x=hunter2';
     const result = loadConfig(env, { mode: 'embedded', readFile: () => '' });
     if (!result.isValid) throw new Error(JSON.stringify(result.problems));

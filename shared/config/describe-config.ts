@@ -1,4 +1,4 @@
-import type { Config, StorageConfig } from './config.ts';
+import type { Config, ProxyConfig, StorageConfig } from './config.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
 
 /** The configuration for a log line: complete, but for secrets, of which only the presence is told. */
@@ -6,6 +6,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   const { storage, upstreams, defaultUpstream, redisUrl, http, crashPoint, ...rest } = config;
   return {
     ...rest,
+    ...('proxies' in rest && { proxies: describeProxies(rest.proxies) }),
     ...(crashPoint === undefined ? {} : { crashPoint }),
     http: { ...http, tls: http.tls?.certificateFile },
     storage: describeStorage(storage),
@@ -23,6 +24,12 @@ function describeUpstream({ credentials, proxyUrl, ...rest }: UpstreamConfig): o
     credentials: credentials.map(({ kind }) => kind),
   };
 }
+
+const describeProxies = ({ http, https, exceptions }: ProxyConfig): object => ({
+  http: http === undefined ? undefined : withoutCredentials(http),
+  https: https === undefined ? undefined : withoutCredentials(https),
+  exceptions,
+});
 
 function describeStorage(storage: StorageConfig): Record<string, unknown> {
   if (storage.kind === 'filesystem') return { ...storage };

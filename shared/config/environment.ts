@@ -29,5 +29,10 @@ export function ownEnvironment(env: Environment): Map<string, string> {
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !isServiceLink(name, value)) own.set(name, value);
   }
+  // Other programs read these in small letters as well, and hosts have them so.
+  for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) {
+    const value = own.get(name.toLowerCase());
+    if (value !== undefined && !own.has(name)) own.set(name, value);
+  }
   return own;
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { nearestOf } from './edit-distance.ts';
 import type { UpstreamCredential } from './upstream-config.ts';
-import { HOST_WITH_PORT, serverUrl } from './value-schemas.ts';
+import { HOST_WITH_PORT, proxyUrl, serverUrl } from './value-schemas.ts';
 
 const YEAR_SECONDS = 366 * 24 * 3600;
 const DEFAULT_HELPER_SECONDS = 3600;
@@ -36,14 +36,6 @@ const patterns = listOf(REPOSITORY_PATTERN, 'a pattern of repository names, like
 const oneOf = <const Word extends string>(first: Word, second: Word) =>
   z.enum([first, second], { error: `must be ${first} or ${second}` });
 const rate = { error: 'must be a number above 0' };
-const proxyUrl = filled.refine(
-  (value) => {
-    const url = URL.parse(value);
-    return url !== null && /^https?:$/.test(url.protocol) && url.hostname !== '';
-  },
-  { error: 'must be a URL that begins with http:// or https://' },
-);
-
 const command = z
   .union([filled.transform((line) => line.trim().split(/\s+/)), z.array(filled)], {
     error: 'must be a command, or a list of a program and its arguments',

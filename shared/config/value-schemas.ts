@@ -89,6 +89,15 @@ function serverUrlProblem(url: URL, schemes: readonly string[]): string | undefi
   return undefined;
 }
 
+/** Where a proxy listens, with an account for it if it wants one; http where no scheme is named, as curl has it. */
+export const proxyUrl = understood(
+  'must be a URL that begins with http:// or https://',
+  (input) => {
+    const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(input) ? input : `http://${input}`);
+    return url && /^https?:$/.test(url.protocol) && url.hostname !== '' ? url.href : undefined;
+  },
+);
+
 /** redis:// or rediss:// with anything else that such an address may hold, credentials included. */
 export const redisUrl = z.string().refine(
   (input) => {

@@ -10,6 +10,7 @@ import {
   list,
   listenHost,
   port,
+  proxyUrl,
   redisUrl,
   serverUrl,
   strictBoolean,
@@ -238,6 +239,23 @@ const VARIABLES = {
     fallbackNote:
       'docker.io, ghcr.io, quay.io, registry.k8s.io, gcr.io, public.ecr.aws and mcr.microsoft.com are built in',
     isSecret: true,
+  },
+  HTTPS_PROXY: {
+    reader: 'mirror',
+    description:
+      'The HTTP proxy on the way to upstreams with https, where `UPSTREAMS` names none. Like the next two it may be written in small letters.',
+    schema: proxyUrl,
+    fallbackNote: '`HTTP_PROXY`',
+  },
+  HTTP_PROXY: {
+    reader: 'mirror',
+    description: 'The HTTP proxy on the way to upstreams with plain http.',
+    schema: proxyUrl,
+  },
+  NO_PROXY: {
+    reader: 'mirror',
+    description: 'Hosts that are reached without a proxy, separated by commas.',
+    schema: text,
   },
   MIRROR_TAG_TTL_SECONDS: {
     reader: 'mirror',

@@ -18,6 +18,7 @@ export type LocalMeaning =
       readonly kind: 'cached';
       readonly repository: RepositoryName;
       readonly upstream: UpstreamEntry;
+      readonly upstreamRepository: RepositoryName;
     };
 
 /**
@@ -40,7 +41,14 @@ export async function meaningAtPush(
     return { kind: 'pushed', repository: local };
   }
   const found = upstreamRepository(upstream, local);
-  return found && { kind: 'cached', repository: found.cached, upstream };
+  return (
+    found && {
+      kind: 'cached',
+      repository: found.cached,
+      upstream,
+      upstreamRepository: found.upstreamRepository,
+    }
+  );
 }
 
 /** True when the cached repository may be served: proved public, and at the URL that the upstream has now. */

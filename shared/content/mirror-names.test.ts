@@ -28,9 +28,10 @@ beforeEach(async () => {
 });
 afterEach(() => store.remove());
 
-function names(rootProjects: string[] = []): MirrorNames<typeof hub> {
+function names(rootProjects: string[] = [], upstreams = [hub, ghcr]): MirrorNames<typeof hub> {
   return new MirrorNames({
-    upstreams: [hub, ghcr],
+    upstreams,
+    permits: (_, name) => name !== 'org/denied',
     defaultUpstream: hub,
     projects,
     origins: store.index.origins,
@@ -43,6 +44,7 @@ function names(rootProjects: string[] = []): MirrorNames<typeof hub> {
 async function meaning(name: string, namespace?: string, rootProjects?: string[]): Promise<string> {
   const found = await names(rootProjects).resolve({ name: repository(name), namespace }, signal);
   if (found.kind === 'unknown') return 'unknown';
+  if (found.kind === 'refused') return `refused:${found.upstreamRepository}`;
   if (found.kind === 'local') return `local:${found.repository}`;
   expect(found.cached).toBe(`${found.upstream.project}/${found.upstreamRepository}`);
   return `${found.upstream.project}:${found.upstreamRepository}`;
@@ -63,6 +65,9 @@ describe('MirrorNames', () => {
     ['ghcr.io/org/app', 'ghcr.io', 'ghcr:org/app'],
     ['app', 'ghcr.io', 'ghcr:app'],
     ['mirror/app', 'ghcr.io', 'ghcr:mirror/app'],
+    ['org/app', 'GHCR.io', 'ghcr:org/app'],
+    ['org/denied', 'ghcr.io', 'refused:org/denied'],
+    ['org/denied', undefined, 'refused:org/denied'],
     ['org/app', 'elsewhere.example', 'unknown'],
     ['org/app', '127.0.0.1:22', 'unknown'],
     ['org/app', '', 'unknown'],

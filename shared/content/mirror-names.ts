@@ -1,6 +1,7 @@
 import type { OriginIndex } from '../index/ports.ts';
 import { firstSegment, type RepositoryName } from '../oci/reference.ts';
 import type { RequestedRepository } from './content-source.ts';
+import { globPattern } from './glob-pattern.ts';
 import { isServableCache, meaningAtPush, withoutLocalPrefix } from './local-name.ts';
 import type { Projects } from './projects.ts';
 import { LOCAL_PREFIX, OFFICIAL_PREFIX } from './reserved-names.ts';
@@ -19,6 +20,12 @@ export type MirrorMeaning<Entry extends UpstreamEntry> =
       readonly upstreamRepository: RepositoryName;
       readonly cached: RepositoryName;
     }
+  /** A repository of an upstream that this mirror does not serve by its configuration. */
+  | {
+      readonly kind: 'refused';
+      readonly upstream: Entry;
+      readonly upstreamRepository: RepositoryName;
+    }
   /** An `ns` that is in no list, or a path that leaves no repository name. */
   | { readonly kind: 'unknown' };
 
@@ -29,6 +36,8 @@ export interface MirrorNamesOptions<Entry extends UpstreamEntry> {
   readonly origins: OriginIndex;
   /** Hosts that mean this registry. */
   readonly publicHosts: readonly string[];
+  /** False for repositories of an upstream that are not served, cached or not. */
+  readonly permits: (upstream: UpstreamEntry, upstreamRepository: RepositoryName) => boolean;
   /** Globs of the local projects that the root path serves; empty: all. */
   readonly rootProjects: readonly string[];
 }
@@ -56,31 +65,33 @@ export class MirrorNames<Entry extends UpstreamEntry> {
     const { name, namespace } = requested;
     const { upstreams, publicHosts, defaultUpstream } = this.#options;
     if (namespace !== undefined) {
-      if (publicHosts.includes(namespace)) return this.#local(name, signal);
-      const upstream = findUpstream(upstreams, namespace);
-      return upstream ? atUpstream(upstream, name) : UNKNOWN;
+      const host = namespace.toLowerCase();
+      if (publicHosts.includes(host)) return this.#local(name, signal);
+      const upstream = findUpstream(upstreams, host);
+      return upstream ? this.#atUpstream(upstream, name) : UNKNOWN;
     }
     const first = firstSegment(name);
     const named = findUpstream(upstreams, first);
-    if (named) return atUpstream(named, name);
+    if (named) return this.#atUpstream(named, name);
     if (first === LOCAL_PREFIX) {
       const local = withoutLocalPrefix(name);
       return local ? this.#local(local, signal) : UNKNOWN;
     }
     if (await this.#isRootProject(first, signal)) return this.#local(name, signal);
-    return atUpstream(defaultUpstream, name);
+    return this.#atUpstream(defaultUpstream, name);
   }
 
   /** Content of this store alone; what is cached in it only as the push service would serve it. */
   async #local(name: RepositoryName, signal: AbortSignal): Promise<MirrorMeaning<Entry>> {
-    const { upstreams, projects, origins } = this.#options;
+    const { upstreams, projects, origins, permits } = this.#options;
     const meaning = await meaningAtPush(name, upstreams, projects, signal);
     if (!meaning) return UNKNOWN;
-    if (
-      meaning.kind === 'cached' &&
-      !(await isServableCache(meaning.repository, meaning.upstream, origins, signal))
-    ) {
-      return UNKNOWN;
+    if (meaning.kind === 'cached') {
+      const { repository, upstream, upstreamRepository: its } = meaning;
+      const isServed = permits(upstream, its);
+      if (!isServed || !(await isServableCache(repository, upstream, origins, signal))) {
+        return UNKNOWN;
+      }
     }
     return {
       kind: 'local',
@@ -89,24 +100,18 @@ export class MirrorNames<Entry extends UpstreamEntry> {
     };
   }
 
+  #atUpstream(upstream: Entry, path: RepositoryName): MirrorMeaning<Entry> {
+    const found = upstreamRepository(upstream, path);
+    if (!found) return UNKNOWN;
+    return this.#options.permits(upstream, found.upstreamRepository)
+      ? { kind: 'upstream', upstream, ...found }
+      : { kind: 'refused', upstream, upstreamRepository: found.upstreamRepository };
+  }
+
   async #isRootProject(project: string, signal: AbortSignal): Promise<boolean> {
     if (project === OFFICIAL_PREFIX) return false;
     const patterns = this.#rootProjects;
     if (patterns.length > 0 && !patterns.some((pattern) => pattern.test(project))) return false;
     return (await this.#options.projects.find(project, signal)) !== undefined;
   }
-}
-
-function atUpstream<Entry extends UpstreamEntry>(
-  upstream: Entry,
-  path: RepositoryName,
-): MirrorMeaning<Entry> {
-  const found = upstreamRepository(upstream, path);
-  return found ? { kind: 'upstream', upstream, ...found } : UNKNOWN;
-}
-
-/** `*` stands for any characters; everything else for itself. */
-function globPattern(glob: string): RegExp {
-  const parts = glob.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`);
 }

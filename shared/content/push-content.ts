@@ -107,12 +107,13 @@ export class PushContent implements ContentSource {
     const { upstreams, projects, publicHosts, index } = this.#options;
     const table = await upstreams.entries(signal);
     let meaning: LocalMeaning | undefined;
-    if (namespace === undefined || publicHosts.includes(namespace)) {
+    const host = namespace?.toLowerCase();
+    if (host === undefined || publicHosts.includes(host)) {
       meaning = await meaningAtPush(name, table, projects, signal);
     } else {
-      const upstream = findUpstream(table, namespace);
+      const upstream = findUpstream(table, host);
       const found = upstream && upstreamRepository(upstream, name);
-      meaning = found && { kind: 'cached', repository: found.cached, upstream };
+      meaning = found && { ...found, kind: 'cached', repository: found.cached, upstream };
     }
     if (meaning?.kind !== 'cached') return meaning;
     const { repository, upstream } = meaning;

@@ -150,6 +150,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     crashPoint: undefined,
     shutdownGraceSeconds: 1,
     idleTimeoutSeconds: 30,
+    proxies: { http: undefined, https: undefined, exceptions: undefined },
     localProjects: [],
     spoolDir: undefined,
     spoolMaxBytes: options.spoolMaxBytes ?? 1024 * 1024 * 1024,

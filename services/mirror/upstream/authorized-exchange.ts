@@ -17,6 +17,8 @@ export interface AuthorizedExchangeOptions {
   readonly exchange: HttpExchange;
   /** Root of the upstream, above `/v2/`. */
   readonly upstream: URL;
+  /** Hosts whose token service may be given an account; empty: by the upstream's owner. */
+  readonly authHosts: readonly string[];
   readonly identity: Identity;
   readonly tokens: TokenCache;
   readonly clock: Clock;
@@ -138,12 +140,12 @@ export class AuthorizedExchange {
   }
 
   async #issue(challenge: Challenge, scope: string): Promise<Outcome<IssuedToken>> {
-    const { exchange, upstream, identity, clock, lifetime } = this.#options;
+    const { exchange, upstream, authHosts, identity, clock, lifetime } = this.#options;
     const signal = AbortSignal.any([lifetime, AbortSignal.timeout(TOKEN_DEADLINE_MS)]);
     const credentials = identity.kind === 'configured' ? identity.credentials : undefined;
     const account = await credentials?.current(signal);
     if (credentials && !account) return NO_ACCOUNT;
-    const request = { upstream, challenge, scope, account };
+    const request = { upstream, authHosts, challenge, scope, account };
     const outcome = await fetchToken(exchange, request, () => clock.now(), signal);
     if (outcome.kind === 'denied') credentials?.refused();
     return outcome;

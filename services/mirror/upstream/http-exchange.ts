@@ -1,25 +1,11 @@
 import type { Readable } from 'node:stream';
 
-import { Agent, type Dispatcher, errors } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 
 import type { Observer } from '../../../shared/observability/observer.ts';
 import { UpstreamFault } from './outcome.ts';
 import { MAX_REDIRECTS, redirectedHeaders, redirectTarget } from './redirect-policy.ts';
-
-/** Deadlines in milliseconds. */
-export interface ExchangeDeadlines {
-  readonly connectMs: number;
-  /** From a sent request to its response headers. */
-  readonly headersMs: number;
-  /** Between two pieces of a body. */
-  readonly idleMs: number;
-}
-
-const DEFAULT_DEADLINES: ExchangeDeadlines = {
-  connectMs: 5_000,
-  headersMs: 30_000,
-  idleMs: 60_000,
-};
+import type { UpstreamTransport } from './upstream-transport.ts';
 
 export interface ExchangeRequest {
   readonly method: 'GET' | 'HEAD';
@@ -46,27 +32,21 @@ const DISCARD_BYTES = 16 * 1024;
 const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * HTTP towards upstreams: one pool of connections, deadlines for each stage, redirects by our own rules. Throws
- * UpstreamFault, or the reason of `signal`; an answer of whatever status is a value.
+ * HTTP towards one upstream and the hosts that it names, with redirects by our own rules. Throws UpstreamFault, or the
+ * reason of `signal`; an answer of whatever status is a value.
  */
 export class HttpExchange {
-  readonly #agent: Agent;
+  readonly #transport: UpstreamTransport;
   readonly #observer: Observer;
 
-  constructor(observer: Observer, deadlines: ExchangeDeadlines = DEFAULT_DEADLINES) {
+  constructor(observer: Observer, transport: UpstreamTransport) {
     this.#observer = observer;
-    this.#agent = new Agent({
-      // Blobs of many megabytes go faster over connections of their own than through the windows of one h2 session.
-      allowH2: false,
-      connect: { timeout: deadlines.connectMs },
-      headersTimeout: deadlines.headersMs,
-      bodyTimeout: deadlines.idleMs,
-    });
+    this.#transport = transport;
   }
 
   /** Ends every connection, also those in use. */
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#transport.close();
   }
 
   async send(request: ExchangeRequest, signal: AbortSignal): Promise<ExchangeResponse> {
@@ -98,7 +78,7 @@ export class HttpExchange {
     };
     let data: Dispatcher.ResponseData;
     try {
-      data = await this.#agent.request({
+      data = await this.#transport.request(url, {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { decideRealm } from './realm-policy.ts';
 
 const isAllowed = (upstream: string, realm: string, hasCredentials: boolean): boolean =>
-  decideRealm(realm, new URL(upstream), hasCredentials).kind === 'allowed';
+  decideRealm(realm, new URL(upstream), hasCredentials ? [] : 'anonymous').kind === 'allowed';
 
 describe('decideRealm', () => {
   test.each([
@@ -54,8 +54,28 @@ describe('decideRealm', () => {
     },
   );
 
+  test.each([
+    ['https://registry.example.com', 'https://login.example.net/token', true],
+    ['https://registry.example.com', 'https://login.example.net:8443/token', true],
+    ['https://registry.example.com', 'https://registry.example.com/token', true],
+    ['http://registry.example.com', 'http://registry.example.com/token', true],
+    // What would be allowed without a list is not with one.
+    ['https://registry.example.com', 'https://auth.example.com/token', false],
+    ['https://registry-1.docker.io', 'https://auth.docker.io/token', false],
+    ['https://registry.example.com', 'https://login.example.net:444/token', false],
+    ['https://registry.example.com', 'http://login.example.net/token', false],
+    ['https://registry.example.com', 'https://a.login.example.net/token', false],
+  ])('%s with authHosts: credentials for %s %s', (upstream, realm, isSent) => {
+    const authHosts = ['login.example.net', 'login.example.net:8443'];
+    const decision = decideRealm(realm, new URL(upstream), authHosts);
+    expect(decision.kind === 'allowed').toBe(isSent);
+    if (upstream.startsWith('https:') && realm.startsWith('https:')) {
+      expect(decideRealm(realm, new URL(upstream), 'anonymous').kind).toBe('allowed');
+    }
+  });
+
   test('names the realm that it refuses, without its query', () => {
-    const decision = decideRealm('https://evil.net/token?x=1', new URL('https://ghcr.io'), true);
+    const decision = decideRealm('https://evil.net/token?x=1', new URL('https://ghcr.io'), []);
     expect(decision.kind === 'refused' && decision.reason).toContain('https://evil.net,');
     expect(JSON.stringify(decision)).not.toContain('x=1');
   });

@@ -20,9 +20,12 @@ export function redirectTarget(location: string, from: URL): URL {
   return next;
 }
 
+/** All that another host needs: which content, and which part of it. */
+const HEADERS_FOR_ANYBODY: ReadonlySet<string> = new Set(['accept', 'range']);
+
 /**
- * The headers of the next hop: without Authorization where scheme, host or port changed. What was taken off does not
- * come back, also when a later hop returns to the first host.
+ * The headers of the next hop: where scheme, host or port changed, neither Authorization nor anything else that is not
+ * about the content. What was taken off does not come back, also when a later hop returns to the first host.
  */
 export function redirectedHeaders(
   headers: Readonly<Record<string, string>>,
@@ -31,6 +34,6 @@ export function redirectedHeaders(
 ): Readonly<Record<string, string>> {
   if (from.origin === to.origin) return headers;
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
+    Object.entries(headers).filter(([name]) => HEADERS_FOR_ANYBODY.has(name.toLowerCase())),
   );
 }

@@ -28,6 +28,7 @@ const tokenAnswer = z.object({
 
 export interface TokenRequest {
   readonly upstream: URL;
+  readonly authHosts: readonly string[];
   readonly challenge: Challenge;
   readonly scope: string;
   /** Undefined: asked as nobody. */
@@ -41,9 +42,9 @@ export async function fetchToken(
   now: () => Date,
   signal: AbortSignal,
 ): Promise<Outcome<IssuedToken>> {
-  const { challenge, account, scope, upstream } = request;
+  const { challenge, account, scope, upstream, authHosts } = request;
   const realm = challenge.parameters.get('realm') ?? '';
-  const decision = decideRealm(realm, upstream, account !== undefined);
+  const decision = decideRealm(realm, upstream, account ? authHosts : 'anonymous');
   if (decision.kind === 'refused') return unavailable('realm', decision.reason);
 
   const { url } = decision;

@@ -1,3 +1,4 @@
+import type { ProxyConfig } from '../../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { SharedHints } from '../../../shared/index/ports.ts';
@@ -5,7 +6,7 @@ import type { Observer } from '../../../shared/observability/observer.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ANONYMOUS, CredentialBudget, withBudget } from './credential-budget.ts';
 import { type PoolMember, withCredentials } from './credential-pool.ts';
-import { type ExchangeDeadlines, HttpExchange } from './http-exchange.ts';
+import { HttpExchange } from './http-exchange.ts';
 import type { Outcome } from './outcome.ts';
 import { type Quota, ttlStretch } from './quota.ts';
 import type { Upstream } from './routed-upstream.ts';
@@ -13,6 +14,8 @@ import { TokenCache } from './token-cache.ts';
 import type { Identity } from './authorized-exchange.ts';
 import { createCredentialSources, type CredentialSource } from './credentials/credential-source.ts';
 import { UpstreamClient } from './upstream-client.ts';
+import { type ExchangeDeadlines, UpstreamTransport } from './upstream-transport.ts';
+import { RequestRate, withRate } from './request-rate.ts';
 import { withBreaker } from './with-breaker.ts';
 
 /** The two ways to ask an upstream. */
@@ -34,12 +37,13 @@ export interface UpstreamConnectionsOptions {
   readonly hints: SharedHints;
   /** Ends what is shared among requests. */
   readonly lifetime: AbortSignal;
+  readonly proxies: ProxyConfig;
   readonly deadlines?: ExchangeDeadlines;
 }
 
 /** The configured upstreams, by project. Nothing is dialled before the first request. */
 export class UpstreamConnections {
-  readonly #exchange: HttpExchange;
+  readonly #exchanges: HttpExchange[] = [];
   readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
   readonly #credentials = new Map<string, readonly CredentialSource[]>();
   readonly #faults = new Map<string, string>();
@@ -47,10 +51,14 @@ export class UpstreamConnections {
   readonly #refusedAccounts = new Map<string, Set<string>>();
 
   constructor(options: UpstreamConnectionsOptions) {
-    const { upstreams, clock, observer, hints, lifetime, deadlines } = options;
-    const exchange = new HttpExchange(observer, deadlines);
+    const { upstreams, clock, observer, hints, lifetime } = options;
     const connect = (config: UpstreamConfig): UpstreamConnection => {
       const upstream = new URL(config.url.endsWith('/') ? config.url : `${config.url}/`);
+      const exchange = new HttpExchange(
+        observer,
+        new UpstreamTransport({ ...options, upstream: config }),
+      );
+      this.#exchanges.push(exchange);
       const tokens = new TokenCache(clock);
       const onOutcome = (outcome: Outcome<unknown>): void => {
         if (outcome.kind === 'unavailable') this.#faults.set(config.project, outcome.detail);
@@ -60,7 +68,17 @@ export class UpstreamConnections {
         const { project } = config;
         const budget = new CredentialBudget({ project, credential, clock, hints, observer });
         const onQuota = (quota: Quota): void => budget.note(quota);
-        const common = { exchange, upstream, tokens, clock, lifetime, onOutcome, onQuota };
+        const { authHosts } = config;
+        const common = {
+          exchange,
+          upstream,
+          authHosts,
+          tokens,
+          clock,
+          lifetime,
+          onOutcome,
+          onQuota,
+        };
         return { client: withBudget(new UpstreamClient({ ...common, identity }), budget), budget };
       };
       const anonymous = as({ kind: 'anonymous' }, ANONYMOUS);
@@ -76,7 +94,13 @@ export class UpstreamConnections {
       });
       const onAccount = (credential: string, isRefused: boolean): void =>
         this.#noteAccount(config, credential, isRefused);
-      const guarded = (client: Upstream): Upstream => withBreaker(client, breaker, upstream.host);
+      const { requestsPerSecond } = config;
+      const rate =
+        requestsPerSecond === undefined ? undefined : new RequestRate(requestsPerSecond, clock);
+      const guarded = (client: Upstream): Upstream => {
+        const asked = withBreaker(client, breaker, upstream.host);
+        return rate ? withRate(asked, rate, clock, lifetime) : asked;
+      };
       const configured = withCredentials({ accounts, anonymous, onAccount });
       return {
         anonymous: guarded(anonymous.client),
@@ -85,7 +109,6 @@ export class UpstreamConnections {
         ttlStretch: () => ttlStretch(remainingShare(accounts.length > 0 ? accounts : [anonymous])),
       };
     };
-    this.#exchange = exchange;
     this.#byProject = new Map(upstreams.map((config) => [config.project, connect(config)]));
   }
 
@@ -123,7 +146,7 @@ export class UpstreamConnections {
   }
 
   async close(): Promise<void> {
-    await this.#exchange.close();
+    await Promise.all(this.#exchanges.map((exchange) => exchange.close()));
   }
 }
 

@@ -1,0 +1,183 @@
+import { readFile } from 'node:fs/promises';
+import { type ConnectionOptions, getCACertificates } from 'node:tls';
+
+import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+
+import type { ProxyConfig } from '../../../shared/config/config.ts';
+import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import { AddressGuard } from './address-guard.ts';
+import { guardedConnector, type LookupAll } from './guarded-connector.ts';
+import { UpstreamFault } from './outcome.ts';
+
+/** Deadlines in milliseconds. */
+export interface ExchangeDeadlines {
+  readonly connectMs: number;
+  /** From a sent request to its response headers. */
+  readonly headersMs: number;
+  /** Between two pieces of a body. */
+  readonly idleMs: number;
+}
+
+const DEFAULT_DEADLINES: ExchangeDeadlines = {
+  connectMs: 5_000,
+  headersMs: 30_000,
+  idleMs: 60_000,
+};
+/** A registry sends some hundred bytes of headers, a CDN a few thousand. */
+const MAX_HEADER_BYTES = 32 * 1024;
+/** Certificates in files are looked at this often. */
+const TLS_REREAD_MS = 10_000;
+
+export interface UpstreamTransportOptions {
+  readonly upstream: Pick<
+    UpstreamConfig,
+    | 'url'
+    | 'authHosts'
+    | 'caFile'
+    | 'clientCertificateFile'
+    | 'clientKeyFile'
+    | 'insecure'
+    | 'proxyUrl'
+    | 'maxConnections'
+  >;
+  readonly clock: Clock;
+  /** What the environment says of proxies; counts where the upstream says nothing of its own. */
+  readonly proxies?: ProxyConfig;
+  readonly deadlines?: ExchangeDeadlines;
+  readonly guard?: AddressGuard;
+  readonly lookup?: LookupAll;
+}
+
+interface TlsFiles {
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+interface Dispatchers {
+  readonly files: TlsFiles;
+  /** To the upstream itself and the hosts that are configured for its tokens. */
+  readonly own: Dispatcher;
+  /** To hosts that only the upstream named: without its client certificate, and always with a certificate's check. */
+  readonly other: Dispatcher;
+}
+
+/** Connections on behalf of one upstream, by its settings. Certificates in files are taken up when they change. */
+export class UpstreamTransport {
+  readonly #options: UpstreamTransportOptions;
+  readonly #guard: AddressGuard;
+  readonly #ownHosts: ReadonlySet<string>;
+  #dispatchers: Promise<Dispatchers> | undefined;
+  #readAtMs = -Infinity;
+
+  constructor(options: UpstreamTransportOptions) {
+    const { hostname } = new URL(options.upstream.url);
+    this.#options = options;
+    this.#guard = options.guard ?? new AddressGuard();
+    this.#ownHosts = new Set([
+      hostname,
+      ...options.upstream.authHosts.map((host) => new URL(`https://${host}`).hostname),
+    ]);
+  }
+
+  async request(url: URL, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    const { own, other } = await this.#current();
+    return (this.#ownHosts.has(url.hostname) ? own : other).request(options);
+  }
+
+  /** Ends every connection, also those in use. */
+  async close(): Promise<void> {
+    const dispatchers = await this.#dispatchers?.catch(() => undefined);
+    await Promise.all([dispatchers?.own.destroy(), dispatchers?.other.destroy()]);
+  }
+
+  #current(): Promise<Dispatchers> {
+    const { clock, upstream } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const hasFiles = upstream.caFile ?? upstream.clientCertificateFile;
+    const isDue = hasFiles !== undefined && nowMs - this.#readAtMs >= TLS_REREAD_MS;
+    if (this.#dispatchers && !isDue) return this.#dispatchers;
+    this.#readAtMs = nowMs;
+    const before = this.#dispatchers;
+    const next = this.#renew(before);
+    this.#dispatchers = next;
+    // What cannot be read now is tried again by the next request.
+    next.catch(() => {
+      if (this.#dispatchers === next) this.#dispatchers = undefined;
+    });
+    return next;
+  }
+
+  async #renew(before: Promise<Dispatchers> | undefined): Promise<Dispatchers> {
+    const current = await before?.catch(() => undefined);
+    let files: TlsFiles;
+    try {
+      files = await this.#readFiles();
+    } catch (error) {
+      if (current) return current;
+      const host = new URL(this.#options.upstream.url).host;
+      throw new UpstreamFault('connection', `a certificate for ${host} cannot be read`, error);
+    }
+    if (current && isSame(current.files, files)) return current;
+    // Requests under way end on the connections that they have.
+    void current?.own.close();
+    void current?.other.close();
+    const { ca: extra, cert, key } = files;
+    const ca = extra === undefined ? undefined : [...getCACertificates('default'), extra];
+    const anybody: ConnectionOptions = { ...(ca && { ca }) };
+    const itself: ConnectionOptions = {
+      ...anybody,
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+      ...(this.#options.upstream.insecure && { rejectUnauthorized: false }),
+    };
+    return { files, own: this.#dispatcher(itself), other: this.#dispatcher(anybody) };
+  }
+
+  async #readFiles(): Promise<TlsFiles> {
+    const { caFile, clientCertificateFile, clientKeyFile } = this.#options.upstream;
+    const read = (path: string | undefined): Promise<string> | undefined =>
+      path === undefined ? undefined : readFile(path, 'utf8');
+    const [ca, cert, key] = await Promise.all([
+      read(caFile),
+      read(clientCertificateFile),
+      read(clientKeyFile),
+    ]);
+    return { ca, cert, key };
+  }
+
+  #dispatcher(tls: ConnectionOptions): Dispatcher {
+    const { upstream, deadlines = DEFAULT_DEADLINES, proxies, lookup } = this.#options;
+    const { origin: ownOrigin } = new URL(upstream.url);
+    const { proxyUrl, maxConnections, authHosts } = upstream;
+    return new EnvHttpProxyAgent({
+      // Empty: none; the process's environment is read by the configuration alone.
+      httpProxy: proxyUrl ?? proxies?.http ?? '',
+      httpsProxy: proxyUrl ?? proxies?.https ?? '',
+      noProxy: proxyUrl === undefined ? (proxies?.exceptions ?? '') : '',
+      // Blobs of many megabytes go faster over connections of their own than through the windows of one h2 session.
+      allowH2: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: deadlines.headersMs,
+      bodyTimeout: deadlines.idleMs,
+      connectTimeout: deadlines.connectMs,
+      connections: maxConnections ?? null,
+      requestTls: tls as object,
+      connect: guardedConnector({
+        guard: this.#guard,
+        ownOrigin,
+        trustedOrigins: new Set([
+          ownOrigin,
+          ...authHosts.map((host) => new URL(`https://${host}`).origin),
+        ]),
+        timeoutMs: deadlines.connectMs,
+        tls,
+        ...(lookup && { lookup }),
+      }),
+    });
+  }
+}
+
+const isSame = (a: TlsFiles, b: TlsFiles): boolean =>
+  a.ca === b.ca && a.cert === b.cert && a.key === b.key;
