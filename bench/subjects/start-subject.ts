@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import { findOnPath, findTool } from '../../test/support/find-tool.ts';
 import { freePort } from '../../test/support/free-port.ts';
+import { s3DriverSettings } from '../../test/support/s3-driver-settings.ts';
 import { type RunningProcess, startProcess } from '../../test/support/start-process.ts';
 import { startTwinport } from '../../test/support/registry-process.ts';
 import { blobKey, imageBlobKey } from '../seed/layouts.ts';
@@ -104,7 +105,11 @@ function distributionConfig(lab: Lab, store: StoreKind, port: number): object {
     storage:
       store === 'files'
         ? { ...files, ...shared }
-        : { s3: s3Driver(lab, 'distribution'), cache: { blobdescriptor: 'redis' }, ...shared },
+        : {
+            s3: s3DriverSettings(requireBucket(lab)),
+            cache: { blobdescriptor: 'redis' },
+            ...shared,
+          },
     ...(store === 's3' ? { redis: { addrs: [`127.0.0.1:${lab.redis?.port ?? 0}`], db: 1 } } : {}),
     http: { addr: `127.0.0.1:${port}`, secret: 'bench' },
   };
@@ -119,26 +124,19 @@ function zotConfig(lab: Lab, store: StoreKind, port: number): object {
       dedupe: false,
       gc: false,
       commit: true,
-      ...(store === 's3' ? { storageDriver: { name: 's3', ...s3Driver(lab, 'zot') } } : {}),
+      ...(store === 's3' ? { storageDriver: zotDriver(lab) } : {}),
     },
     http: { address: '127.0.0.1', port: String(port) },
     log: { level: 'error' },
   };
 }
 
-function s3Driver(lab: Lab, subject: 'distribution' | 'zot'): object {
-  const { endpoint, region, bucket, accessKeyId, secretAccessKey } = requireBucket(lab);
-  return {
-    region,
-    regionendpoint: endpoint,
-    bucket,
-    accesskey: accessKeyId,
-    secretkey: secretAccessKey,
-    forcepathstyle: true,
-    secure: false,
-    ...(subject === 'zot' ? { rootdirectory: ZOT_ROOT, skipverify: false } : {}),
-  };
-}
+const zotDriver = (lab: Lab): object => ({
+  name: 's3',
+  ...s3DriverSettings(requireBucket(lab)),
+  rootdirectory: ZOT_ROOT,
+  skipverify: false,
+});
 
 function requireBucket(lab: Lab): NonNullable<Lab['minio']> {
   if (!lab.minio) throw new Error('this run has no bucket');

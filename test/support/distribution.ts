@@ -5,6 +5,7 @@ import { requireTool } from './find-tool.ts';
 import { freePort } from './free-port.ts';
 import type { TwinportOptions } from './registry-process.ts';
 import { type CommandResult, runCommand } from './run-command.ts';
+import { s3DriverSettings } from './s3-driver-settings.ts';
 import { type RunningProcess, startProcess } from './start-process.ts';
 import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
 
@@ -78,16 +79,5 @@ function writeConfig(storage: Storage, folder: string, port: number): string {
 
 function driver(storage: Storage): object {
   if ('dataDir' in storage) return { filesystem: { rootdirectory: storage.dataDir } };
-  const { endpoint, region, bucket, accessKeyId, secretAccessKey } = storage;
-  return {
-    s3: {
-      region,
-      regionendpoint: endpoint,
-      bucket,
-      accesskey: accessKeyId,
-      secretkey: secretAccessKey,
-      forcepathstyle: true,
-      secure: false,
-    },
-  };
+  return { s3: s3DriverSettings(storage) };
 }

@@ -44,8 +44,6 @@ export interface DockerDaemon {
   stop(): Promise<void>;
 }
 
-const COMMAND_TIMEOUT_MS = 120_000;
-
 /**
  * A docker daemon of its own as root: own data, sockets and containerd, no network setup, no storage driver that needs
  * the kernel's help. Images are pulled, built FROM scratch and pushed; containers with a network are not its business.
@@ -72,7 +70,7 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Docker
   const docker = (...args: readonly string[]): Promise<CommandResult> =>
     runCommand(requireTool('docker'), args, {
       env,
-      timeoutMs: options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS,
+      ...(options.commandTimeoutMs !== undefined && { timeoutMs: options.commandTimeoutMs }),
     });
   const { namespace, authorityFile } = options;
   const [command, ...args] = namespace?.enter(requireTool(program)) ?? [requireTool(program)];
