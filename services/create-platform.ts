@@ -5,6 +5,10 @@ import { withCheckedPulls } from '../shared/content/checked-pulls.ts';
 import { damageReporter } from '../shared/content/damage.ts';
 import { checkStore } from '../shared/content/store-check.ts';
 import { withSmallBlobsInMemory } from '../shared/content/small-blobs.ts';
+import { DeletingMarks } from '../shared/content/removal/deleting-marks.ts';
+import { guardedUploads } from '../shared/content/removal/guarded-uploads.ts';
+import { RemovalGuard } from '../shared/content/removal/removal-guard.ts';
+import { REMOVAL_TIMING } from '../shared/content/removal/removal-timing.ts';
 import { markStore } from '../shared/content/store-probe.ts';
 import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
@@ -83,25 +87,31 @@ export async function createPlatform(
     });
   }
   const onDamage = damageReporter({ log, observer });
+  const index = redis ?? inner;
+  const blobs = withSmallBlobsInMemory(
+    withCheckedPulls(timedBlobStore(stores.blobs, observer, clock), {
+      clock,
+      onDamage: (digest) => onDamage({ kind: 'blob-damaged', digest }),
+    }),
+    config.memoryCacheBytes / 2,
+  );
+  const timing = REMOVAL_TIMING;
+  const marks = new DeletingMarks({ records, clock, timing, lifetime: shutdown.signal });
+  const guard = new RemovalGuard({ blobs, members: index.members, marks, clock, timing });
   return {
     platform: {
       records,
-      blobs: withSmallBlobsInMemory(
-        withCheckedPulls(timedBlobStore(stores.blobs, observer, clock), {
-          clock,
-          onDamage: (digest) => onDamage({ kind: 'blob-damaged', digest }),
-        }),
-        config.memoryCacheBytes / 2,
-      ),
+      blobs: guard.blobs,
       links: stores.links,
-      index: redis ?? inner,
+      index: { ...index, members: guard.members },
+      removal: { marks, timing, blobs, stored: inner },
       access: OPEN_ACCESS,
       clock,
       log,
       observer,
       shutdown: shutdown.signal,
     },
-    uploads: timedUploadStore(stores.uploads, observer, clock),
+    uploads: guardedUploads(timedUploadStore(stores.uploads, observer, clock), guard),
     spoolRoom: share.spoolRoom,
     degraded: () => (redis?.isReachable() === false ? ['redis'] : []),
     storeTraits: () => storeTraits,

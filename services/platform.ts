@@ -1,12 +1,23 @@
 import type { RequestListener } from 'node:http';
 
 import type { AccessPolicy } from '../shared/auth/access.ts';
+import type { DeletingMarks } from '../shared/content/removal/deleting-marks.ts';
+import type { RemovalTiming } from '../shared/content/removal/removal-timing.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
 import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
+
+interface Removal {
+  readonly marks: DeletingMarks;
+  readonly timing: RemovalTiming;
+  /** Also what is being removed. */
+  readonly blobs: BlobStore;
+  /** Of the store itself. */
+  readonly stored: RegistryIndex;
+}
 
 /** What both roles stand on; made by the composition root from the configuration. */
 export interface Platform {
@@ -15,6 +26,8 @@ export interface Platform {
   /** Set when clients are sent to the store for blobs. */
   readonly links?: BlobLinks | undefined;
   readonly index: RegistryIndex;
+  /** For those who remove bytes; what else is here keeps to the other side of the protocol by itself. */
+  readonly removal?: Removal | undefined;
   readonly access: AccessPolicy;
   readonly clock: Clock;
   readonly log: Log;

@@ -1,6 +1,19 @@
+import { block, blocks, unblock } from './blocks.ts';
 import type { Command } from './command.ts';
+import { evict } from './evict.ts';
 import { exportCheck } from './export-check.ts';
 import { indexRebuild } from './index-rebuild.ts';
+import { pin, pins, unpin } from './pins.ts';
 
 /** What `twinport` can do beside serving, in the order of its help. */
-export const COMMANDS: readonly Command[] = [indexRebuild, exportCheck];
+export const COMMANDS: readonly Command[] = [
+  indexRebuild,
+  exportCheck,
+  evict,
+  pin,
+  unpin,
+  pins,
+  block,
+  unblock,
+  blocks,
+];

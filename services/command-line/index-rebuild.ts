@@ -4,13 +4,12 @@ import { rebuildReferrers, type ReferrerRebuild } from '../../shared/content/reb
 import { checkStore } from '../../shared/content/store-check.ts';
 import { publishedProjects } from '../../shared/content/upstream-table.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
-import { createRedisIndex, type RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
+import type { RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
-import { Metrics } from '../../shared/observability/metrics.ts';
 import { describeStore } from '../describe-store.ts';
-import { VERSION } from '../version.ts';
 import { type StoreCommand, CommandError, type CommandContext, EXIT } from './command.ts';
+import { openRedis } from './open-redis.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 
 /** How long Redis may take until it was told that its answers are void. */
@@ -50,24 +49,6 @@ async function run(context: CommandContext): Promise<number> {
     shutdown.abort();
     await redis?.close();
   }
-}
-
-async function openRedis(
-  { config, stores, log }: CommandContext,
-  url: string,
-  inner: RegistryIndex,
-  shutdown: AbortSignal,
-): Promise<RedisIndex> {
-  return await createRedisIndex({
-    url,
-    inner,
-    records: stores.records,
-    clock: systemClock,
-    log,
-    observer: new Metrics({ version: VERSION }).observer(),
-    trustSeconds: config.indexTrustSeconds,
-    shutdown,
-  });
 }
 
 /** Resolves with the number of projects that the store has afterwards. */

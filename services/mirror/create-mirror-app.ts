@@ -3,8 +3,11 @@ import { within } from '../../shared/concurrency/within.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type { ContentSource } from '../../shared/content/content-source.ts';
+import { BlockedContent } from '../../shared/content/blocks/blocked-content.ts';
+import { BlockList } from '../../shared/content/blocks/block-list.ts';
 import { damageReporter } from '../../shared/content/damage.ts';
 import { HeldContent } from '../../shared/content/held-content.ts';
+import { LastUse } from '../../shared/content/last-use.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { MirrorNames } from '../../shared/content/mirror-names.ts';
@@ -18,6 +21,7 @@ import { BackgroundTasks } from './background-tasks.ts';
 import { BlobPull } from './blob-pull.ts';
 import { Completion } from './completion.ts';
 import { ConfirmationRecords } from './confirmation-records.ts';
+import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
@@ -42,14 +46,21 @@ const CLOSE_MS = 3_000;
  * what it holds without any upstream.
  */
 export function createMirrorApp(
-  platform: Platform,
+  shared: Platform,
   config: MirrorConfig,
   spoolRoom: ByteBudget = new OwnByteBudget(config.spoolMaxBytes),
 ): RoleApp {
-  const { records, index, clock, shutdown } = platform;
+  const { records, index, clock, shutdown } = shared;
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
   const { upstreams } = config;
+  const blocks = new BlockList(records, clock, lifetime);
+  const cache = createCacheUpkeep(shared, config);
+  const lastUse = new LastUse({ ...shared, origins: index.origins });
+  const platform = {
+    ...shared,
+    blobs: blocks.guarding(cache?.counting(shared.blobs) ?? shared.blobs),
+  };
   const { hints } = index;
   const connections = new UpstreamConnections({
     ...platform,
@@ -69,6 +80,8 @@ export function createMirrorApp(
     fills,
     spool,
     lifetime,
+    blocks,
+    lastUse,
   });
   const app = createV2App({
     ...platform,
@@ -76,6 +89,7 @@ export function createMirrorApp(
     handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
   });
 
+  let upkeep: Promise<unknown> = Promise.resolve();
   let withdraw = (): Promise<void> => Promise.resolve();
   return {
     app,
@@ -91,13 +105,14 @@ export function createMirrorApp(
         );
       }
       withdraw = await publishUpstreams(records, upstreams, clock, lifetime);
+      upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime)]);
     },
     degraded: () => Promise.resolve(connections.degraded()),
     close: async () => {
       await completion.stop();
       await within(Promise.all([fills.idle(), background.idle()]), CLOSE_MS, clock);
       stop.abort(new Error('the mirror ends'));
-      await Promise.all([fills.idle(), background.idle(), withdraw()]);
+      await Promise.all([fills.idle(), background.idle(), withdraw(), upkeep]);
       await connections.close();
       await spool.close();
     },
@@ -111,6 +126,8 @@ interface ContentParts {
   readonly fills: FillRegistry;
   readonly spool: Spool;
   readonly lifetime: AbortSignal;
+  readonly blocks: BlockList;
+  readonly lastUse: LastUse;
 }
 
 function createContent(
@@ -123,7 +140,7 @@ function createContent(
   const { connections } = parts;
   const onDamage = damageReporter(platform);
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
-  const local = new LocalContent({ ...platform, manifests, onDamage });
+  const local = new LocalContent({ ...platform, ...parts, manifests, onDamage });
   const policy = new RepositoryPolicy(config.upstreams);
   const names = new MirrorNames({
     upstreams: config.upstreams,
@@ -170,7 +187,12 @@ function createContent(
   const pulls = { local, manifests: manifestPull, blobs: blobPull, held };
   const completion = new Completion({ ...platform, ...parts, ...pulls });
   const discovery = new UpstreamDiscovery({ ...platform, ...parts, local, verdicts });
-  const content = new MirroredContent({ ...pulls, names, discovery, completion });
+  const mirrored = new MirroredContent({ ...pulls, names, discovery, completion });
+  const content = new BlockedContent(mirrored, parts.blocks, async (requested, signal) => {
+    const meaning = await names.resolve(requested, signal);
+    if (meaning.kind === 'local') return meaning.repository;
+    return meaning.kind === 'upstream' ? meaning.cached : undefined;
+  });
   return { content, completion };
 }
 

@@ -1,8 +1,12 @@
 import type { PushConfig } from '../../shared/config/config.ts';
+import { BlockedContent } from '../../shared/content/blocks/blocked-content.ts';
+import { BlockList } from '../../shared/content/blocks/block-list.ts';
 import { damageReporter } from '../../shared/content/damage.ts';
 import { HeldContent } from '../../shared/content/held-content.ts';
+import { LastUse } from '../../shared/content/last-use.ts';
 import { LocalContent } from '../../shared/content/local-content.ts';
 import { ManifestStore } from '../../shared/content/manifest-store.ts';
+import { LinkRefresh } from '../../shared/content/removal/link-refresh.ts';
 import { Projects } from '../../shared/content/projects.ts';
 import { PushContent } from '../../shared/content/push-content.ts';
 import { PushNames } from '../../shared/content/push-names.ts';
@@ -15,6 +19,7 @@ import type { Platform, RoleApp } from '../platform.ts';
 import { createDeleteHandlers } from './delete-handlers.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
 import { ManifestPushService } from './manifest/manifest-push-service.ts';
+import { refuseBlocked } from './refuse-blocked.ts';
 import { createUploadHandlers } from './upload/upload-handlers.ts';
 import { runUploadReaper } from './upload/upload-reaper.ts';
 import { UploadService } from './upload/upload-service.ts';
@@ -25,7 +30,11 @@ export function createPushApp(
   uploads: UploadStore & UploadReaper,
   config: PushConfig,
 ): RoleApp {
-  const { records, blobs, index, clock } = platform;
+  const { records, clock } = platform;
+  const links = new LinkRefresh({ ...platform, members: platform.index.members });
+  const index = { ...platform.index, members: links.members };
+  const blocks = new BlockList(records, clock, platform.shutdown);
+  const blobs = blocks.guarding(platform.blobs);
   const upstreams = new UpstreamTable(records, config.upstreams, clock);
   const projects = new Projects({
     projects: index.projects,
@@ -36,10 +45,14 @@ export function createPushApp(
   const names = new PushNames(projects, upstreams, config);
   const onDamage = damageReporter(platform);
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
-  const local = new LocalContent({ ...platform, manifests, onDamage });
+  const lastUse = new LastUse({ ...platform, origins: index.origins });
+  const local = new LocalContent({ ...platform, index, manifests, onDamage, lastUse });
   const { publicHosts } = config;
   const held = new HeldContent(index.members, manifests);
-  const content = new PushContent({ local, held, index, projects, upstreams, publicHosts });
+  const pushed = new PushContent({ local, links, held, index, projects, upstreams, publicHosts });
+  const content = new BlockedContent(pushed, blocks, (requested, signal) =>
+    pushed.repositoryOf(requested, signal),
+  );
 
   const uploadService = new UploadService({
     uploads,
@@ -52,6 +65,7 @@ export function createPushApp(
   const manifestPush = new ManifestPushService({
     manifests,
     members: index.members,
+    links,
     blobs,
     names,
     manifestReferences: config.manifestReferences,
@@ -60,14 +74,19 @@ export function createPushApp(
     ...platform,
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
-      ...createUploadHandlers(uploadService),
-      manifestPut: createManifestPutHandler(manifestPush),
+      ...refuseBlocked(
+        {
+          ...createUploadHandlers(uploadService),
+          manifestPut: createManifestPutHandler(manifestPush),
+        },
+        blocks,
+      ),
       ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index })),
     },
   });
 
   const stop = new AbortController();
-  let reaper: Promise<void> = Promise.resolve();
+  let running: Promise<unknown> = Promise.resolve();
   return {
     app,
     start: async () => {
@@ -75,15 +94,16 @@ export function createPushApp(
       const published = await publishedProjects(records, platform.shutdown);
       await projects.adoptAll(published, platform.shutdown);
       const { uploadTtlSeconds } = config;
-      reaper = runUploadReaper(
-        { ...platform, uploads, leases: index.leases, uploadTtlSeconds },
-        AbortSignal.any([platform.shutdown, stop.signal]),
-      );
+      const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
+      running = Promise.all([
+        runUploadReaper({ ...platform, uploads, leases: index.leases, uploadTtlSeconds }, lifetime),
+        lastUse.run(lifetime),
+      ]);
     },
     degraded: () => Promise.resolve([]),
     close: async () => {
       stop.abort();
-      await reaper;
+      await running;
     },
   };
 }

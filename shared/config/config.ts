@@ -91,9 +91,24 @@ export interface PushConfig extends CommonConfig {
   readonly uploadTtlSeconds: number;
 }
 
+/** How much is cached, and what of it stays. */
+export interface CacheConfig {
+  /** For all upstreams together; undefined: no budget. */
+  readonly maxBytes: number | undefined;
+  /** Eviction begins above this part of a budget, and goes on down to that. */
+  readonly highPercent: number;
+  readonly lowPercent: number;
+  /** What was used more lately is not evicted. */
+  readonly minAgeSeconds: number;
+  /** Patterns of references that are not evicted. */
+  readonly pins: readonly string[];
+  readonly intervalSeconds: number;
+}
+
 export interface MirrorConfig extends CommonConfig {
   readonly role: 'mirror';
   readonly proxies: ProxyConfig;
+  readonly cache: CacheConfig;
   /** Glob patterns of local projects that are approved for the root path; empty: all are. */
   readonly localProjects: readonly string[];
   /** Undefined: a locked folder of this process under the system's temporary folder. */

@@ -107,6 +107,14 @@ function createMirror(values: Values, common: CommonConfig, ports: Ports): Mirro
   return {
     ...common,
     role: 'mirror',
+    cache: {
+      maxBytes: values.CACHE_MAX_BYTES,
+      highPercent: values.CACHE_HIGH_WATER_PERCENT,
+      lowPercent: values.CACHE_LOW_WATER_PERCENT,
+      minAgeSeconds: values.CACHE_MIN_AGE_SECONDS,
+      pins: values.CACHE_PINS ?? [],
+      intervalSeconds: values.CACHE_EVICTION_INTERVAL_SECONDS,
+    },
     http: { ...common.http, ...ports },
     proxies: {
       http: values.HTTP_PROXY,

@@ -90,6 +90,13 @@ function combinationProblems(
     const source = sources.get(present) ?? present;
     problems.push({ variable: missing, message: `must be set as well, because ${source} is` });
   }
+  if (values.CACHE_LOW_WATER_PERCENT > values.CACHE_HIGH_WATER_PERCENT) {
+    const source = sources.get('CACHE_LOW_WATER_PERCENT') ?? 'CACHE_LOW_WATER_PERCENT';
+    problems.push({
+      variable: source,
+      message: `must not be above CACHE_HIGH_WATER_PERCENT, which is ${values.CACHE_HIGH_WATER_PERCENT}`,
+    });
+  }
   if (values.STORAGE === 's3' && !sources.has('S3_BUCKET')) {
     const source = sources.get('STORAGE') ?? 'STORAGE';
     problems.push({ variable: 'S3_BUCKET', message: `must be set, because ${source} is s3` });

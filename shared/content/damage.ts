@@ -1,6 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import type { Log, Observer } from '../observability/observer.ts';
+import type { DeletingMarks } from './removal/deleting-marks.ts';
 
 /** What the store says it has and does not. */
 interface Damage {
@@ -25,11 +26,15 @@ const MESSAGES: Readonly<Record<Damage['kind'], string>> = {
 export function damageReporter({
   log,
   observer,
+  removal,
 }: {
   readonly log: Log;
   readonly observer: Observer;
+  readonly removal?: { readonly marks: DeletingMarks } | undefined;
 }): ReportDamage {
   return ({ kind, repository, digest }) => {
+    // Not lost, but on its way out, or about to stay.
+    if (removal?.marks.isKnownMarked(digest) === true) return;
     observer.damage(kind);
     log.error({ operation: 'store.damage', repository, reference: digest }, MESSAGES[kind]);
   };

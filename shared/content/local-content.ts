@@ -24,6 +24,7 @@ import type {
   ReferrerPageRequest,
 } from './content-source.ts';
 import type { ReportDamage } from './damage.ts';
+import type { LastUse } from './last-use.ts';
 import type { ManifestStore } from './manifest-store.ts';
 import { ReferrerPages } from './referrer-pages.ts';
 
@@ -36,6 +37,8 @@ export interface LocalContentOptions {
   readonly manifests: ManifestStore;
   readonly index: ContentIndexes;
   readonly onDamage?: ReportDamage;
+  /** Told of every manifest that is given out. */
+  readonly lastUse?: Pick<LastUse, 'touch'>;
 }
 
 /** What this store holds. A blob or manifest is readable through a repository only if it belongs to it (I6). */
@@ -46,14 +49,16 @@ export class LocalContent implements ContentSource<RepositoryName> {
   readonly #index: ContentIndexes;
   readonly #referrerPages: ReferrerPages;
   readonly #onDamage: ReportDamage | undefined;
+  readonly #lastUse: Pick<LastUse, 'touch'> | undefined;
 
-  constructor({ blobs, links, manifests, index, onDamage }: LocalContentOptions) {
+  constructor({ blobs, links, manifests, index, onDamage, lastUse }: LocalContentOptions) {
     this.#blobs = blobs;
     this.#links = links;
     this.#manifests = manifests;
     this.#index = index;
     this.#referrerPages = new ReferrerPages(index);
     this.#onDamage = onDamage;
+    this.#lastUse = lastUse;
   }
 
   async manifestStat(
@@ -65,6 +70,16 @@ export class LocalContent implements ContentSource<RepositoryName> {
   }
 
   async manifest(
+    repository: RepositoryName,
+    reference: ManifestReference,
+    signal: AbortSignal,
+  ): Promise<ManifestContent | undefined> {
+    const found = await this.#find(repository, reference, signal);
+    if (found) this.#lastUse?.touch(repository, found.digest);
+    return found;
+  }
+
+  async #find(
     repository: RepositoryName,
     reference: ManifestReference,
     signal: AbortSignal,

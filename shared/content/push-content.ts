@@ -17,6 +17,7 @@ import type { HeldContent } from './held-content.ts';
 import type { LocalContent } from './local-content.ts';
 import { isServableCache, type LocalMeaning, meaningAtPush } from './local-name.ts';
 import type { Projects } from './projects.ts';
+import type { LinkRefresh } from './removal/link-refresh.ts';
 import { findUpstream, upstreamRepository } from './upstream-entry.ts';
 import type { UpstreamTable } from './upstream-table.ts';
 
@@ -24,6 +25,7 @@ export interface PushContentOptions {
   readonly local: LocalContent;
   readonly held: HeldContent;
   readonly index: Pick<RegistryIndex, 'origins'>;
+  readonly links: Pick<LinkRefresh, 'refresh'>;
   readonly projects: Projects;
   readonly upstreams: UpstreamTable;
   /** Hosts that mean this registry in an `ns` parameter. */
@@ -39,6 +41,14 @@ export class PushContent implements ContentSource {
 
   constructor(options: PushContentOptions) {
     this.#options = options;
+  }
+
+  /** The repository of the store that the request means; undefined when it means none. */
+  async repositoryOf(
+    requested: RequestedRepository,
+    signal: AbortSignal,
+  ): Promise<RepositoryName | undefined> {
+    return (await this.#meaning(requested, signal))?.repository;
   }
 
   async manifestStat(
@@ -69,7 +79,13 @@ export class PushContent implements ContentSource {
     signal: AbortSignal,
   ): Promise<BlobStat | undefined> {
     const meaning = await this.#meaning(requested, signal);
-    return meaning && this.#options.local.blobStat(meaning.repository, digest, signal);
+    const stat =
+      meaning && (await this.#options.local.blobStat(meaning.repository, digest, signal));
+    // Clients push on the strength of this answer.
+    if (stat && meaning.kind === 'pushed') {
+      await this.#options.links.refresh(meaning.repository, 'blob', digest, signal);
+    }
+    return stat;
   }
 
   async blob(

@@ -24,7 +24,12 @@ export type CrashPoint =
   | 'origin.marked'
   | 'fill.blob-stored'
   | 'fill.blob-linked'
-  | 'fill.manifest-stored';
+  | 'fill.manifest-stored'
+  | 'removal.marked'
+  | 'removal.final'
+  | 'removal.deleted'
+  | 'eviction.recorded'
+  | 'eviction.unlinked';
 
 let armed: { name: string; passesLeft: number } | undefined;
 

@@ -67,12 +67,60 @@ export function createMirrorObserver(registry: Registry): MirrorObserver {
     upstreamRequest: (method, status, took) =>
       seconds.observe({ method, status_class: status }, took),
     quota: createQuotaObserver(registry),
+    eviction: evictionObserver(registry),
     completion: (upstream, outcome) => completions.inc({ upstream, outcome }),
     level: (level, upstream, change) => {
       const gauge = levels.get(level);
       if ('add' in change) gauge?.inc({ upstream }, change.add);
       else gauge?.set({ upstream }, change.set);
     },
+  };
+}
+
+function evictionObserver(registry: Registry): MirrorObserver['eviction'] {
+  const registers = [registry];
+  const images = new Counter({
+    name: 'registry_mirror_evicted_images_total',
+    help: 'Cached manifests that were evicted.',
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'registry_mirror_evicted_bytes_total',
+    help: 'Bytes that eviction removed from the store.',
+    registers,
+  });
+  const runs = new Counter({
+    name: 'registry_mirror_evictions_total',
+    help: 'Looks at the cache and its budget.',
+    labelNames: ['outcome'] as const,
+    registers,
+  });
+  for (const outcome of ['ok', 'fault']) runs.inc({ outcome }, 0);
+  const running = new Gauge({
+    name: 'registry_mirror_eviction_running',
+    help: '1 while cached images are counted and evicted.',
+    registers,
+  });
+  const lastRun = new Gauge({
+    name: 'registry_mirror_eviction_last_run_timestamp_seconds',
+    help: 'When the cache was last looked through without a fault, since 1970.',
+    registers,
+    aggregator: 'max',
+  });
+  return (observation) => {
+    switch (observation.kind) {
+      case 'evicted':
+        images.inc(observation.images);
+        bytes.inc(observation.bytes);
+        return;
+      case 'began':
+        running.set(1);
+        return;
+      case 'ended':
+        running.set(0);
+        runs.inc({ outcome: observation.isFault ? 'fault' : 'ok' });
+        if (!observation.isFault) lastRun.set(observation.at.getTime() / 1000);
+    }
   };
 }
 

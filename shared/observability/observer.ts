@@ -65,12 +65,19 @@ export interface QuotaObservation {
   readonly limitedUntilMs: number;
 }
 
+/** What becomes of cached images that are too many. */
+type EvictionObservation =
+  | { readonly kind: 'evicted'; readonly images: number; readonly bytes: number }
+  | { readonly kind: 'began' }
+  | { readonly kind: 'ended'; readonly at: Date; readonly isFault: boolean };
+
 /** What a mirror alone tells. `upstream` is a project of a configured upstream. */
 export interface MirrorObserver {
   proxy(observation: ProxyObservation): void;
   upstreamRequest(method: 'GET' | 'HEAD', statusClass: string, seconds: number): void;
   completion(upstream: string, outcome: CompletionOutcome): void;
   quota(observation: QuotaObservation): void;
+  eviction(observation: EvictionObservation): void;
   level(
     level: MirrorLevel,
     upstream: string,
@@ -99,6 +106,7 @@ export const UNOBSERVED: Observer = {
   upstreamRequest: ignore,
   completion: ignore,
   quota: ignore,
+  eviction: ignore,
   level: ignore,
 };
 

@@ -19,6 +19,8 @@ export function timedRecordStore(
   const timed = timer(observer, clock);
   return {
     get: (key, signal) => timed('record.get', signal, () => store.get(key, signal)),
+    modifiedAt: (key, signal) =>
+      timed('record.modifiedAt', signal, () => store.modifiedAt(key, signal)),
     put: (key, bytes, signal) => timed('record.put', signal, () => store.put(key, bytes, signal)),
     delete: (key, signal) => timed('record.delete', signal, () => store.delete(key, signal)),
     deleteTree: (folder, signal) =>

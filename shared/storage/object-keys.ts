@@ -11,6 +11,7 @@
  *       _uploads/<uuid>/{startedat,owner.json,…}       an upload session
  *       _twinport/origin                               the repository is a cache of an upstream
  *       _twinport/confirmed/<tag>                      when the upstream last confirmed the cached tag
+ *       _twinport/used                                 when cached manifests were last pulled
  *       _twinport/types/<alg>-<hex>                    media type that the manifest's bytes do not tell
  *       _twinport/referrers/<alg>-<hex>/<alg>-<hex>    descriptor of a referrer, under its subject
  *   twinport/v1/
@@ -19,6 +20,10 @@
  *     upstreams/<project>.json
  *     upstreams/<project>.mirrors/<instance>             sign of life of a mirror that published it
  *     dirty/<journal id>.json
+ *     deleting/<alg>-<hex>.<run>.<phase>               a blob that is being removed (shared/content/removal)
+ *     deny/<id>.json                                   a reference or digest that nobody may have
+ *     pins/<id>.json                                   cached images that stay
+ *     eviction/<run>.json                              blobs that a run is about to leave without links
  *     probe/ready                                      shows that the store is still there
  *
  * The first half is the layout of the CNCF distribution registry (registry/storage/paths.go), so that either program
@@ -126,6 +131,18 @@ export const uploadSegmentKey = (name: RepositoryName, id: UploadId, segment: st
 /** Bytes of a session that are too few for a part. */
 export const uploadTailKey = (name: RepositoryName, id: UploadId, tail: string): string =>
   `${uploadFolder(name, id)}/tail-${tail}`;
+/** Listed by every process every few seconds: few and small. */
+export const deletingFolder = `${OWN}/deleting`;
+export const deletingMarkKey = (name: string): string => `${deletingFolder}/${name}`;
+/** With what the names of a blob's marks begin. */
+export const deletingMarkPrefix = (digest: Digest): string => dashed(digest);
+export const denyFolder = `${OWN}/deny`;
+export const denyKey = (id: string): string => `${denyFolder}/${id}.json`;
+export const pinsFolder = `${OWN}/pins`;
+export const pinKey = (id: string): string => `${pinsFolder}/${id}.json`;
+export const evictionFolder = `${OWN}/eviction`;
+export const evictionKey = (run: string): string => `${evictionFolder}/${run}.json`;
+export const lastUseKey = (name: RepositoryName): string => `${ownRepositoryFolder(name)}/used`;
 /** Who is writing a blob by a multipart upload without a session. */
 export const multipartFolder = `${OWN}/multipart`;
 export const multipartOwnerKey = (id: string): string => `${multipartFolder}/${id}.json`;

@@ -22,6 +22,8 @@ export interface ListOptions {
 export interface RecordStore {
   /** The bytes, or undefined when there is no such record. At most 4 MiB are read; more is a StorageError. */
   get(key: string, signal: AbortSignal): Promise<Buffer | undefined>;
+  /** When the record was last put, by the clock of the store; undefined when there is none. */
+  modifiedAt(key: string, signal: AbortSignal): Promise<Date | undefined>;
   /** Atomic and durable before it resolves; replaces what was there. */
   put(key: string, bytes: Buffer, signal: AbortSignal): Promise<void>;
   /** Idempotent: a missing record is no error. */

@@ -1,6 +1,6 @@
 import type { ListOptions, RecordChild, RecordStore } from '../../shared/storage/record-store.ts';
 
-export type RecordOperation = 'get' | 'put' | 'delete' | 'deleteTree' | 'list';
+export type RecordOperation = 'get' | 'modifiedAt' | 'put' | 'delete' | 'deleteTree' | 'list';
 
 /** A place at which the next matching operation waits. */
 export interface Gate {
@@ -60,6 +60,10 @@ export class GatedRecordStore implements RecordStore {
 
   get(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
     return this.#run('get', key, () => this.#inner.get(key, signal));
+  }
+
+  modifiedAt(key: string, signal: AbortSignal): Promise<Date | undefined> {
+    return this.#run('modifiedAt', key, () => this.#inner.modifiedAt(key, signal));
   }
 
   put(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {

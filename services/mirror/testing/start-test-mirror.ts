@@ -136,6 +136,14 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
   });
   return {
     role: 'mirror',
+    cache: {
+      maxBytes: undefined,
+      highPercent: 95,
+      lowPercent: 85,
+      minAgeSeconds: 0,
+      pins: [],
+      intervalSeconds: 600,
+    },
     http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
     storage: { kind: 'filesystem', dataDir: 'unused' },
     redisUrl: undefined,

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 
 import type { ManifestStore, VerifiedManifest } from '../../../shared/content/manifest-store.ts';
+import type { LinkRefresh } from '../../../shared/content/removal/link-refresh.ts';
 import type { PushNames } from '../../../shared/content/push-names.ts';
 import type { MembershipIndex, MemberKind } from '../../../shared/index/ports.ts';
 import type { Descriptor } from '../../../shared/oci/descriptor.ts';
@@ -26,6 +27,7 @@ export interface PushedManifest {
 export interface ManifestPushDependencies {
   readonly manifests: ManifestStore;
   readonly members: MembershipIndex;
+  readonly links: LinkRefresh;
   readonly blobs: BlobStore;
   readonly names: PushNames;
   readonly manifestReferences: 'require' | 'allow-missing';
@@ -65,11 +67,16 @@ export class ManifestPushService {
     parsed: ParsedManifest,
     signal: AbortSignal,
   ): Promise<void> {
-    const { members, blobs: store } = this.#deps;
+    const { members, links, blobs: store } = this.#deps;
     // A link may outlive its bytes in a store that was damaged, or that another registry's garbage collector swept.
-    const has = async (kind: MemberKind, digest: Digest): Promise<boolean> =>
-      (await members.has(repository, kind, digest, signal)) &&
-      (await store.stat(digest, signal)) !== undefined;
+    const has = async (kind: MemberKind, digest: Digest): Promise<boolean> => {
+      if (!(await members.has(repository, kind, digest, signal))) return false;
+      const [stat] = await Promise.all([
+        store.stat(digest, signal),
+        links.refresh(repository, kind, digest, signal),
+      ]);
+      return stat !== undefined;
+    };
     const limit = pLimit(CHECKS_AT_ONCE);
     const blobs = distinctDigests([
       ...(parsed.config ? [parsed.config] : []),

@@ -49,7 +49,7 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       shutdown: shutdown.signal,
     },
     uploads,
-    { ...CONFIG, ...options.config },
+    { ...PUSH_CONFIG, ...options.config },
   );
   await role.start();
   const server = await startHttpServer({
@@ -74,7 +74,7 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
   };
 }
 
-const CONFIG: PushConfig = {
+export const PUSH_CONFIG: PushConfig = {
   role: 'push',
   http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
   storage: { kind: 'filesystem', dataDir: '' },

@@ -28,7 +28,9 @@ type SessionExchange = Pick<V2Exchange, 'body' | 'header' | 'http'> & {
 };
 
 /** The push half of the distribution API for blobs (spec.md#pushing-blobs). */
-export function createUploadHandlers(uploads: UploadService): Pick<V2Handlers, UploadOperation> {
+export function createUploadHandlers(
+  uploads: UploadService,
+): Required<Pick<V2Handlers, UploadOperation>> {
   return {
     uploadStart: (exchange) => startUpload(uploads, exchange),
     uploadStatus: async (exchange) => {

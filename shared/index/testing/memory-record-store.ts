@@ -3,6 +3,9 @@ import type { ListOptions, RecordChild, RecordStore } from '../../storage/record
 /** Records in a map, for tests of what stands on a record store; `isBroken` makes every call fail. */
 export class MemoryRecordStore implements RecordStore {
   readonly records = new Map<string, Buffer>();
+  readonly #putAt = new Map<string, Date>();
+  /** Tells when records are put. */
+  now = (): Date => new Date();
   isBroken = false;
 
   async get(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
@@ -13,6 +16,12 @@ export class MemoryRecordStore implements RecordStore {
   async put(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
     await this.#answer(signal);
     this.records.set(key, bytes);
+    this.#putAt.set(key, this.now());
+  }
+
+  async modifiedAt(key: string, signal: AbortSignal): Promise<Date | undefined> {
+    await this.#answer(signal);
+    return this.records.has(key) ? this.#putAt.get(key) : undefined;
   }
 
   async delete(key: string, signal: AbortSignal): Promise<void> {

@@ -50,6 +50,13 @@ export class FilesystemRecordStore implements RecordStore {
     });
   }
 
+  modifiedAt(key: string, signal: AbortSignal): Promise<Date | undefined> {
+    return guarded('record.modifiedAt', signal, async () => {
+      const found = await unlessAbsent(stat(this.#files.path(key)));
+      return found?.isFile() === true ? found.mtime : undefined;
+    });
+  }
+
   put(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
     return guarded('record.put', signal, () => this.#files.write(key, bytes, signal));
   }

@@ -54,6 +54,7 @@ export interface ObjectStat {
   readonly etag: string;
   /** Another one when the object was written anew. */
   readonly version: string;
+  readonly modifiedAt: Date;
 }
 
 /** The answer to a GET. The body fails rather than end short; it mends itself where it can. */
@@ -166,7 +167,12 @@ export class S3Bucket {
       await this.#requireBucket(operation, signal);
       return undefined;
     }
-    return { size: answer.ContentLength ?? 0, etag: answer.ETag ?? '', version: versionOf(answer) };
+    return {
+      size: answer.ContentLength ?? 0,
+      etag: answer.ETag ?? '',
+      version: versionOf(answer),
+      modifiedAt: answer.LastModified ?? new Date(0),
+    };
   }
 
   /** Opens an object or a part of it; `range` as in the HTTP header. 'refused': no byte of the range exists. */

@@ -21,6 +21,10 @@ export class S3RecordStore implements RecordStore {
     return await this.#bucket.get({ operation: 'record.get', key, signal }, MAX_RECORD_BYTES);
   }
 
+  async modifiedAt(key: string, signal: AbortSignal): Promise<Date | undefined> {
+    return (await this.#bucket.head('record.modifiedAt', key, signal))?.modifiedAt;
+  }
+
   async put(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
     const call = { operation: 'record.put', key, signal };
     await this.#bucket.put(call, bytes, await sha256Of(bytes));

@@ -45,6 +45,19 @@ export function describeRecordStore(name: string, make: () => Promise<RecordStor
       expect((await bench.replica.get(key, unending))?.equals(bytes)).toBe(true);
     });
 
+    test('tells when a record was last put, and that one is not there', async () => {
+      const key = `${newFolder()}/dated`;
+      await put(key);
+      const first = await store.modifiedAt(key, unending);
+      // Stores tell whole seconds, and by a clock of their own.
+      expect(Math.abs(Date.now() - Number(first))).toBeLessThan(60_000);
+      await put(key, 'again');
+      expect(Number(await bench.replica.modifiedAt(key, unending))).toBeGreaterThanOrEqual(
+        Number(first),
+      );
+      expect(await store.modifiedAt(`${key}-missing`, unending)).toBeUndefined();
+    });
+
     test('keeps an empty record apart from a missing one', async () => {
       const folder = newFolder();
       await store.put(`${folder}/empty`, Buffer.alloc(0), unending);

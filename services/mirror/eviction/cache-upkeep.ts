@@ -1,0 +1,89 @@
+import { AbandonedMarks } from '../../../shared/content/removal/abandoned-marks.ts';
+import type { Leases, SharedHints } from '../../../shared/index/ports.ts';
+import type { BlobStore } from '../../../shared/storage/blob-store.ts';
+import type { CacheEviction, CacheEvictionOptions } from './cache-eviction.ts';
+
+const TICK_MS = 30_000;
+/** So much of a budget newly stored is looked at before its time. */
+const EARLY_PART = 0.02;
+/** Tells the other mirrors, where hints are shared, that the cache was looked through. */
+const LOOKED = 'cache-eviction';
+
+export interface CacheUpkeepOptions extends Pick<
+  CacheEvictionOptions,
+  'marks' | 'clock' | 'timing' | 'log' | 'observer' | 'config'
+> {
+  readonly eviction: CacheEviction;
+  readonly leases: Leases;
+  readonly hints: SharedHints;
+}
+
+/** Evicts from time to time, on one mirror at a time where they can agree, and tidies up after those that died. */
+export class CacheUpkeep {
+  readonly #options: CacheUpkeepOptions;
+  readonly #abandoned: AbandonedMarks;
+  #storedBytes = 0;
+  #ranAtMs = -Infinity;
+
+  constructor(options: CacheUpkeepOptions) {
+    this.#options = options;
+    this.#abandoned = new AbandonedMarks(options);
+  }
+
+  /** The store, whose new bytes bring the next run forward. */
+  counting(blobs: BlobStore): BlobStore {
+    return {
+      stat: (digest, signal) => blobs.stat(digest, signal),
+      open: (digest, range, signal) => blobs.open(digest, range, signal),
+      read: (digest, maxBytes, signal) => blobs.read(digest, maxBytes, signal),
+      delete: (digest, signal) => blobs.delete(digest, signal),
+      put: async (digest, body, size, signal) => {
+        const stored = await blobs.put(digest, body, size, signal);
+        this.#storedBytes += stored.size;
+        return stored;
+      },
+    };
+  }
+
+  /** Until the signal aborts; what fails is logged and tried again. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    for (;;) {
+      try {
+        await clock.sleep(TICK_MS, signal);
+        await this.#abandoned.drop(signal);
+        if (await this.#isDue()) await this.#evictAlone(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ operation: 'cache.evict', err: error }, 'evicting cached images failed');
+      }
+    }
+  }
+
+  async #isDue(): Promise<boolean> {
+    const { eviction, config, clock, hints } = this.#options;
+    const budgets = eviction.budgets.map(({ maxBytes }) => maxBytes);
+    if (budgets.length === 0) return false;
+    if (this.#storedBytes > Math.min(...budgets) * EARLY_PART) return true;
+    const isTime = clock.monotonicMs() - this.#ranAtMs >= config.intervalSeconds * 1000;
+    return isTime && (await hints.get(LOOKED).catch(() => undefined)) === undefined;
+  }
+
+  async #evictAlone(signal: AbortSignal): Promise<void> {
+    const { eviction, leases, hints, config, clock, observer } = this.#options;
+    const lease = await leases.acquire('cache-eviction', 0, signal);
+    if (!lease) return;
+    this.#storedBytes = 0;
+    this.#ranAtMs = clock.monotonicMs();
+    await hints.put(LOOKED, '1', config.intervalSeconds * 900).catch(() => undefined);
+    observer.eviction({ kind: 'began' });
+    let isFault = true;
+    try {
+      await eviction.run(AbortSignal.any([signal, lease.lost]));
+      isFault = false;
+    } finally {
+      observer.eviction({ kind: 'ended', at: clock.now(), isFault });
+      await lease.release();
+    }
+  }
+}

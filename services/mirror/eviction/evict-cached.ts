@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto';
+
+import { z } from 'zod';
+
+import type { ManifestStore } from '../../../shared/content/manifest-store.ts';
+import { parseRecord } from '../../../shared/content/record-json.ts';
+import { readLastUse } from '../../../shared/content/last-use.ts';
+import {
+  removeBlobs,
+  type RemoveBlobsOptions,
+} from '../../../shared/content/removal/remove-blobs.ts';
+import type { RegistryIndex } from '../../../shared/index/ports.ts';
+import { mapBounded } from '../../../shared/index/store/map-bounded.ts';
+import { crashPoint } from '../../../shared/lifecycle/crash-point.ts';
+import { type Digest, parseDigest } from '../../../shared/oci/digest.ts';
+import { evictionFolder, evictionKey } from '../../../shared/storage/object-keys.ts';
+import { CacheLedger } from './cache-ledger.ts';
+import type { CachedUnit, Holdings } from './cache-survey.ts';
+
+export interface EvictCachedOptions extends RemoveBlobsOptions {
+  /** As all processes see it. */
+  readonly index: Pick<RegistryIndex, 'members' | 'origins'>;
+  readonly manifests: ManifestStore;
+}
+
+export interface Evicted {
+  readonly images: number;
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+/** Digests that lose links before the next wait. */
+const BATCH = 3_000;
+/** A run that left its record this long ago is dead. */
+const LEFT_MS = 60 * 60 * 1000;
+
+const schema = z.object({
+  schemaVersion: z.literal(1),
+  at: z.iso.datetime(),
+  digests: z.array(z.string()),
+});
+
+/**
+ * Evicts the units in their order: tags, manifest and links of each, then the bytes that nobody links any more. What
+ * was used after `usedBefore` in the meantime stays. Before links go, the store has a record of the digests, so that
+ * the next run finds the bytes that one that died has left.
+ */
+export async function evictCached(
+  units: readonly CachedUnit[],
+  context: {
+    readonly holdings: Holdings;
+    readonly all: readonly CachedUnit[];
+    readonly usedBefore: Date;
+  },
+  options: EvictCachedOptions,
+  signal: AbortSignal,
+): Promise<Evicted> {
+  const ledger = new CacheLedger(context.holdings, context.all);
+  let evicted: Evicted = { images: 0, blobs: 0, bytes: 0 };
+  for (const batch of batches(units)) {
+    const digests = [...new Set(batch.flatMap(({ needs }) => needs))];
+    const key = evictionKey(randomUUID());
+    const at = options.clock.now().toISOString();
+    const record = Buffer.from(JSON.stringify({ schemaVersion: 1, at, digests }));
+    await options.records.put(key, record, signal);
+    crashPoint('eviction.recorded');
+    const images = await unlink(batch, ledger, context.usedBefore, options, signal);
+    crashPoint('eviction.unlinked');
+    const { removed, bytes } = await removeBlobs(digests, options, signal);
+    await options.records.delete(key, signal);
+    evicted = {
+      images: evicted.images + images,
+      blobs: evicted.blobs + removed.length,
+      bytes: evicted.bytes + bytes,
+    };
+  }
+  return evicted;
+}
+
+/** Removes what dead runs have left without links. */
+export async function finishDeadRuns(
+  options: RemoveBlobsOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { records, clock } = options;
+  for (const { name } of await records.list(evictionFolder, {}, signal)) {
+    const key = evictionKey(name.replace(/\.json$/, ''));
+    const bytes = await records.get(key, signal);
+    const record = bytes && parseRecord(schema, bytes);
+    if (!record || clock.now().getTime() - Date.parse(record.at) < LEFT_MS) continue;
+    const digests = record.digests.map(parseDigest).filter((digest) => digest !== undefined);
+    await removeBlobs(digests, options, signal);
+    await records.delete(key, signal);
+  }
+}
+
+/** Returns how many images went. */
+async function unlink(
+  units: readonly CachedUnit[],
+  ledger: CacheLedger,
+  usedBefore: Date,
+  { records, index, manifests }: EvictCachedOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  let images = 0;
+  for (const [repository, own] of Map.groupBy(units, (unit) => unit.repository)) {
+    // Pushed content is never evicted, also where a mark went after the survey.
+    if (!(await index.origins.get(repository, signal))) continue;
+    const lastUse = await readLastUse(records, repository, signal);
+    for (const unit of own) {
+      if ((lastUse.get(unit.digest) ?? unit.lastUsed) >= usedBefore) continue;
+      const unneeded = ledger.evict(unit);
+      if (unit.kind === 'image') {
+        await manifests.delete(repository, unit.digest, signal);
+        images += 1;
+      }
+      await mapBounded(unneeded, (digest) =>
+        index.members.remove(repository, 'blob', digest, signal),
+      );
+    }
+  }
+  return images;
+}
+
+function* batches(units: readonly CachedUnit[]): Generator<CachedUnit[]> {
+  let batch: CachedUnit[] = [];
+  const digests = new Set<Digest>();
+  for (const unit of units) {
+    batch.push(unit);
+    for (const digest of unit.needs) digests.add(digest);
+    if (digests.size < BATCH) continue;
+    yield batch;
+    batch = [];
+    digests.clear();
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,223 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { createStoreIndex } from '../../index/store/create-store-index.ts';
+import { ManualClock } from '../../index/testing/manual-clock.ts';
+import { until } from '../../http/testing/recorded-edge.ts';
+import { type Digest, digestOf } from '../../oci/digest.ts';
+import { type RepositoryName } from '../../oci/reference.ts';
+import { deletingFolder } from '../../storage/object-keys.ts';
+import { GatedRecordStore } from '../../../test/support/gated-record-store.ts';
+import { createTempStore, type TempStore } from '../testing/temp-store.ts';
+import { AbandonedMarks } from './abandoned-marks.ts';
+import { DeletingMarks } from './deleting-marks.ts';
+import { removeBlobs, type RemovedBlobs } from './remove-blobs.ts';
+import { RemovalGuard } from './removal-guard.ts';
+import { REMOVAL_TIMING as timing } from './removal-timing.ts';
+
+const WAIT_MS = timing.viewMs + timing.relianceMs;
+const signal = new AbortController().signal;
+const TEAM = 'team/app' as RepositoryName;
+const CACHED = 'mirror/library/app' as RepositoryName;
+
+describe('removing blobs that nobody links', () => {
+  let store: TempStore;
+  let records: GatedRecordStore;
+  let clock: ManualClock;
+  let blob: Digest;
+  const bytes = Buffer.from('the bytes of a layer');
+
+  beforeEach(async () => {
+    store = await createTempStore();
+    records = new GatedRecordStore(store.records);
+    clock = new ManualClock();
+    blob = digestOf(bytes);
+    await store.blobs.put(blob, bytes, bytes.length, signal);
+  });
+  afterEach(() => store.remove());
+
+  /** A process that uses blobs, with its own view of the marks. */
+  function user() {
+    const marks = new DeletingMarks({ records, clock, timing, lifetime: signal });
+    const { members } = createStoreIndex(records, clock);
+    const guard = new RemovalGuard({ blobs: store.blobs, members, marks, clock, timing });
+    return { marks, blobs: guard.blobs, members: guard.members };
+  }
+
+  function remover(run: { readonly signal?: AbortSignal } = {}): Promise<RemovedBlobs> {
+    const marks = new DeletingMarks({ records, clock, timing, lifetime: signal });
+    const { catalog } = createStoreIndex(records, clock);
+    const { blobs } = store;
+    const options = { records, blobs, marks, clock, timing, catalog, redirectSeconds: 0 };
+    const removal = removeBlobs([blob], options, run.signal ?? signal);
+    removal.catch(() => undefined);
+    return removal;
+  }
+
+  const isStored = async (): Promise<boolean> =>
+    (await store.blobs.stat(blob, signal)) !== undefined;
+  const marksLeft = async (): Promise<number> =>
+    (await store.records.list(deletingFolder, {}, signal)).length;
+
+  test('removes it after the wait and leaves no mark', async () => {
+    const removal = remover();
+    await until(() => clock.sleepers === 1);
+    clock.advance(WAIT_MS - 1);
+    expect(await isStored()).toBe(true);
+    clock.advance(1);
+    expect(await removal).toEqual({ removed: [blob], bytes: bytes.length });
+    expect([await isStored(), await marksLeft()]).toEqual([false, 0]);
+  });
+
+  test('leaves alone what any repository links, of either kind', async () => {
+    await store.index.members.add(TEAM, 'manifest', blob, signal);
+    expect(await remover()).toEqual({ removed: [], bytes: 0 });
+    expect([await isStored(), await marksLeft()]).toEqual([true, 0]);
+  });
+
+  test('a blob that is marked is not there for whoever asks, soon after', async () => {
+    const other = user();
+    expect(await other.blobs.stat(blob, signal)).toMatchObject({ size: bytes.length });
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    clock.advance(timing.viewMs + 1);
+    expect(await other.blobs.stat(blob, signal)).toBeUndefined();
+    clock.advance(WAIT_MS);
+    await removal;
+  });
+
+  test('whoever saw the blob before it was marked links it in time, and it stays', async () => {
+    const other = user();
+    await other.blobs.stat(blob, signal);
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    clock.advance(timing.relianceMs / 2);
+    await other.members.add(TEAM, 'blob', blob, signal);
+    clock.advance(WAIT_MS);
+    expect((await removal).removed).toEqual([]);
+    expect(await isStored()).toBe(true);
+  });
+
+  test('a push of the blob while it waits to go keeps it', async () => {
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    const other = user();
+    await other.blobs.put(blob, bytes, bytes.length, signal);
+    await other.members.add(TEAM, 'blob', blob, signal);
+    clock.advance(WAIT_MS);
+    expect((await removal).removed).toEqual([]);
+    expect(await isStored()).toBe(true);
+  });
+
+  test('a push whose link comes after the last look at the links keeps it by a mark', async () => {
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    const gate = records.gate('before', 'put', 'removing');
+    clock.advance(WAIT_MS);
+    await gate.reached;
+    const other = user();
+    await other.blobs.put(blob, bytes, bytes.length, signal);
+    await other.members.add(TEAM, 'blob', blob, signal);
+    gate.release();
+    expect((await removal).removed).toEqual([]);
+    expect(await isStored()).toBe(true);
+  });
+
+  test('a push that meets the delete itself waits for its end, and is refused when the bytes are gone', async () => {
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    const gate = records.gate('after', 'list', 'deleting');
+    clock.advance(WAIT_MS);
+    await gate.reached;
+    const other = user();
+    const added = other.members.add(TEAM, 'blob', blob, signal).then(
+      () => 'linked',
+      (error: unknown) => error,
+    );
+    await until(async () => (await marksLeft()) === 3 && clock.sleepers >= 1);
+    gate.release();
+    await removal;
+    clock.advance(1000);
+    expect(await added).toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+    expect(await store.index.members.has(TEAM, 'blob', blob, signal)).toBe(false);
+    // The client pushes again.
+    await other.blobs.put(blob, bytes, bytes.length, signal);
+    await other.members.add(TEAM, 'blob', blob, signal);
+    expect(await isStored()).toBe(true);
+  });
+
+  test('a run that was stopped for long before its delete does not delete', async () => {
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    const gate = records.gate('after', 'list', 'deleting');
+    clock.advance(WAIT_MS);
+    await gate.reached;
+    clock.advance(timing.finalMs + 1);
+    gate.release();
+    expect((await removal).removed).toEqual([]);
+    expect([await isStored(), await marksLeft()]).toEqual([true, 0]);
+  });
+
+  test('a run whose marks were dropped as those of a dead one does not delete', async () => {
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    await store.records.deleteTree(deletingFolder, signal);
+    clock.advance(WAIT_MS);
+    expect((await removal).removed).toEqual([]);
+    expect(await isStored()).toBe(true);
+  });
+
+  test('when anything cannot be read nothing is removed', async () => {
+    await store.index.members.add(CACHED, 'blob', digestOf(Buffer.from('another')), signal);
+    const removal = remover();
+    await until(() => clock.sleepers >= 1);
+    records.fail('list', '_layers');
+    clock.advance(WAIT_MS);
+    await expect(removal).rejects.toThrow('fail');
+    expect([await isStored(), await marksLeft()]).toEqual([true, 0]);
+  });
+
+  test('two runs at once remove it once', async () => {
+    const runs = [remover(), remover()];
+    await until(() => clock.sleepers === 2);
+    clock.advance(WAIT_MS);
+    const removed = (await Promise.all(runs)).flatMap((run) => run.removed);
+    expect(removed.length).toBeGreaterThanOrEqual(1);
+    expect([await isStored(), await marksLeft()]).toEqual([false, 0]);
+  });
+
+  test('marks of a run that died are dropped by the clock of whoever sees them', async () => {
+    const { marks } = user();
+    await marks.put({ digest: blob, owner: crypto.randomUUID(), phase: 'removing' }, signal);
+    const abandoned = new AbandonedMarks({ marks, clock, timing });
+    expect(await abandoned.drop(signal)).toBe(0);
+    clock.advance(timing.abandonedFinalMs - 1);
+    expect(await abandoned.drop(signal)).toBe(0);
+    clock.advance(1);
+    expect(await abandoned.drop(signal)).toBe(1);
+    expect(await user().blobs.stat(blob, signal)).toBeDefined();
+  });
+
+  test('a long push that began before the mark came and went looks at the blob again', async () => {
+    const other = user();
+    const published = other.marks.whileWatched(blob, signal, async () => {
+      const removal = remover();
+      await until(() => clock.sleepers >= 2);
+      for (let ms = 0; ms < WAIT_MS; ms += timing.viewMs / 2) {
+        clock.advance(timing.viewMs / 2);
+        await until(() => clock.sleepers >= 1);
+      }
+      await removal;
+    });
+    expect((await published).isClean).toBe(false);
+  });
+
+  test('a short push asks the store for the marks once', async () => {
+    const other = user();
+    for (let round = 0; round < 5; round += 1) {
+      await other.blobs.put(blob, bytes, bytes.length, signal);
+      await other.members.add(TEAM, 'blob', blob, signal);
+    }
+    const looks = records.operations.filter((operation) => operation === `list ${deletingFolder}`);
+    expect(looks).toHaveLength(1);
+  });
+});
