@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { closeSync, fdatasync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import {
   lstat,
   mkdir,
@@ -11,19 +12,25 @@ import {
   type FileHandle,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 
 import { LRUCache } from 'lru-cache';
 
-import { StorageError } from '../errors.ts';
 import { requireKey } from '../require-key.ts';
 import { writeFully } from './file-sink.ts';
 import { isAbsence, systemCode, unlessAbsent } from './filesystem-errors.ts';
+import { FolderSyncs } from './folder-syncs.ts';
+import { PromptCalls } from './prompt-calls.ts';
+
+const datasyncFile = promisify(fdatasync);
 
 /** Where unfinished files stand: on the file system of the data, and in no folder that anybody lists. */
 export const TEMP_FOLDER = 'twinport/tmp';
 
 /** How often a folder may vanish under a writer, because another removed its last record, before that is a fault. */
 const MAX_RACES = 100;
+/** What is written without the thread pool: links and other small records. */
+const IN_PLACE_BYTES = 16 * 1024;
 /** Folders remembered as durable; one entry takes about 200 bytes. */
 const REMEMBERED_FOLDERS = 20_000;
 
@@ -34,17 +41,25 @@ export class TempFileGoneError extends Error {
 
 /**
  * Files below one root that appear by a rename and are on disk before the promise resolves: the file is synchronised,
- * renamed, then the folder that names it, and each folder above that is not known to be durable yet.
+ * renamed, then the folder that names it and each folder above that is not known to be durable yet are synchronised, all
+ * at once. What only changes names is done in place where that is quick; what waits for the disk never is.
  */
 export class DurableFiles {
   readonly root: string;
   readonly tempRoot: string;
+  readonly calls = new PromptCalls();
+  readonly #syncs = new FolderSyncs(this.calls);
   /** Folders whose own name is on disk, as is that of each folder above. */
   readonly #durable = new LRUCache<string, true>({ max: REMEMBERED_FOLDERS });
 
   constructor(root: string) {
     this.root = resolve(root);
     this.tempRoot = join(this.root, TEMP_FOLDER);
+  }
+
+  /** Finds out, once and beside what goes on, whether names may be changed in place. */
+  prepareOnce(): void {
+    this.calls.prepareOnce(this.root);
   }
 
   /** The path of a key; throws when the key would leave the root. */
@@ -66,6 +81,47 @@ export class DurableFiles {
 
   /** Puts bytes under a key, whole or not at all. */
   async write(key: string, bytes: Buffer, signal: AbortSignal): Promise<void> {
+    this.prepareOnce();
+    const isSmall = bytes.length <= IN_PLACE_BYTES && this.calls.arePrompt;
+    const path = await (isSmall ? this.#writeInPlace(bytes) : this.#writeElsewhere(bytes));
+    try {
+      signal.throwIfAborted();
+      await this.publish(path, key);
+    } catch (error) {
+      await this.drop(path);
+      throw error;
+    }
+  }
+
+  /** A synchronised temporary file; the thread pool is asked for the synchronisation alone. */
+  async #writeInPlace(bytes: Buffer): Promise<string> {
+    const path = join(this.tempRoot, randomUUID());
+    const file = this.calls.make(() => {
+      try {
+        return openSync(path, 'wx');
+      } catch (error) {
+        if (systemCode(error) !== 'ENOENT') throw error;
+        mkdirSync(this.tempRoot, { recursive: true });
+        return openSync(path, 'wx');
+      }
+    });
+    try {
+      try {
+        this.calls.make(() => {
+          for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+        });
+        await datasyncFile(file);
+      } finally {
+        closeSync(file);
+      }
+      return path;
+    } catch (error) {
+      await this.drop(path);
+      throw error;
+    }
+  }
+
+  async #writeElsewhere(bytes: Buffer): Promise<string> {
     const { path, handle } = await this.openTemp();
     try {
       try {
@@ -74,8 +130,7 @@ export class DurableFiles {
       } finally {
         await handle.close();
       }
-      signal.throwIfAborted();
-      await this.publish(path, key);
+      return path;
     } catch (error) {
       await this.drop(path);
       throw error;
@@ -91,7 +146,7 @@ export class DurableFiles {
     const folder = dirname(target);
     for (let race = 0; ; race += 1) {
       try {
-        await rename(tempPath, target);
+        await this.rename(tempPath, target);
         break;
       } catch (error) {
         if (systemCode(error) !== 'ENOENT' || race >= MAX_RACES) throw error;
@@ -104,6 +159,16 @@ export class DurableFiles {
     await this.#syncUpwards(folder);
   }
 
+  /** rename(2). Durable when the folder that names it is synchronised. */
+  async rename(from: string, to: string): Promise<void> {
+    await this.calls.either(
+      () => {
+        renameSync(from, to);
+      },
+      () => rename(from, to),
+    );
+  }
+
   /** Makes durable that a file which stands under a key does so. */
   async confirm(key: string): Promise<void> {
     await this.#syncUpwards(dirname(this.path(key)));
@@ -113,7 +178,10 @@ export class DurableFiles {
   async makeFolder(folder: string): Promise<void> {
     for (let race = 0; ; race += 1) {
       try {
-        const first = await mkdir(folder, { recursive: true });
+        const first = await this.calls.either(
+          () => mkdirSync(folder, { recursive: true }),
+          () => mkdir(folder, { recursive: true }),
+        );
         if (first !== undefined) this.#forgetFrom(first, folder);
         return;
       } catch (error) {
@@ -137,7 +205,7 @@ export class DurableFiles {
       if (code === 'EISDIR' || (code === 'EPERM' && (await isFolder()))) return false;
       throw error;
     }
-    await syncFolder(await this.#prune(dirname(path), levels));
+    await this.#syncs.sync(await this.#prune(dirname(path), levels));
     return true;
   }
 
@@ -160,7 +228,7 @@ export class DurableFiles {
     }
     this.#forgetFrom(path, path);
     const survivor = await this.#prune(dirname(path), Infinity);
-    if (isDurable) await syncFolder(survivor);
+    if (isDurable) await this.#syncs.sync(survivor);
     // The folder is gone by now; what cannot be removed under its other name is left to the sweep.
     await rm(grave, { recursive: true, force: true }).catch(() => undefined);
     return true;
@@ -189,14 +257,16 @@ export class DurableFiles {
     return current;
   }
 
+  /** In no order: whoever waits is told of none of it before all of it is on disk. */
   async #syncUpwards(folder: string): Promise<void> {
-    await syncFolder(folder);
+    const children: string[] = [];
     for (let child = folder; child !== this.root && !this.#durable.has(child);) {
-      const parent = dirname(child);
-      await syncFolder(parent);
-      this.#durable.set(child, true);
-      child = parent;
+      children.push(child);
+      child = dirname(child);
     }
+    const folders = new Set([folder, ...children.map((child) => dirname(child))]);
+    await Promise.all([...folders].map((one) => this.#syncs.sync(one)));
+    for (const child of children) this.#durable.set(child, true);
   }
 
   /** Nothing is known any more of the folders from `first` down to `last`: they are new. */
@@ -216,29 +286,5 @@ async function isBlocked(folder: string, error: unknown): Promise<boolean> {
     return !(await stat(folder)).isDirectory();
   } catch (statError) {
     return systemCode(statError) !== 'ENOENT';
-  }
-}
-
-/**
- * Makes the names in a folder durable. A folder that is gone was removed by another in the meantime. File systems that
- * cannot synchronise folders (some network ones) say EINVAL or ENOTSUP; `probeFilesystem` reports them.
- */
-export async function syncFolder(folder: string): Promise<boolean> {
-  let handle: FileHandle;
-  try {
-    handle = await open(folder, 'r');
-  } catch (error) {
-    if (isAbsence(error)) return true;
-    throw error;
-  }
-  try {
-    await handle.sync();
-    return true;
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'EINVAL' || code === 'ENOTSUP' || code === 'EBADF') return false;
-    throw new StorageError('file.sync', `cannot synchronise a folder: ${code ?? 'fault'}`, error);
-  } finally {
-    await handle.close();
   }
 }

@@ -4,19 +4,24 @@ import { Writable } from 'node:stream';
 
 import { asStorageError } from './filesystem-errors.ts';
 
-/** What may wait in memory while the disk is busy. */
-const BUFFERED_BYTES = 1024 * 1024;
+/** What is gathered for one call of the system: each goes through the thread pool, which costs as much as 200 KB do. */
+const BATCH_BYTES = 512 * 1024;
+/** What may wait in memory beside two batches while the disk is busy. */
+const BUFFERED_BYTES = 256 * 1024;
 
 type Done = (error?: Error | null) => void;
 
 /**
- * Writes to the end of an open file, in one system call for all chunks that wait. The hash, where one is given, runs
- * while the system writes. It never closes the file: await `idle` before that, also after an error.
+ * Writes to the end of an open file, in large batches; the next one is gathered, and hashed where a hash is given,
+ * while the system writes. It never closes the file: await `settle` before that, also after an error.
  */
 export class FileSink extends Writable {
   readonly #handle: FileHandle;
   readonly #hash: Hash | undefined;
   #inFlight: Promise<void> = Promise.resolve();
+  #fault: Error | undefined;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
   #bytes = 0;
 
   constructor(handle: FileHandle, hash?: Hash) {
@@ -30,36 +35,43 @@ export class FileSink extends Writable {
     return this.#bytes;
   }
 
-  /** Resolves when no write is under way any more. */
-  idle(): Promise<void> {
-    return this.#inFlight;
+  /** Writes what is gathered, also after the stream was destroyed, and resolves when no write is under way any more. */
+  async settle(): Promise<void> {
+    for (let seen: Promise<void> | undefined; seen !== this.#inFlight;) {
+      seen = this.#inFlight;
+      await seen;
+      if (!this.#fault && this.#held.length > 0) this.#writeHeld();
+    }
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#start([chunk], done);
-  }
-
-  override _writev(items: { chunk: Buffer }[], done: Done): void {
-    this.#start(
-      items.map((item) => item.chunk),
-      done,
-    );
-  }
-
-  #start(chunks: Buffer[], done: Done): void {
-    const writing = writeFully(this.#handle, chunks);
-    this.#inFlight = writing.then(
-      () => {
-        done();
-      },
-      (error: unknown) => {
-        done(asStorageError('file.write', error) as Error);
-      },
-    );
-    for (const chunk of chunks) {
-      this.#hash?.update(chunk);
-      this.#bytes += chunk.length;
+    this.#hash?.update(chunk);
+    this.#bytes += chunk.length;
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes < BATCH_BYTES) {
+      done();
+      return;
     }
+    void this.#inFlight.then(() => {
+      if (!this.#fault && this.#held.length > 0) this.#writeHeld();
+      done(this.#fault);
+    });
+  }
+
+  override _final(done: Done): void {
+    void this.settle().then(() => {
+      done(this.#fault);
+    });
+  }
+
+  #writeHeld(): void {
+    const chunks = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#inFlight = writeFully(this.#handle, chunks).catch((error: unknown) => {
+      this.#fault ??= asStorageError('file.write', error) as Error;
+    });
   }
 }
 

@@ -1,4 +1,12 @@
-import { mkdtemp, open, rm, truncate, writeFile, type FileHandle } from 'node:fs/promises';
+import {
+  mkdtemp,
+  open,
+  readFile,
+  rm,
+  truncate,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -61,9 +69,23 @@ describe('FileSink', () => {
     if (!full) return;
     const sink = new FileSink(full);
     const failed = new Promise((resolve) => sink.once('error', resolve));
-    sink.write(bytes);
+    sink.end(bytes);
     expect(await failed).toBeInstanceOf(StorageError);
-    await sink.idle();
+    await sink.settle();
     await full.close();
+  });
+
+  test('writes what it had gathered when the body breaks off', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'twinport-sink-'));
+    const path = join(folder, 'broken-off');
+    const handle = await open(path, 'w');
+    const sink = new FileSink(handle);
+    sink.write(bytes.subarray(0, 1000));
+    sink.on('error', () => undefined).destroy(new Error('the client left'));
+    await sink.settle();
+    await handle.close();
+    expect(sink.bytes).toBe(1000);
+    expect((await readFile(path)).equals(bytes.subarray(0, 1000))).toBe(true);
+    await rm(folder, { recursive: true });
   });
 });

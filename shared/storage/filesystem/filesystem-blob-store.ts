@@ -122,7 +122,7 @@ export class FilesystemBlobStore implements BlobStore {
         await pipeline(body, verified, sink, { signal });
         await handle.datasync();
       } finally {
-        await sink.idle();
+        await sink.settle();
         await handle.close();
       }
       await this.#files.publish(path, blobKey(digest));

@@ -1,19 +1,11 @@
-import { type Hash, randomUUID } from 'node:crypto';
-import { readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { addAbortSignal, type Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { randomUUID } from 'node:crypto';
+import { readdir, stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 
 import { LRUCache } from 'lru-cache';
 
 import type { Clock } from '../../lifecycle/clock.ts';
-import {
-  type Digest,
-  type DigestAlgorithm,
-  digestAlgorithm,
-  finishDigest,
-  startDigest,
-} from '../../oci/digest.ts';
+import { type Digest, type DigestAlgorithm, digestAlgorithm } from '../../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../../oci/reference.ts';
 import type { BlobStat } from '../blob-store.ts';
 import {
@@ -24,11 +16,12 @@ import {
 } from '../errors.ts';
 import { blobKey, uploadFolder, uploadsFolder } from '../object-keys.ts';
 import type { UploadReaper, UploadSession, UploadStore } from '../upload-store.ts';
+import { type Appended, appendToStaged } from './append-to-staged.ts';
+import { digestOfStaged, type StagedDigest } from './digest-of-staged.ts';
 import { DurableFiles, TempFileGoneError } from './durable-files.ts';
-import { FileSink } from './file-sink.ts';
-import { FileSource } from './file-source.ts';
 import { guarded, unlessAbsent } from './filesystem-errors.ts';
 import { sweepTemp } from './probe-filesystem.ts';
+import { newHash, progressOf, type RunningHash } from './running-hash.ts';
 import {
   type Claim,
   claimStaged,
@@ -37,11 +30,10 @@ import {
   stagedBytes,
 } from './staged-file.ts';
 import {
-  PROGRESS,
   readCommitted,
   readProgress,
   readStartedAt,
-  STARTED_AT,
+  removeOpenRecords,
   writeCommitted,
   writeProgress,
   writeStartedAt,
@@ -53,14 +45,6 @@ const KEPT_HASHES = 2000;
 const PAUSE_MS = 25;
 /** Commits of one session that race on several replicas take the staged file from one another. */
 const MAX_COMMIT_RACES = 5;
-
-/** A running hash of the first `offset` bytes of the staged file with this inode. Before the first byte: of any. */
-interface RunningHash {
-  readonly algorithm: DigestAlgorithm;
-  readonly hash: Hash;
-  readonly offset: number;
-  readonly inode: number | undefined;
-}
 
 /**
  * Upload sessions as folders `_uploads/<uuid>/` below a root folder: the staged bytes in one file that is appended to
@@ -87,13 +71,15 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     return guarded('upload.create', signal, async () => {
       const id = randomUUID() as UploadId;
       const startedAt = this.#clock.now();
+      this.#files.prepareOnce();
       const folder = this.#folder(repository, id);
       const hash = newHash(algorithm ?? 'sha256');
       await this.#files.makeFolder(folder);
-      await writeStartedAt(folder, startedAt);
+      await writeStartedAt(this.#files.calls, folder, startedAt);
       // Without a record the first chunk is hashed as sha256.
-      if (hash.algorithm !== 'sha256') await writeProgress(folder, progressOf(hash, 0));
-      await createStagedFile(folder);
+      if (hash.algorithm !== 'sha256')
+        await writeProgress(this.#files.calls, folder, progressOf(hash, 0));
+      await createStagedFile(this.#files, folder);
       this.#hashes.set(id, hash);
       return { id, repository, startedAt, offset: 0 };
     });
@@ -106,7 +92,10 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
   ): Promise<UploadSession | undefined> {
     return guarded('upload.find', signal, async () => {
       const folder = this.#folder(repository, id);
-      const [startedAt, offset] = await Promise.all([readStartedAt(folder), stagedBytes(folder)]);
+      const [startedAt, offset] = await Promise.all([
+        readStartedAt(this.#files.calls, folder),
+        stagedBytes(this.#files, folder),
+      ]);
       if (!startedAt || offset === undefined) return undefined;
       return { id, repository, startedAt, offset };
     });
@@ -120,12 +109,12 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
   ): Promise<UploadSession> {
     const append = async (): Promise<UploadSession> => {
       const folder = this.#folder(session.repository, session.id);
-      const claim = await claimStaged(folder, this.#pause(signal), offset);
+      const claim = await claimStaged(this.#files, folder, this.#pause(signal), offset);
       let running: RunningHash | undefined;
       let appended: Appended;
       try {
         running = await this.#takeHash(session.id, folder, claim);
-        appended = await appendTo(claim, body, running?.hash, signal);
+        appended = await appendToStaged(claim, body, running?.hash, signal);
         await claim.handle.close();
       } catch (error) {
         // After a failed synchronisation nobody knows what is on disk, and a second one would not tell.
@@ -133,14 +122,14 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
         await this.#drop(session);
         throw error;
       }
-      const isKept = await releaseStaged(folder, claim.path);
-      if (!isKept) throw appended.fault ?? (await overtaken(folder));
+      const isKept = await releaseStaged(this.#files, folder, claim.path);
+      if (!isKept) throw appended.fault ?? (await this.#overtaken(folder));
       // A write that failed may have left more or fewer bytes than were hashed: then the file is read at commit.
       if (running && appended.size === offset + appended.hashedBytes) {
         const hash = { ...running, offset: appended.size, inode: claim.inode };
         this.#hashes.set(session.id, hash);
         if (appended.fault === undefined) {
-          await writeProgress(folder, progressOf(hash, claim.inode));
+          await writeProgress(this.#files.calls, folder, progressOf(hash, claim.inode));
         }
       }
       if (appended.fault !== undefined) throw appended.fault;
@@ -180,9 +169,11 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
         signal.throwIfAborted();
         const folder = this.#files.path(`${uploads}/${name}`);
         const isFinished =
-          (await readCommitted(folder)) !== undefined && (await stagedBytes(folder)) === undefined;
+          (await readCommitted(this.#files.calls, folder)) !== undefined &&
+          (await stagedBytes(this.#files, folder)) === undefined;
         const startedAt =
-          (await readStartedAt(folder)) ?? (await unlessAbsent(stat(folder)))?.mtime;
+          (await readStartedAt(this.#files.calls, folder)) ??
+          (await unlessAbsent(stat(folder)))?.mtime;
         const isOld = startedAt !== undefined && startedAt < before;
         if (!isFinished && !isOld) continue;
         const isRemoved = await this.#files.removeTree(`${uploads}/${name}`, false);
@@ -199,31 +190,60 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     signal: AbortSignal,
   ): Promise<BlobStat> {
     const folder = this.#folder(session.repository, session.id);
-    const claim = await unlessUnknown(claimStaged(folder, this.#pause(signal)));
+    const claim = await unlessUnknown(claimStaged(this.#files, folder, this.#pause(signal)));
     if (!claim) return this.#recommit(folder, digest);
-    if (!(await isStaged(folder, claim, digest, signal))) {
+    const staged = await this.#examine(folder, claim, digest, signal);
+    if (staged.digest !== digest) {
       await claim.handle.close();
       await this.#drop(session);
       throw new DigestMismatchError(`the uploaded content does not have the digest ${digest}`);
     }
-    await this.#synchronise(session, claim);
+    await this.#synchronise(session, claim, staged.isOnDisk);
     try {
-      await writeCommitted(folder, digest);
+      await writeCommitted(this.#files.calls, folder, digest);
       await this.#files.publish(claim.path, blobKey(digest));
     } catch (error) {
-      await releaseStaged(folder, claim.path);
+      await releaseStaged(this.#files, folder, claim.path);
       throw error;
     }
     this.#hashes.delete(session.id);
-    await Promise.all(
-      [STARTED_AT, PROGRESS].map((name) => rm(join(folder, name), { force: true })),
-    );
+    await removeOpenRecords(this.#files.calls, folder);
     return { size: claim.size };
   }
 
-  async #synchronise(session: UploadSession, claim: Claim): Promise<void> {
+  /** What is staged. When that cannot be found out the claim is given back. */
+  async #examine(
+    folder: string,
+    claim: Claim,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<StagedDigest> {
     try {
-      await claim.handle.datasync();
+      return await digestOfStaged(
+        this.#files.calls,
+        folder,
+        claim,
+        digestAlgorithm(digest),
+        signal,
+      );
+    } catch (error) {
+      await claim.handle.close();
+      await releaseStaged(this.#files, folder, claim.path);
+      throw error;
+    }
+  }
+
+  /** What tells of an append whose session another went on with, or ended, meanwhile. */
+  async #overtaken(folder: string): Promise<Error> {
+    const offset = await stagedBytes(this.#files, folder);
+    return offset === undefined
+      ? new UploadUnknownError('upload.append', 'the upload session is gone')
+      : new UploadOffsetError(offset);
+  }
+
+  async #synchronise(session: UploadSession, claim: Claim, isOnDisk: boolean): Promise<void> {
+    try {
+      if (!isOnDisk) await claim.handle.datasync();
       await claim.handle.close();
     } catch (error) {
       await claim.handle.close().catch(() => undefined);
@@ -234,7 +254,7 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
 
   /** A session without staged bytes is finished: it stands for the blob that it became, and proves nothing else. */
   async #recommit(folder: string, digest: Digest): Promise<BlobStat> {
-    if ((await readCommitted(folder)) === digest) {
+    if ((await readCommitted(this.#files.calls, folder)) === digest) {
       const found = await unlessAbsent(stat(this.#files.path(blobKey(digest))));
       if (found) {
         await this.#files.confirm(blobKey(digest));
@@ -251,7 +271,7 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     const isOfThisFile = kept?.inode === undefined || kept.inode === claim.inode;
     if (kept?.offset === claim.size && isOfThisFile) return kept;
     if (claim.size > 0) return undefined;
-    return newHash((await readProgress(folder))?.algorithm ?? 'sha256');
+    return newHash((await readProgress(this.#files.calls, folder))?.algorithm ?? 'sha256');
   }
 
   async #drop(session: UploadSession): Promise<void> {
@@ -268,42 +288,6 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
   }
 }
 
-/** What tells of an append whose session another went on with, or ended, meanwhile. */
-async function overtaken(folder: string): Promise<Error> {
-  const offset = await stagedBytes(folder);
-  return offset === undefined
-    ? new UploadUnknownError('upload.append', 'the upload session is gone')
-    : new UploadOffsetError(offset);
-}
-
-interface Appended {
-  /** Length of the staged file in the end. */
-  readonly size: number;
-  readonly hashedBytes: number;
-  /** Why the body was not appended whole. */
-  readonly fault: Error | undefined;
-}
-
-/** Leaves the bytes on disk, unless there is a fault: then the commit does that. */
-async function appendTo(
-  claim: Claim,
-  body: Readable,
-  hash: Hash | undefined,
-  signal: AbortSignal,
-): Promise<Appended> {
-  const sink = new FileSink(claim.handle, hash);
-  let fault: Error | undefined;
-  try {
-    await pipeline(body, sink, { signal });
-  } catch (error) {
-    fault = error as Error;
-  }
-  await sink.idle();
-  if (fault === undefined && sink.bytes > 0) await claim.handle.datasync();
-  const { size } = await claim.handle.stat();
-  return { size, hashedBytes: sink.bytes, fault };
-}
-
 async function unlessUnknown<T>(result: Promise<T>): Promise<T | undefined> {
   try {
     return await result;
@@ -311,45 +295,4 @@ async function unlessUnknown<T>(result: Promise<T>): Promise<T | undefined> {
     if (error instanceof UploadUnknownError) return undefined;
     throw error;
   }
-}
-
-/** Whether the staged bytes have the digest. When that cannot be found out the claim is given back. */
-async function isStaged(
-  folder: string,
-  claim: Claim,
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<boolean> {
-  try {
-    return (await digestOfStaged(folder, claim, digestAlgorithm(digest), signal)) === digest;
-  } catch (error) {
-    await claim.handle.close();
-    await releaseStaged(folder, claim.path);
-    throw error;
-  }
-}
-
-/** From the record of the last append where that describes this very file, else by reading all of it. */
-async function digestOfStaged(
-  folder: string,
-  claim: Claim,
-  algorithm: DigestAlgorithm,
-  signal: AbortSignal,
-): Promise<Digest> {
-  const progress = await readProgress(folder);
-  const isCurrent = progress?.offset === claim.size && progress.inode === claim.inode;
-  if (isCurrent && progress.algorithm === algorithm) return progress.digest;
-  const hash = startDigest(algorithm);
-  const source = new FileSource(claim.handle, 0, claim.size, { closesHandle: false });
-  for await (const chunk of addAbortSignal(signal, source)) hash.update(chunk as Buffer);
-  return finishDigest(algorithm, hash);
-}
-
-function newHash(algorithm: DigestAlgorithm): RunningHash {
-  return { algorithm, hash: startDigest(algorithm), offset: 0, inode: undefined };
-}
-
-function progressOf(running: RunningHash, inode: number): Parameters<typeof writeProgress>[1] {
-  const { algorithm, offset } = running;
-  return { algorithm, offset, inode, digest: finishDigest(algorithm, running.hash.copy()) };
 }

@@ -14,7 +14,8 @@ import { basename, dirname, join } from 'node:path';
 
 import { StorageError } from '../errors.ts';
 import { blobsFolder, ownFolder, repositoriesFolder } from '../object-keys.ts';
-import { TEMP_FOLDER, syncFolder } from './durable-files.ts';
+import { TEMP_FOLDER } from './durable-files.ts';
+import { syncFolder } from './folder-syncs.ts';
 import { asStorageError, isAbsence, systemCode, unlessAbsent } from './filesystem-errors.ts';
 
 /** What the file system under the data really does. */

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { copyFile, lstat, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { closeSync, constants, lstatSync, openSync, type Stats } from 'node:fs';
+import { copyFile, lstat, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { UploadOffsetError, UploadUnknownError } from '../errors.ts';
+import type { DurableFiles } from './durable-files.ts';
 import { unlessAbsent } from './filesystem-errors.ts';
 import { COMMITTED, STARTED_AT } from './upload-records.ts';
 
@@ -29,13 +30,22 @@ export interface Claim {
   readonly inode: number;
 }
 
-export async function createStagedFile(folder: string): Promise<void> {
-  await open(join(folder, FREE), 'wx').then((handle) => handle.close());
+export async function createStagedFile(files: DurableFiles, folder: string): Promise<void> {
+  const path = join(folder, FREE);
+  await files.calls.either(
+    () => {
+      closeSync(openSync(path, 'wx'));
+    },
+    () => open(path, 'wx').then((handle) => handle.close()),
+  );
 }
 
 /** How many bytes are staged; undefined when the session is gone. */
-export async function stagedBytes(folder: string): Promise<number | undefined> {
-  return (await findStaged(folder))?.size;
+export async function stagedBytes(
+  files: DurableFiles,
+  folder: string,
+): Promise<number | undefined> {
+  return (await findStaged(files, folder))?.size;
 }
 
 /**
@@ -45,23 +55,26 @@ export async function stagedBytes(folder: string): Promise<number | undefined> {
  * is given and is not where the staged bytes end. `pause`: a short sleep while another holds the file.
  */
 export async function claimStaged(
+  files: DurableFiles,
   folder: string,
   pause: () => Promise<void>,
   offset?: number,
 ): Promise<Claim> {
   let pauses = 0;
   for (let race = 0; race < MAX_RACES; race += 1) {
-    let staged = await findStaged(folder);
+    let staged = await findStaged(files, folder);
     while (staged && staged.name !== FREE && pauses < PATIENCE) {
       requireOffset(offset, staged.size);
       pauses += 1;
       await pause();
-      staged = await findStaged(folder);
+      staged = await findStaged(files, folder);
     }
     if (!staged) break;
     requireOffset(offset, staged.size);
     const path =
-      staged.name === FREE ? await takeFree(folder) : await takeOver(folder, staged.name);
+      staged.name === FREE
+        ? await takeFree(files, folder)
+        : await takeOver(files, folder, staged.name);
     const handle = path === undefined ? undefined : await unlessAbsent(open(path, OPEN_TO_APPEND));
     if (path === undefined || !handle) continue;
     try {
@@ -70,7 +83,7 @@ export async function claimStaged(
       return { path, handle, size, inode: ino };
     } catch (error) {
       await handle.close();
-      await releaseStaged(folder, path);
+      await releaseStaged(files, folder, path);
       throw error;
     }
   }
@@ -78,14 +91,21 @@ export async function claimStaged(
 }
 
 /** Gives a claimed file back, after its handle was closed. False when another took it over or the session is gone. */
-export async function releaseStaged(folder: string, claimedPath: string): Promise<boolean> {
-  const released = rename(claimedPath, join(folder, FREE)).then(() => true);
+export async function releaseStaged(
+  files: DurableFiles,
+  folder: string,
+  claimedPath: string,
+): Promise<boolean> {
+  const released = files.rename(claimedPath, join(folder, FREE)).then(() => true);
   return (await unlessAbsent(released)) ?? false;
 }
 
-async function findStaged(folder: string): Promise<{ name: string; size: number } | undefined> {
-  for (let look = 0; look < MAX_RACES; look += 1) {
-    const free = await unlessAbsent(lstat(join(folder, FREE)));
+async function findStaged(
+  files: DurableFiles,
+  folder: string,
+): Promise<{ name: string; size: number } | undefined> {
+  for (let race = 0; race < MAX_RACES; race += 1) {
+    const free = await unlessAbsent(look(files, join(folder, FREE)));
     if (free) return { name: FREE, size: free.size };
     const names = (await unlessAbsent(readdir(folder))) ?? [];
     const claimed = await largestOf(
@@ -111,13 +131,17 @@ async function largestOf(
   return largest;
 }
 
-async function takeFree(folder: string): Promise<string | undefined> {
+async function takeFree(files: DurableFiles, folder: string): Promise<string | undefined> {
   const mine = join(folder, `${CLAIMED_PREFIX}${randomUUID()}`);
-  return unlessAbsent(rename(join(folder, FREE), mine).then(() => mine));
+  return unlessAbsent(files.rename(join(folder, FREE), mine).then(() => mine));
 }
 
 /** Takes what another process claimed and did not give back. Only who removes its file has taken it. */
-async function takeOver(folder: string, claimedName: string): Promise<string | undefined> {
+async function takeOver(
+  files: DurableFiles,
+  folder: string,
+  claimedName: string,
+): Promise<string | undefined> {
   const theirs = join(folder, claimedName);
   const copy = join(folder, `${COPY_PREFIX}${randomUUID()}`);
   const mine = join(folder, `${CLAIMED_PREFIX}${randomUUID()}`);
@@ -125,7 +149,7 @@ async function takeOver(folder: string, claimedName: string): Promise<string | u
     copyFile(theirs, copy, constants.COPYFILE_FICLONE).then(() => true),
   );
   if (!isCopied) return undefined;
-  const isNamed = await unlessAbsent(rename(copy, mine).then(() => true));
+  const isNamed = await unlessAbsent(files.rename(copy, mine).then(() => true));
   if (!isNamed) return undefined;
   if (await unlessAbsent(unlink(theirs).then(() => true))) return mine;
   await unlessAbsent(unlink(mine));
@@ -134,4 +158,11 @@ async function takeOver(folder: string, claimedName: string): Promise<string | u
 
 function requireOffset(offset: number | undefined, size: number): void {
   if (offset !== undefined && offset !== size) throw new UploadOffsetError(size);
+}
+
+function look(files: DurableFiles, path: string): Promise<Stats> {
+  return files.calls.either(
+    () => lstatSync(path),
+    () => lstat(path),
+  );
 }

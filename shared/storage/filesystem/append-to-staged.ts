@@ -1,0 +1,34 @@
+import type { Hash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { FileSink } from './file-sink.ts';
+import type { Claim } from './staged-file.ts';
+
+export interface Appended {
+  /** Length of the staged file in the end. */
+  readonly size: number;
+  readonly hashedBytes: number;
+  /** Why the body was not appended whole. */
+  readonly fault: Error | undefined;
+}
+
+/** Appends a body. Leaves the bytes on disk, unless there is a fault: then the commit does that. */
+export async function appendToStaged(
+  claim: Claim,
+  body: Readable,
+  hash: Hash | undefined,
+  signal: AbortSignal,
+): Promise<Appended> {
+  const sink = new FileSink(claim.handle, hash);
+  let fault: Error | undefined;
+  try {
+    await pipeline(body, sink, { signal });
+  } catch (error) {
+    fault = error as Error;
+  }
+  await sink.settle();
+  if (fault === undefined && sink.bytes > 0) await claim.handle.datasync();
+  const { size } = await claim.handle.stat();
+  return { size, hashedBytes: sink.bytes, fault };
+}
