@@ -12,6 +12,8 @@ function busyMs(ms: number): void {
   for (const endMs = performance.now() + ms; performance.now() < endMs;);
 }
 
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 describe('calls of the system in place', () => {
   test('none is made before the file system is known, nor on one of another machine', async () => {
     const calls = new PromptCalls();
@@ -25,7 +27,17 @@ describe('calls of the system in place', () => {
     await calls.prepare(tmpdir());
     expect(await calls.either(inPlace, elsewhere)).toBe('in place');
     for (let slow = 0; slow < 3; slow += 1) calls.make(() => busyMs(6));
+    await nextTurn();
     expect(await calls.either(inPlace, elsewhere)).toBe('elsewhere');
+  });
+
+  test('they leave the rest of a turn of the event loop to everybody else', async () => {
+    const calls = new PromptCalls();
+    await calls.prepare(tmpdir());
+    calls.make(() => busyMs(6));
+    expect(await calls.either(inPlace, elsewhere)).toBe('elsewhere');
+    await nextTurn();
+    expect(await calls.either(inPlace, elsewhere)).toBe('in place');
   });
 
   test('a folder that is not there yet is asked about again', async () => {
