@@ -1,9 +1,11 @@
 import { block, blocks, unblock } from './blocks.ts';
 import type { Command } from './command.ts';
 import { evict } from './evict.ts';
+import { explain } from './explain.ts';
 import { exportCheck } from './export-check.ts';
 import { indexRebuild } from './index-rebuild.ts';
 import { pin, pins, unpin } from './pins.ts';
+import { warm } from './warm.ts';
 
 /** What `twinport` can do beside serving, in the order of its help. */
 export const COMMANDS: readonly Command[] = [
@@ -16,4 +18,6 @@ export const COMMANDS: readonly Command[] = [
   block,
   unblock,
   blocks,
+  warm,
+  explain,
 ];

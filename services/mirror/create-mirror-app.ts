@@ -14,14 +14,18 @@ import { MirrorNames } from '../../shared/content/mirror-names.ts';
 import { Projects } from '../../shared/content/projects.ts';
 import { shadowedProjects } from '../../shared/content/reserved-names.ts';
 import { publishedProjects, publishUpstreams } from '../../shared/content/upstream-table.ts';
+import type { ApiRoute } from '../../shared/http/api-route.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
+import type { WarmSource } from '../../shared/content/warm/warm-image.ts';
+import type { WarmEntry } from '../../shared/content/warm/warm-list.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { BackgroundTasks } from './background-tasks.ts';
 import { BlobPull } from './blob-pull.ts';
 import { Completion } from './completion.ts';
 import { ConfirmationRecords } from './confirmation-records.ts';
 import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
+import { createExplainRoute } from './explain/explain-route.ts';
 import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
@@ -37,6 +41,8 @@ import { TagPull } from './tag-pull.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
 import { UpstreamDiscovery } from './upstream-discovery.ts';
 import { Verdicts } from './verdict.ts';
+import { warmOnSchedule } from './warm/warm-on-schedule.ts';
+import { warmSource } from './warm/warm-source.ts';
 
 /** How long running downloads may go on at the end: what they leave unfinished is fetched again. */
 const CLOSE_MS = 3_000;
@@ -73,7 +79,7 @@ export function createMirrorApp(
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
   const projects = new Projects({ ...index, records, clock });
-  const { content, completion } = createContent(platform, config, {
+  const { content, completion, keepWarm, explain } = createContent(platform, config, {
     projects,
     connections,
     background,
@@ -86,11 +92,14 @@ export function createMirrorApp(
   const app = createV2App({
     ...platform,
     refuse: createRefusePush(config.pushPublicUrl),
+    routes: new Map([['/api/v1/explain', explain]]),
     handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
   });
 
   let upkeep: Promise<unknown> = Promise.resolve();
   let withdraw = (): Promise<void> => Promise.resolve();
+  const stopWarming = new AbortController();
+  let warming: Promise<void> = Promise.resolve();
   return {
     app,
     start: async () => {
@@ -106,10 +115,12 @@ export function createMirrorApp(
       }
       withdraw = await publishUpstreams(records, upstreams, clock, lifetime);
       upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime)]);
+      warming = keepWarm(AbortSignal.any([lifetime, stopWarming.signal]));
     },
     degraded: () => Promise.resolve(connections.degraded()),
     close: async () => {
-      await completion.stop();
+      stopWarming.abort(new Error('the mirror ends'));
+      await Promise.all([completion.stop(), warming]);
       await within(Promise.all([fills.idle(), background.idle()]), CLOSE_MS, clock);
       stop.abort(new Error('the mirror ends'));
       await Promise.all([fills.idle(), background.idle(), withdraw(), upkeep]);
@@ -130,11 +141,19 @@ interface ContentParts {
   readonly lastUse: LastUse;
 }
 
+interface CreatedContent {
+  readonly content: ContentSource;
+  readonly completion: Completion;
+  /** Resolves when the signal aborts. */
+  readonly keepWarm: (signal: AbortSignal) => Promise<void>;
+  readonly explain: ApiRoute;
+}
+
 function createContent(
   platform: Platform,
   config: MirrorConfig,
   parts: ContentParts,
-): { content: ContentSource; completion: Completion } {
+): CreatedContent {
   const { blobs, index, clock } = platform;
   const { origins, catalog, tags, members, leases, hints } = index;
   const { connections } = parts;
@@ -193,7 +212,16 @@ function createContent(
     if (meaning.kind === 'local') return meaning.repository;
     return meaning.kind === 'upstream' ? meaning.cached : undefined;
   });
-  return { content, completion };
+  const { warm } = config;
+  const keepWarm = async (signal: AbortSignal): Promise<void> => {
+    if (!warm) return;
+    const sourceOf = ({ image }: WarmEntry, stop: AbortSignal): Promise<WarmSource | undefined> =>
+      warmSource(image, { ...pulls, names }, stop);
+    await warmOnSchedule(warm, { ...platform, leases, hints, sourceOf }, signal);
+  };
+  const known = { names, local, held, standings, freshness, terms };
+  const explain = createExplainRoute({ ...known, connections, clock });
+  return { content, completion, keepWarm, explain };
 }
 
 async function openSpool(spool: Spool): Promise<void> {

@@ -105,6 +105,20 @@ export interface CacheConfig {
   readonly intervalSeconds: number;
 }
 
+/** When images are pulled without a client. */
+export type WarmSchedule =
+  | { readonly kind: 'interval'; readonly ms: number }
+  /** Five fields (minute, hour, day, month, weekday) or six with seconds before them, in UTC. */
+  | { readonly kind: 'cron'; readonly pattern: string };
+
+export interface WarmConfig {
+  /** References, one a line; read each time. */
+  readonly file: string;
+  readonly schedule: WarmSchedule;
+  /** Of an index these; empty: all. */
+  readonly platforms: readonly string[];
+}
+
 export interface MirrorConfig extends CommonConfig {
   readonly role: 'mirror';
   readonly proxies: ProxyConfig;
@@ -114,6 +128,8 @@ export interface MirrorConfig extends CommonConfig {
   /** Undefined: a locked folder of this process under the system's temporary folder. */
   readonly spoolDir: string | undefined;
   readonly spoolMaxBytes: number;
+  /** Images that are kept held. */
+  readonly warm: WarmConfig | undefined;
 }
 
 export type Config = PushConfig | MirrorConfig;

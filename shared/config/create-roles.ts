@@ -124,6 +124,14 @@ function createMirror(values: Values, common: CommonConfig, ports: Ports): Mirro
     localProjects: values.MIRROR_LOCAL_PROJECTS ?? [],
     spoolDir: values.SPOOL_DIR,
     spoolMaxBytes: values.SPOOL_MAX_BYTES,
+    warm:
+      values.WARM_FILE === undefined
+        ? undefined
+        : {
+            file: values.WARM_FILE,
+            schedule: values.WARM_SCHEDULE,
+            platforms: values.WARM_PLATFORMS ?? [],
+          },
   };
 }
 

@@ -1,5 +1,8 @@
 /** What a value of the environment must look like. Every message completes the sentence "NAME …". */
+import { Cron } from 'croner';
 import { z } from 'zod';
+
+import type { WarmSchedule } from './config.ts';
 
 /** A value that `parse` understands; anything else (undefined) is told with the message. */
 function understood<Value>(message: string, parse: (input: string) => Value | undefined) {
@@ -48,6 +51,24 @@ export function word<const Word extends string>(...words: Word[]) {
   const message = `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
   return understood(message, (input) => words.find((known) => known === input.toLowerCase()));
 }
+
+const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90m`, `6h`, `1d`, or what cron writes. */
+export const warmSchedule = understood(
+  'must be an interval like 30m, 6h or 1d, or five fields as cron has them, like "0 3 * * *"',
+  (input): WarmSchedule | undefined => {
+    const [, count, unit = ''] = /^(\d{1,5})([mhd])$/.exec(input) ?? [];
+    const ms = Number(count) * (UNIT_MS[unit] ?? 0);
+    if (ms > 0) return { kind: 'interval', ms };
+    try {
+      const next = new Cron(input, { paused: true }).nextRun();
+      return next && /\s/.test(input) ? { kind: 'cron', pattern: input } : undefined;
+    } catch {
+      return undefined;
+    }
+  },
+);
 
 /** Any text without control characters. */
 export const text = z.string().regex(/^\P{Cc}+$/u, 'must not contain control characters');

@@ -15,6 +15,7 @@ import {
   serverUrl,
   strictBoolean,
   text,
+  warmSchedule,
   wholeNumber,
   word,
   workerCount,
@@ -326,6 +327,29 @@ const VARIABLES = {
     description: 'The spool never grows beyond this.',
     schema: wholeNumber(0),
     fallback: String(10 * GIB),
+  },
+  WARM_FILE: {
+    reader: 'mirror',
+    description:
+      'A file of references, one a line (`#` begins a comment), that the mirror pulls by itself so that it holds them. Read again each time.',
+    schema: text,
+  },
+  WARM_SCHEDULE: {
+    reader: 'mirror',
+    description:
+      'When the images of `WARM_FILE` are pulled, by one of the replicas: an interval (`30m`, `6h`, `1d`; also at the start), or five fields as cron has them, in UTC (`0 3 * * *`).',
+    schema: warmSchedule,
+    fallback: '6h',
+  },
+  WARM_PLATFORMS: {
+    reader: 'mirror',
+    description:
+      'Platforms of the images of `WARM_FILE` that are pulled, for example `linux/amd64`.',
+    schema: list(
+      /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/,
+      'must be a list of platforms like linux/amd64, separated by commas',
+    ),
+    fallbackNote: 'all',
   },
   PUSH_PUBLIC_URL: {
     reader: 'both',

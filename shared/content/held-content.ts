@@ -10,7 +10,7 @@ import type { ManifestStore } from './manifest-store.ts';
 const MAX_DEPTH = 3;
 
 /** The blobs that a pull of the image fetches from the registry; foreign layers come from elsewhere, if at all. */
-function neededBlobs({ config, layers }: ParsedManifest): readonly Descriptor[] {
+export function neededBlobs({ config, layers }: ParsedManifest): readonly Descriptor[] {
   const kept = layers.filter((layer) => !isForeignLayerType(layer.mediaType));
   const byDigest = new Map([...(config ? [config] : []), ...kept].map((one) => [one.digest, one]));
   return [...byDigest.values()];

@@ -11,6 +11,7 @@ import {
   type V2Operation,
   type V2Request,
 } from '../oci/v2-path.ts';
+import type { ApiRoutes } from './api-route.ts';
 import { isAnswered, sendAnswer } from './answer.ts';
 import { renderError, sendError } from './error-renderer.ts';
 import { HEADERS } from './headers.ts';
@@ -22,6 +23,8 @@ import { V2Exchange, type V2Handlers } from './v2-exchange.ts';
 export interface V2AppOptions extends RequestLogOptions {
   readonly handlers: V2Handlers;
   readonly access: AccessPolicy;
+  /** Beside the distribution API. */
+  readonly routes?: ApiRoutes;
   /** Refuses whole kinds of requests, before anybody is asked who they are and before the body is read. */
   readonly refuse?: (request: V2Request) => RegistryError | undefined;
 }
@@ -77,6 +80,7 @@ class V2Edge {
     signal: AbortSignal,
   ): Promise<void> {
     requirePlainRequest(http);
+    if (await this.#answerRoute(http, response, facts, signal)) return;
     const request = parseV2Request(facts.method, http.url ?? '');
     note(facts, request);
     const refusal = this.#options.refuse?.(request);
@@ -99,6 +103,31 @@ class V2Edge {
     } finally {
       facts.bytesIn = exchange.closeBody();
     }
+  }
+
+  /** True when the path was one of `routes`. */
+  async #answerRoute(
+    http: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { routes, access } = this.#options;
+    const [path = '', query] = (http.url ?? '').split('?', 2);
+    const route = routes?.get(path);
+    if (!route) return false;
+    facts.operation = route.operation;
+    if (http.method !== 'GET' && http.method !== 'HEAD') {
+      throw registryError('UNSUPPORTED', { headers: { [HEADERS.allow]: 'GET, HEAD' } });
+    }
+    const allows = (asked: Access): Promise<boolean> => access.allows(ANONYMOUS, asked, signal);
+    const answer = await route.answer({ query: new URLSearchParams(query), allows, signal });
+    await sendAnswer(http, response, {
+      status: 200,
+      headers: { [HEADERS.contentType]: 'application/json', [HEADERS.cacheControl]: 'no-store' },
+      body: `${JSON.stringify(answer)}\n`,
+    });
+    return true;
   }
 
   #notAllowed(request: V2Request): RegistryError {

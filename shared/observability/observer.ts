@@ -17,6 +17,7 @@ export type Operation =
   | 'uploadCommit'
   | 'uploadCancel'
   | 'referrerList'
+  | 'explain'
   | 'unknown';
 
 export type Role = 'push' | 'mirror';

@@ -11,16 +11,24 @@ import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
 
 type Storage = TwinportOptions['storage'];
 
+export interface DistributionOptions {
+  /** Makes it a pull-through cache of the registry at this URL. */
+  readonly proxyOf?: string;
+}
+
 export interface DistributionRegistry {
   readonly url: string;
   stop(): Promise<void>;
 }
 
 /** The CNCF distribution registry, version 3, over a store that it has for itself or shares. */
-export async function startDistribution(storage: Storage): Promise<DistributionRegistry> {
+export async function startDistribution(
+  storage: Storage,
+  options: DistributionOptions = {},
+): Promise<DistributionRegistry> {
   const folder = makeTempFolder('distribution');
   const port = await freePort();
-  const running = await runDistribution(storage, folder, port);
+  const running = await runDistribution(storage, folder, port, options);
   return {
     url: `http://127.0.0.1:${port}`,
     stop: async () => {
@@ -35,11 +43,12 @@ export async function runDistribution(
   storage: Storage,
   folder: string,
   port: number,
+  options: DistributionOptions = {},
 ): Promise<RunningProcess> {
   return await startProcess({
     name: 'registry',
     command: requireTool('registry'),
-    args: ['serve', writeConfig(storage, folder, port)],
+    args: ['serve', writeConfig(storage, folder, port, options)],
     env: environment(folder),
     isReady: async () => (await fetch(`http://127.0.0.1:${port}/v2/`)).status === 200,
   });
@@ -64,13 +73,19 @@ const environment = (folder: string): NodeJS.ProcessEnv => ({
   OTEL_TRACES_EXPORTER: 'none',
 });
 
-function writeConfig(storage: Storage, folder: string, port: number): string {
+function writeConfig(
+  storage: Storage,
+  folder: string,
+  port: number,
+  { proxyOf }: DistributionOptions = {},
+): string {
   const file = path.join(folder, `config-${port}.yml`);
   const config = {
     version: 0.1,
     log: { level: 'warn' },
     storage: { ...driver(storage), delete: { enabled: true }, redirect: { disable: true } },
     http: { addr: `127.0.0.1:${port}` },
+    ...(proxyOf !== undefined && { proxy: { remoteurl: proxyOf } }),
   };
   // JSON is YAML.
   writeFileSync(file, JSON.stringify(config));

@@ -217,6 +217,11 @@ export const TOOLS = {
     goModules: CLIENT_MODULES,
     isPinned: true,
   },
+  promtool: {
+    name: 'promtool',
+    version: 'debian',
+    debianPackage: 'prometheus',
+  },
   wrk: { name: 'wrk', version: 'debian', debianPackage: 'wrk', isForBench: true },
   hey: { name: 'hey', version: 'debian', debianPackage: 'hey', isForBench: true },
 } as const satisfies Record<string, Tool>;

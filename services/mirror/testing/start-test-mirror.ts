@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import type { MirrorConfig } from '../../../shared/config/config.ts';
+import type { MirrorConfig, WarmConfig } from '../../../shared/config/config.ts';
 import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
@@ -47,6 +47,7 @@ export interface TestMirrorOptions {
   /** Those besides the default one. */
   readonly upstreams?: readonly UpstreamConfig[];
   readonly spoolMaxBytes?: number;
+  readonly warm?: WarmConfig;
   /** Over an existing store, which then outlives the mirror. */
   readonly store?: TempStore;
   readonly blobs?: (blobs: BlobStore) => BlobStore;
@@ -161,6 +162,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     proxies: { http: undefined, https: undefined, exceptions: undefined },
     localProjects: [],
     spoolDir: undefined,
+    warm: options.warm,
     spoolMaxBytes: options.spoolMaxBytes ?? 1024 * 1024 * 1024,
   };
 }

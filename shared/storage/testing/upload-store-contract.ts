@@ -374,7 +374,9 @@ export function describeUploadStore(
       const session = await store.create(repo, undefined, unending);
       const appended = await store.append(session, 0, streamOf(bytes), unending);
       for (const committer of [store, store, replica]) {
-        expect(await committer.commit(appended, digest, unending)).toMatchObject({ size: bytes.length });
+        expect(await committer.commit(appended, digest, unending)).toMatchObject({
+          size: bytes.length,
+        });
       }
       expect(await store.find(repo, session.id, unending)).toBeUndefined();
       expect((await readBlob(digest))?.equals(bytes)).toBe(true);
