@@ -113,6 +113,18 @@ async function pullImage(from: TestMirror, name: string): Promise<number[]> {
   return statuses;
 }
 
+/** The last that a pull writes. */
+async function untilKept(repository: string): Promise<void> {
+  const name = parseRepositoryName(`mirror/${repository}`)!;
+  const { members } = mirror.store.index;
+  for (const { digest } of image.blobs) {
+    await until(() => members.has(name, 'blob', parseDigest(digest)!, neverEnds));
+  }
+  await until(async () =>
+    (await mirror.files()).some((file) => file.endsWith(`${repository}/_twinport/confirmed/1`)),
+  );
+}
+
 describe('a private repository', () => {
   beforeEach(() => {
     upstream.addImage('team/secret', '1', image);
@@ -120,8 +132,8 @@ describe('a private repository', () => {
   });
 
   test('changes no byte of the store, however it is asked for', async () => {
-    await pull('1');
-    await until(async () => (await mirror.files()).some((name) => name.endsWith('confirmed/1')));
+    await pullImage(mirror, 'hello');
+    await untilKept('library/hello');
     const before = await mirror.files();
     const paths = [
       '/v2/team/secret/tags/list',
@@ -190,6 +202,7 @@ describe('a private repository', () => {
     const shared = await over({ private: 'shared' });
     try {
       await pullImage(shared, 'team/secret');
+      await untilKept('team/secret');
       upstream.behaviour.account = { ...ACCOUNT, password: 'changed' };
       shared.clock.advance(DAY_AND_MORE_MS);
       const path = byDigest('team/secret');
@@ -275,12 +288,7 @@ describe('an upstream that is not trusted', () => {
       upstream.forget();
       for (let times = 0; times < 2; times += 1) {
         expect(await pullImage(other, 'other')).toEqual([200, 200, 200, 200]);
-        const name = parseRepositoryName('mirror/library/other')!;
-        for (const { digest } of image.blobs) {
-          await until(() =>
-            other.store.index.members.has(name, 'blob', parseDigest(digest)!, neverEnds),
-          );
-        }
+        await untilKept('library/other');
       }
       const blobs = upstream.seen.filter(({ path }) => path.includes('/blobs/'));
       expect(blobs.map(({ method }) => method)).toEqual(image.blobs.map(() => 'GET'));

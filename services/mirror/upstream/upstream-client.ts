@@ -2,12 +2,12 @@ import type { Readable } from 'node:stream';
 
 import type { VerifiedManifest } from '../../../shared/content/manifest-store.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
-import { type Digest, digestAlgorithm, digestOf, parseDigest } from '../../../shared/oci/digest.ts';
-import { type ParsedManifest, parseManifest } from '../../../shared/oci/manifest.ts';
+import { type Digest, parseDigest } from '../../../shared/oci/digest.ts';
 import { MANIFEST_ACCEPT, MANIFEST_MAX_BYTES } from '../../../shared/oci/media-types.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
 import { isHtml, isUnknownName, readFailure } from './answer.ts';
 import { AuthorizedExchange, type AuthorizedExchangeOptions } from './authorized-exchange.ts';
+import { contentLength, contentRange } from './content-headers.ts';
 import { type ExchangeResponse, readBody } from './http-exchange.ts';
 import {
   type Failure,
@@ -18,6 +18,7 @@ import {
   UpstreamFault,
 } from './outcome.ts';
 import { parseQuota, type Quota } from './quota.ts';
+import { readManifest } from './read-manifest.ts';
 import { readReferrers, type UpstreamReferrers } from './read-referrers.ts';
 import { readTagPage } from './tag-page.ts';
 
@@ -37,14 +38,6 @@ export interface UpstreamBlob {
 /** Clients give up on headers after 30 s (containerd): headers of blobs, and all of what is small, must be here before. */
 const ANSWER_DEADLINE_MS = 25_000;
 const MAX_TAG_PAGES = 100;
-
-/** Types that say nothing of a manifest: the bytes then decide. */
-const VAGUE_TYPES: ReadonlySet<string> = new Set([
-  'application/json',
-  'application/octet-stream',
-  'binary/octet-stream',
-  'text/plain',
-]);
 
 export interface UpstreamClientOptions extends AuthorizedExchangeOptions {
   /** Told what came of each question. */
@@ -132,7 +125,7 @@ export class UpstreamClient {
       }
       const bytes = await readBody(response.body, MANIFEST_MAX_BYTES, response.url);
       if (!bytes) return this.#garbage('a manifest of more than 4 MiB');
-      return this.#verifyManifest(bytes, response.header('content-type'), reference);
+      return readManifest(bytes, response.header('content-type'), reference, this.#upstream.host);
     });
   }
 
@@ -259,29 +252,6 @@ export class UpstreamClient {
     return this.#garbage('something that is no blob, or has no length');
   }
 
-  #verifyManifest(
-    bytes: Buffer,
-    contentType: string | undefined,
-    reference: ManifestReference,
-  ): Outcome<VerifiedManifest> {
-    const algorithm = reference.kind === 'digest' ? digestAlgorithm(reference.digest) : 'sha256';
-    const digest = digestOf(bytes, algorithm);
-    if (reference.kind === 'digest' && reference.digest !== digest) {
-      return unavailable(
-        'digest-mismatch',
-        `${this.#upstream.host} gave other bytes than were asked for`,
-      );
-    }
-    const type = contentType?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-    let parsed: ParsedManifest;
-    try {
-      parsed = parseManifest(bytes, VAGUE_TYPES.has(type) ? undefined : contentType);
-    } catch (error) {
-      return this.#garbage(error instanceof Error ? error.message : 'no manifest');
-    }
-    return found({ bytes, digest, parsed });
-  }
-
   async #ask(ask: Ask, signal: AbortSignal): Promise<Outcome<ExchangeResponse>> {
     const { method, repository, path, headers = {}, followsRedirects = true } = ask;
     const url = new URL(`v2/${repository}/${path}`, this.#upstream);
@@ -331,18 +301,3 @@ export class UpstreamClient {
 
 const manifestPath = (reference: ManifestReference): string =>
   `manifests/${reference.kind === 'tag' ? reference.tag : reference.digest}`;
-
-function contentLength(response: ExchangeResponse): number | undefined {
-  const value = response.header('content-length') ?? '';
-  return /^\d{1,15}$/.test(value) ? Number(value) : undefined;
-}
-
-/** `bytes a-b/total` (RFC 9110, 14.4). */
-function contentRange(
-  response: ExchangeResponse,
-): { offset: number; totalBytes: number } | undefined {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(
-    response.header('content-range')?.trim() ?? '',
-  );
-  return match ? { offset: Number(match[1]), totalBytes: Number(match[3]) } : undefined;
-}

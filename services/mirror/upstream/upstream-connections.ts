@@ -92,6 +92,8 @@ export class UpstreamConnections {
         onChange: (isOpen) =>
           observer.level('breakerOpen', config.project, { set: isOpen ? 1 : 0 }),
       });
+      // Shown from the start: an alert needs the value that it waits to change.
+      observer.level('breakerOpen', config.project, { set: 0 });
       const onAccount = (credential: string, isRefused: boolean): void =>
         this.#noteAccount(config, credential, isRefused);
       const { requestsPerSecond } = config;
