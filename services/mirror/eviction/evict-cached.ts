@@ -66,8 +66,9 @@ export async function evictCached(
     crashPoint('eviction.recorded');
     const images = await unlink(batch, ledger, context.usedBefore, options, signal);
     crashPoint('eviction.unlinked');
-    const { removed, bytes } = await removeBlobs(digests, options, signal);
-    await options.records.delete(key, signal);
+    const { removed, bytes, unsure } = await removeBlobs(digests, options, signal);
+    // Else the record stays, and a later run looks again.
+    if (unsure.length === 0) await options.records.delete(key, signal);
     evicted = {
       images: evicted.images + images,
       blobs: evicted.blobs + removed.length,
@@ -89,8 +90,8 @@ export async function finishDeadRuns(
     const record = bytes && parseRecord(schema, bytes);
     if (!record || clock.now().getTime() - Date.parse(record.at) < LEFT_MS) continue;
     const digests = record.digests.map(parseDigest).filter((digest) => digest !== undefined);
-    await removeBlobs(digests, options, signal);
-    await records.delete(key, signal);
+    const { unsure } = await removeBlobs(digests, options, signal);
+    if (unsure.length === 0) await records.delete(key, signal);
   }
 }
 

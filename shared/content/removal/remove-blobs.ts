@@ -25,6 +25,8 @@ export interface RemovedBlobs {
   readonly removed: readonly Digest[];
   /** Their bytes. */
   readonly bytes: number;
+  /** Whose delete failed, and may yet come through: a store may let no one delete what somebody reads (MinIO). */
+  readonly unsure: readonly Digest[];
 }
 
 /**
@@ -57,7 +59,7 @@ class Removal {
   async run(candidates: readonly Digest[]): Promise<RemovedBlobs> {
     const { clock, timing, redirectSeconds } = this.#options;
     const unlinked = await this.#unlinked(candidates);
-    if (unlinked.length === 0) return { removed: [], bytes: 0 };
+    if (unlinked.length === 0) return { removed: [], bytes: 0, unsure: [] };
     try {
       await this.#mark(unlinked, 'waiting');
       crashPoint('removal.marked');
@@ -75,7 +77,7 @@ class Removal {
         // Nobody waits longer than for its own blob.
         await this.#unmark(batch);
       }
-      return { removed, bytes };
+      return { removed, bytes, unsure: [...this.#unsure] };
     } finally {
       await this.#unmark(this.#marked);
     }
@@ -106,7 +108,7 @@ class Removal {
         const stat = await blobs.stat(digest, this.#signal);
         // Whoever was stopped for long must not delete what others have meanwhile been told they may use.
         const isLate = clock.monotonicMs() - lookedAtMs > timing.finalMs;
-        if (!stat || isLate || faults.length > 0) return undefined;
+        if (!stat || isLate) return undefined;
         this.#unsure.add(digest);
         await blobs.delete(digest, this.#signal);
         this.#unsure.delete(digest);
@@ -117,8 +119,10 @@ class Removal {
         return undefined;
       }
     });
-    if (faults.length > 0) throw faults[0] as Error;
-    return removed.filter((blob) => blob !== undefined);
+    const gone = removed.filter((blob) => blob !== undefined);
+    // One blob that cannot be deleted keeps nobody from the others; a store that deletes nothing ends the run.
+    if (faults.length > 0 && gone.length === 0) throw faults[0] as Error;
+    return gone;
   }
 
   async #mark(digests: readonly Digest[], phase: MarkPhase): Promise<void> {
