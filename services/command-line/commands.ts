@@ -1,3 +1,4 @@
+import { adoptCache } from './adopt-cache.ts';
 import { block, blocks, unblock } from './blocks.ts';
 import type { Command } from './command.ts';
 import { evict } from './evict.ts';
@@ -11,6 +12,7 @@ import { warm } from './warm.ts';
 export const COMMANDS: readonly Command[] = [
   indexRebuild,
   exportCheck,
+  adoptCache,
   evict,
   pin,
   unpin,

@@ -39,10 +39,16 @@ export function upstreamRepository(
 ): UpstreamRepository | undefined {
   const first = firstSegment(path);
   const rest = isNamedBy(entry, first) ? path.slice(first.length + 1) : path;
-  if (rest === '') return undefined;
-  const full =
-    entry.project === DOCKER_HUB_PROJECT && !rest.includes('/') ? `library/${rest}` : rest;
+  return rest === '' ? undefined : cachedRepository(entry, rest);
+}
+
+/** Where a repository that has this name at the upstream is cached; undefined when the name would be too long. */
+export function cachedRepository(
+  { project }: UpstreamEntry,
+  path: string,
+): UpstreamRepository | undefined {
+  const full = project === DOCKER_HUB_PROJECT && !path.includes('/') ? `library/${path}` : path;
   const name = parseRepositoryName(full);
-  const cached = parseRepositoryName(`${entry.project}/${full}`);
+  const cached = parseRepositoryName(`${project}/${full}`);
   return name && cached && { upstreamRepository: name, cached };
 }

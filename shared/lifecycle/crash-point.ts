@@ -22,6 +22,8 @@ export type CrashPoint =
   | 'manifest.unlinked'
   | 'project.created'
   | 'origin.marked'
+  | 'adopt.marked'
+  | 'adopt.copied'
   | 'fill.blob-stored'
   | 'fill.blob-linked'
   | 'fill.manifest-stored'
