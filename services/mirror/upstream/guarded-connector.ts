@@ -41,7 +41,7 @@ export function guardedConnector(options: GuardedConnectorOptions): buildConnect
     const origin = `${target.protocol}//${target.host ?? target.hostname}`;
     if (!trustedOrigins.has(origin)) {
       const literal = target.hostname.replace(/^\[|\]$/g, '');
-      if (isIP(literal) !== 0 && !guard.allows(literal)) callback(forbidden(literal), null);
+      if (isIP(literal) !== 0 && !guard.allows(literal)) callback(forbiddenAddress(literal), null);
       else guarded(target, callback);
       return;
     }
@@ -60,14 +60,15 @@ function guardedLookup(guard: AddressGuard, lookupAll: LookupAll): LookupFunctio
     lookupAll(hostname, { ...options, all: true }, (error, addresses) => {
       const allowed = error ? [] : addresses.filter(({ address }) => guard.allows(address));
       const [first] = allowed;
-      if (!first) callback(error ?? forbidden(hostname), options.all === true ? [] : '', 4);
+      if (!first) callback(error ?? forbiddenAddress(hostname), options.all === true ? [] : '', 4);
       else if (options.all === true) callback(null, allowed);
       else callback(null, first.address, first.family);
     });
   };
 }
 
-const forbidden = (host: string): UpstreamFault =>
+/** What the upstream named is not connected to. */
+export const forbiddenAddress = (host: string): UpstreamFault =>
   new UpstreamFault(
     'redirect',
     `the upstream leads to ${host}, an address within a network that is not its own`,

@@ -174,6 +174,14 @@ describe('a proxy on the way', () => {
     expect(asked.at(-1)).toBe(`Basic ${btoa('user:pass')} CONNECT`);
   });
 
+  test('is asked for no address of a private network that an upstream spells out', async () => {
+    const get = transport({ url: 'http://registry.example', proxyUrl });
+    for (const url of ['http://169.254.169.254/', 'http://[::1]:2375/', 'https://10.0.0.1/']) {
+      await expect(get(url)).rejects.toThrow('not its own');
+    }
+    expect(asked).toEqual([]);
+  });
+
   test('of the environment is used but for the hosts that it excepts', async () => {
     const proxies = { ...none, http: proxyUrl };
     expect(await transport({ url: upstreamUrl, proxies })()).toBe('proxied');

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { type ConnectionOptions, getCACertificates } from 'node:tls';
 
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
@@ -7,7 +8,7 @@ import type { ProxyConfig } from '../../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import { AddressGuard } from './address-guard.ts';
-import { guardedConnector, type LookupAll } from './guarded-connector.ts';
+import { forbiddenAddress, guardedConnector, type LookupAll } from './guarded-connector.ts';
 import { UpstreamFault } from './outcome.ts';
 
 /** Deadlines in milliseconds. */
@@ -68,20 +69,34 @@ export class UpstreamTransport {
   readonly #options: UpstreamTransportOptions;
   readonly #guard: AddressGuard;
   readonly #ownHosts: ReadonlySet<string>;
+  readonly #trustedOrigins: ReadonlySet<string>;
+  readonly #mayBeProxied: boolean;
   #dispatchers: Promise<Dispatchers> | undefined;
   #readAtMs = -Infinity;
 
   constructor(options: UpstreamTransportOptions) {
-    const { hostname } = new URL(options.upstream.url);
+    const { hostname, origin } = new URL(options.upstream.url);
+    const { upstream, proxies } = options;
     this.#options = options;
+    this.#trustedOrigins = new Set([
+      origin,
+      ...upstream.authHosts.map((host) => new URL(`https://${host}`).origin),
+    ]);
+    this.#mayBeProxied = (upstream.proxyUrl ?? proxies?.http ?? proxies?.https) !== undefined;
     this.#guard = options.guard ?? new AddressGuard();
     this.#ownHosts = new Set([
       hostname,
-      ...options.upstream.authHosts.map((host) => new URL(`https://${host}`).hostname),
+      ...upstream.authHosts.map((host) => new URL(`https://${host}`).hostname),
     ]);
   }
 
   async request(url: URL, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    // Through a proxy no connection is made from here: what the URL spells out is all that can be checked.
+    const literal = url.hostname.replace(/^\[|\]$/g, '');
+    const isNamed = isIP(literal) !== 0 && !this.#trustedOrigins.has(url.origin);
+    if (this.#mayBeProxied && isNamed && !this.#guard.allows(literal)) {
+      throw forbiddenAddress(literal);
+    }
     const { own, other } = await this.#current();
     return (this.#ownHosts.has(url.hostname) ? own : other).request(options);
   }
@@ -150,7 +165,7 @@ export class UpstreamTransport {
   #dispatcher(tls: ConnectionOptions): Dispatcher {
     const { upstream, deadlines = DEFAULT_DEADLINES, proxies, lookup } = this.#options;
     const { origin: ownOrigin } = new URL(upstream.url);
-    const { proxyUrl, maxConnections, authHosts } = upstream;
+    const { proxyUrl, maxConnections } = upstream;
     return new EnvHttpProxyAgent({
       // Empty: none; the process's environment is read by the configuration alone.
       httpProxy: proxyUrl ?? proxies?.http ?? '',
@@ -167,10 +182,7 @@ export class UpstreamTransport {
       connect: guardedConnector({
         guard: this.#guard,
         ownOrigin,
-        trustedOrigins: new Set([
-          ownOrigin,
-          ...authHosts.map((host) => new URL(`https://${host}`).origin),
-        ]),
+        trustedOrigins: this.#trustedOrigins,
         timeoutMs: deadlines.connectMs,
         tls,
         ...(lookup && { lookup }),
