@@ -24,7 +24,7 @@ const IMAGES = [
 interface Place {
   readonly storage: TwinportOptions['storage'];
   /** True once the other registry wrote down what it caches. */
-  hasState(): Promise<boolean>;
+  readonly hasState: () => Promise<boolean>;
 }
 
 describeWithTools(['registry', 'minio'], 'twinport adopt-cache', () => {
