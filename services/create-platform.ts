@@ -12,6 +12,7 @@ import { REMOVAL_TIMING } from '../shared/content/removal/removal-timing.ts';
 import { markStore } from '../shared/content/store-probe.ts';
 import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
+import type { Leases } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { StoreTraits } from '../shared/observability/health.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
@@ -33,6 +34,8 @@ export interface OpenPlatform {
   readonly uploads: UploadStore & UploadReaper;
   /** For the mirror alone. */
   readonly spoolRoom: ByteBudget;
+  /** Among the processes of this program, whether or not there is a Redis. */
+  readonly programLeases: Leases;
   /** What does not work at present and is not needed to serve. */
   degraded(): readonly string[];
   /** What the store was found to guarantee; undefined while that is being found out. */
@@ -113,6 +116,7 @@ export async function createPlatform(
     },
     uploads: guardedUploads(timedUploadStore(stores.uploads, observer, clock), guard),
     spoolRoom: share.spoolRoom,
+    programLeases: share.leases,
     degraded: () => (redis?.isReachable() === false ? ['redis'] : []),
     storeTraits: () => storeTraits,
     abort: () => shutdown.abort(),

@@ -37,7 +37,7 @@ const CLOSE_MS = 5000;
 export async function startRole(watch: RoleWatch, options: StartRoleOptions): Promise<RunningRole> {
   const { config, health, log, observer } = watch;
   const { opened, signal } = options;
-  const app = await createRoleApp(config, { ...opened.platform, log, observer }, opened);
+  const app = await createRoleApp(config, { ...opened.platform, log, observer }, options);
   let http: HttpServer;
   try {
     await app.start();
@@ -60,14 +60,18 @@ export async function startRole(watch: RoleWatch, options: StartRoleOptions): Pr
 async function createRoleApp(
   config: Config,
   platform: Platform,
-  { uploads, spoolRoom }: OpenPlatform,
+  { opened, sharesPort }: StartRoleOptions,
 ): Promise<RoleApp> {
   if (config.role === 'push') {
     const { createPushApp } = await import('./push/create-push-app.ts');
-    return createPushApp(platform, uploads, config);
+    return createPushApp(platform, opened.uploads, config);
   }
   const { createMirrorApp } = await import('./mirror/create-mirror-app.ts');
-  return createMirrorApp(platform, config, spoolRoom);
+  const { spoolRoom, programLeases } = opened;
+  return createMirrorApp(platform, config, {
+    spoolRoom,
+    programLeases: sharesPort ? programLeases : undefined,
+  });
 }
 
 async function listen(

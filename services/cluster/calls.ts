@@ -1,4 +1,5 @@
 import type { LoadedConfig } from '../../shared/config/load-config.ts';
+import type { LeaseTerms } from '../../shared/index/ports.ts';
 import type { Readiness } from '../../shared/observability/health.ts';
 import type { MetricsSnapshot } from '../../shared/observability/metrics.ts';
 import type { Role } from '../../shared/observability/observer.ts';
@@ -34,6 +35,7 @@ export interface WantedLease {
   readonly id: number;
   readonly name: string;
   readonly waitMs: number;
+  readonly terms: LeaseTerms;
 }
 
 export interface Hint {
@@ -49,6 +51,7 @@ export type PrimaryCalls = {
   readonly 'lease.acquire': (wanted: WantedLease) => Promise<boolean>;
   /** Gives the lease back, or stops waiting for it. */
   readonly 'lease.release': (id: number) => void;
+  readonly 'lease.holder': (name: string) => Promise<string | undefined>;
   readonly 'hint.get': (name: string) => Promise<string | undefined>;
   readonly 'hint.put': (hint: Hint) => Promise<void>;
   readonly 'room.reserve': (bytes: number) => Promise<boolean>;

@@ -12,6 +12,7 @@ import { VERSION } from '../version.ts';
 import type { Listening, PrimaryCalls, WorkerCalls, WorkerJob } from './calls.ts';
 import { Peer, type PeerMessage } from './peer.ts';
 import { shareOfProgram } from './share-of-program.ts';
+import { configOfWorker } from './config-of-worker.ts';
 
 /** The process of a worker as the program sees it. */
 export interface WorkerHost {
@@ -54,7 +55,7 @@ class WorkerService {
     if (crashPoint !== undefined) armCrashPoint(crashPoint);
     const { signal } = this.#stop;
     try {
-      const service = await RoleService.open(config, {
+      const service = await RoleService.open(configOfWorker(config, number), {
         clock: systemClock,
         log,
         metrics: this.metrics,

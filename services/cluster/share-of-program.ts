@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
+
 import type { ByteBudget } from '../../shared/concurrency/byte-budget.ts';
-import type { Lease, Leases, SharedHints } from '../../shared/index/ports.ts';
+import type { Lease, Leases, LeaseTerms, SharedHints } from '../../shared/index/ports.ts';
 import type { ProgramShare } from '../program-share.ts';
 import type { PrimaryCalls } from './calls.ts';
 import type { Peer } from './peer.ts';
@@ -15,7 +17,7 @@ export function shareOfProgram(primary: Primary): ProgramShare {
   };
 }
 
-/** Never aborts: the primary process takes no lease away, and a worker does not outlive it. */
+/** Never aborts: a worker does not outlive the primary process, and who was given a lease in its stead does not tell it. */
 const NEVER_LOST = new AbortController().signal;
 
 /** Leases among all workers of the program. */
@@ -27,7 +29,12 @@ class PrimaryLeases implements Leases {
     this.#primary = primary;
   }
 
-  async acquire(name: string, waitMs: number, signal: AbortSignal): Promise<Lease | undefined> {
+  async acquire(
+    name: string,
+    waitMs: number,
+    signal: AbortSignal,
+    terms: LeaseTerms = { claim: randomUUID() },
+  ): Promise<Lease | undefined> {
     signal.throwIfAborted();
     const id = (this.#lastId += 1);
     let isHeld = true;
@@ -39,15 +46,19 @@ class PrimaryLeases implements Leases {
     const leave = (): void => void release();
     signal.addEventListener('abort', leave, { once: true });
     try {
-      const isAcquired = await this.#primary.call('lease.acquire', { id, name, waitMs });
+      const isAcquired = await this.#primary.call('lease.acquire', { id, name, waitMs, terms });
       signal.throwIfAborted();
-      return isAcquired ? { lost: NEVER_LOST, release } : undefined;
+      return isAcquired ? { reach: 'program', lost: NEVER_LOST, release } : undefined;
     } catch (error) {
       signal.throwIfAborted();
       throw error;
     } finally {
       signal.removeEventListener('abort', leave);
     }
+  }
+
+  holder(name: string): Promise<string | undefined> {
+    return this.#primary.call('lease.holder', name);
   }
 }
 

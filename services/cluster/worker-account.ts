@@ -19,6 +19,7 @@ export class WorkerAccount {
     this.calls = {
       'lease.acquire': (wanted) => this.#acquire(wanted),
       'lease.release': (id) => this.#release(id),
+      'lease.holder': (name) => share.leases.holder(name),
       'hint.get': (name) => share.hints.get(name),
       'hint.put': ({ name, value, ttlMs }: Hint) => share.hints.put(name, value, ttlMs),
       'room.reserve': async (bytes) => {
@@ -44,11 +45,11 @@ export class WorkerAccount {
     this.#roomBytes = 0;
   }
 
-  async #acquire({ id, name, waitMs }: WantedLease): Promise<boolean> {
+  async #acquire({ id, name, waitMs, terms }: WantedLease): Promise<boolean> {
     const entry: LeaseEntry = { left: new AbortController() };
     this.#leases.set(id, entry);
     try {
-      const lease = await this.#share.leases.acquire(name, waitMs, entry.left.signal);
+      const lease = await this.#share.leases.acquire(name, waitMs, entry.left.signal, terms);
       if (lease) {
         // The worker may have left while the lease was on its way.
         if (entry.left.signal.aborted) await lease.release();

@@ -1,5 +1,6 @@
 import { addAbortSignal } from 'node:stream';
 
+import { within } from '../../shared/concurrency/within.ts';
 import { waitFor } from '../../shared/concurrency/single-flight.ts';
 import type {
   BlobOptions,
@@ -12,16 +13,17 @@ import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { type RangeRequest, type ResolvedRange, resolveRange } from '../../shared/oci/range.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
-import type { Log, Observer, ProxyOutcome } from '../../shared/observability/observer.ts';
+import type { Log, Observer } from '../../shared/observability/observer.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../../shared/storage/blob-store.ts';
 import { RangeNotSatisfiableError, StorageError } from '../../shared/storage/errors.ts';
+import { type BlobFills, type BlobRequest, readerKey } from './blob-fills.ts';
 import type { CachedRepository } from './cached-repository.ts';
-import { BlobFill } from './fill/blob-fill.ts';
-import type { FillRegistry, RunningFill } from './fill/fill-registry.ts';
+import type { BlobFill } from './fill/blob-fill.ts';
 import { passThrough } from './fill/pass-through.ts';
-import type { Spool } from './fill/spool.ts';
-import type { SpoolReader } from './fill/spooled-body.ts';
+import type { SpooledBody } from './fill/spooled-body.ts';
+import { ObservedBlobs } from './observed-blobs.ts';
 import { servedFrom } from './served-from.ts';
+import { unavailable } from './upstream/outcome.ts';
 import { refuseUnlessAbsent } from './upstream-refusal.ts';
 import type { Admission, Verdicts } from './verdict.ts';
 
@@ -30,31 +32,32 @@ export interface BlobPullOptions {
   readonly blobs: BlobStore;
   readonly members: MembershipIndex;
   readonly verdicts: Verdicts;
-  readonly fills: FillRegistry;
-  readonly spool: Spool;
+  readonly fills: BlobFills;
   readonly clock: Clock;
   readonly observer: Observer;
   readonly log: Log;
-  /** Ends the fills. */
-  readonly lifetime: AbortSignal;
 }
 
 /** A joined fill can end between its being found and its being read; what it left is then found in the store. */
 const TRIES = 3;
+/** How long a client waits for its answer to begin; the fill goes on, and the next try finds it further. */
+const HEADERS_MS = 10_000;
 
-/** One request for a blob of an upstream repository. */
-interface BlobRequest {
-  readonly repository: CachedRepository;
-  readonly digest: Digest;
-  readonly admission: Admission;
+interface FollowedBody {
+  readonly body: SpooledBody;
+  readonly fill: BlobFill;
+  /** Of the request that began the fill. */
+  readonly isFirst: boolean;
 }
 
 /** Blobs of upstream repositories: what is held, else by a fill that everyone who wants the blob follows. */
 export class BlobPull {
   readonly #options: BlobPullOptions;
+  readonly #observed: ObservedBlobs;
 
   constructor(options: BlobPullOptions) {
     this.#options = options;
+    this.#observed = new ObservedBlobs(options.observer);
   }
 
   /** Size of what is held, else what the upstream says. */
@@ -143,10 +146,11 @@ export class BlobPull {
     const { local, blobs, fills } = this.#options;
     if (admission.isHeldServable) {
       const held = await local.blob(repository.cached, digest, options, signal);
-      if (held) return this.#hit(request, held);
+      if (held) return this.#observed.hit(request, held);
     }
     const running = fills.find(digest);
-    const isOwnFill = running?.repositories.has(repository.cached) ?? false;
+    const reader = readerKey(request);
+    const isOwnFill = running?.repositories.has(reader) ?? false;
     // The bytes are here through another repository, or on their way: this one's upstream must show that it has them.
     // One that is not trusted shows that by delivering them.
     const isWordEnough = repository.upstream.trusted && !isOwnFill;
@@ -157,10 +161,10 @@ export class BlobPull {
         return undefined;
       }
       if (running && (await this.#isMarked(repository, admission, signal))) {
-        running.repositories.add(repository.cached);
+        running.repositories.set(reader, repository.cached);
       }
       const stored = await this.#linkStored(request, range, signal);
-      if (stored) return this.#hit(request, stored);
+      if (stored) return this.#observed.hit(request, stored);
     }
     return this.#follow(request, range, signal);
   }
@@ -209,12 +213,18 @@ export class BlobPull {
     range: RangeRequest | undefined,
     signal: AbortSignal,
   ): Promise<BlobBody | 'again' | undefined> {
-    const { fills } = this.#options;
+    const { fills, clock } = this.#options;
+    const { repository } = request;
+    const reader = readerKey(request);
     const joined = fills.find(request.digest);
-    if (joined && !joined.repositories.has(request.repository.cached)) return 'again';
-    const { fill } = joined ?? this.#begin(request);
-    const opening = await waitFor(fill.opened, signal);
-    switch (opening.kind) {
+    if (joined && !joined.repositories.has(reader)) return 'again';
+    const running = joined ?? fills.begin(request);
+    const { fill } = running;
+    const opening = await within(waitFor(fill.opened, signal), HEADERS_MS, clock);
+    switch (opening?.kind) {
+      case undefined:
+        refuseUnlessAbsent(unavailable('timeout', 'it takes its time'), repository);
+        return undefined;
       case 'held':
         return 'again';
       case 'does-not-fit':
@@ -222,62 +232,42 @@ export class BlobPull {
           ? undefined
           : this.#passThrough(request, range, signal);
       case 'failed':
-        refuseUnlessAbsent(opening.outcome, request.repository);
+        // What one repository was told is no answer for another.
+        if (running.reader !== reader) return 'again';
+        refuseUnlessAbsent(opening.outcome, repository);
         return undefined;
       case 'following': {
-        const { totalBytes } = opening.body;
-        const part = requireRange(range, totalBytes);
-        const stream = opening.body.read(part.offset, part.length);
-        if (!stream) return 'again';
-        // A client that leaves before it reads breaks nothing.
-        addAbortSignal(
-          signal,
-          stream.on('error', () => undefined),
-        );
-        this.#observeFollower(request, stream, fill, joined ? 'join' : 'miss');
-        return { totalBytes, ...part, stream };
+        const followed = { body: opening.body, fill, isFirst: !joined };
+        return this.#read(followed, request, range, signal);
       }
     }
   }
 
-  #begin({ repository, digest, admission }: BlobRequest): RunningFill {
-    const { spool, clock, local, log, lifetime, fills, verdicts, blobs, members, observer } =
-      this.#options;
-    const repositories = new Set([repository.cached]);
-    const fill = new BlobFill(
-      {
-        digest,
-        spool,
-        clock,
-        isHeld: async (signal) => {
-          const { isHeldServable } = await verdicts.admitUnproved(repository, signal);
-          if (!isHeldServable) return false;
-          return (await local.blobStat(repository.cached, digest, signal)) !== undefined;
-        },
-        openUpstream: (fromByte, signal) =>
-          admission.client.openBlob(repository.upstreamRepository, digest, fromByte, signal),
-        store: async (body, totalBytes, signal) => {
-          await verdicts.beforeStore(repository, admission, signal);
-          await blobs.put(digest, body, totalBytes, signal);
-          crashPoint('fill.blob-stored');
-          // The set may grow while it is gone through; a set's iterator comes to what was added.
-          for (const name of repositories) {
-            await members.add(name, 'blob', digest, signal);
-            crashPoint('fill.blob-linked');
-          }
-        },
-        onFault: (error, stage) => {
-          log.warn({ operation: `blob.${stage}`, digest, err: error }, 'a fill failed');
-        },
-      },
-      lifetime,
+  async #read(
+    { body, fill, isFirst }: FollowedBody,
+    request: BlobRequest,
+    range: RangeRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody | 'again'> {
+    const { totalBytes } = body;
+    const part = requireRange(range, totalBytes);
+    const stream = body.read(part.offset, part.length, {
+      continueFrom: (position, end) =>
+        this.#options.fills.continueFrom(request, { fill, position, end }, signal),
+    });
+    if (!stream) {
+      // It has failed, or is stored: the next try must not find it again.
+      await waitFor(fill.finished, signal);
+      return 'again';
+    }
+    // A client that leaves before it reads breaks nothing.
+    addAbortSignal(
+      signal,
+      stream.on('error', () => undefined),
     );
-    const running = { fill, repositories };
-    fills.add(digest, running);
-    const { project } = repository.upstream;
-    observer.level('fills', project, { add: 1 });
-    void fill.finished.finally(() => observer.level('fills', project, { add: -1 }));
-    return running;
+    this.#observed.follower(request, stream, { fill, isFirst });
+    const copyTo: BlobBody['copyTo'] = (...to) => stream.copyTo(...to);
+    return { totalBytes, ...part, stream, copyTo };
   }
 
   /** Straight from the upstream, verified on its way, nothing kept. */
@@ -305,53 +295,9 @@ export class BlobPull {
       body.on('error', () => undefined).destroy();
       throw error;
     }
-    const stream = passThrough(body, digest, part, signal);
-    this.#note(request, 'bypass');
-    this.#observe(request, 'bypass', { bytesPulled: totalBytes, bytesPushed: part.length });
+    const stream = passThrough({ source: body, digest }, part, signal);
+    this.#observed.bypass(request, { bytesPulled: totalBytes, bytesPushed: part.length });
     return { totalBytes, ...part, stream };
-  }
-
-  /** Of a client that is sent to the store the bytes are not counted: nobody here sees them. */
-  #hit<Held extends BlobBody | BlobRedirect>(request: BlobRequest, body: Held): Held {
-    this.#note(request, 'hit');
-    this.#observe(request, 'hit', { bytesPushed: 'url' in body ? 0 : body.length });
-    return body;
-  }
-
-  /** One observation a request, when its stream and, for the one that began it, the fill are over. */
-  #observeFollower(
-    request: BlobRequest,
-    stream: SpoolReader,
-    fill: BlobFill,
-    outcome: 'miss' | 'join',
-  ): void {
-    this.#note(request, outcome);
-    stream.once('close', () => {
-      const observe = (): void => {
-        const bytesPulled = outcome === 'miss' ? fill.receivedBytes : 0;
-        this.#observe(request, outcome, { bytesPulled, bytesPushed: stream.deliveredBytes });
-      };
-      if (outcome === 'miss') void fill.finished.then(observe);
-      else observe();
-    });
-  }
-
-  #note({ repository }: BlobRequest, outcome: ProxyOutcome): void {
-    repository.trace?.note(servedFrom(repository, outcome));
-  }
-
-  /** What nobody asked for is no pull, but its bytes came all the same. */
-  #observe(
-    { repository }: BlobRequest,
-    outcome: ProxyOutcome,
-    { bytesPulled = 0, bytesPushed }: { bytesPulled?: number; bytesPushed: number },
-  ): void {
-    const upstream = repository.upstream.project;
-    this.#options.observer.proxy(
-      repository.isBackground
-        ? { upstream, kind: 'blob', outcome: 'background', bytesPulled }
-        : { upstream, kind: 'blob', outcome, bytesPulled, bytesPushed },
-    );
   }
 }
 

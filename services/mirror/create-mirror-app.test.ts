@@ -292,19 +292,6 @@ describe('a blob on its way', () => {
     expect(mirror.edge.lines.filter(({ level }) => level === 'warn')).not.toEqual([]);
   });
 
-  test('that does not fit the spool passes through, verified', async () => {
-    await restartWith({ spoolMaxBytes: 1000 });
-    const range = { headers: { range: 'bytes=70000-80000' } };
-    const whole = await mirror.send(blobPath(layer.digest));
-    expect(whole.body.equals(layer.bytes)).toBe(true);
-    const part = await mirror.send(blobPath(layer.digest), range);
-    expect(part.body.equals(layer.bytes.subarray(70_000, 80_001))).toBe(true);
-    expect(await isStored(layer.digest)).toBe(false);
-    upstream.behaviour.flipsBit = true;
-    await expect(mirror.send(blobPath(layer.digest))).rejects.toThrow();
-    await expect(mirror.send(blobPath(layer.digest), range)).rejects.toThrow();
-  });
-
   test('is joined by another repository whose upstream has it too', async () => {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     upstream.behaviour.pauseBlob = { atByte: MIB / 2, until: promise };

@@ -1,4 +1,4 @@
-import { type ByteBudget, OwnByteBudget } from '../../shared/concurrency/byte-budget.ts';
+import type { ByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import { within } from '../../shared/concurrency/within.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
@@ -15,12 +15,14 @@ import { Projects } from '../../shared/content/projects.ts';
 import { shadowedProjects } from '../../shared/content/reserved-names.ts';
 import { publishedProjects, publishUpstreams } from '../../shared/content/upstream-table.ts';
 import type { ApiRoute } from '../../shared/http/api-route.ts';
+import type { Leases } from '../../shared/index/ports.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { WarmSource } from '../../shared/content/warm/warm-image.ts';
 import type { WarmEntry } from '../../shared/content/warm/warm-list.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { BackgroundTasks } from './background-tasks.ts';
+import { BlobFills } from './blob-fills.ts';
 import { BlobPull } from './blob-pull.ts';
 import { Completion } from './completion.ts';
 import { ConfirmationRecords } from './confirmation-records.ts';
@@ -28,12 +30,14 @@ import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { createExplainRoute } from './explain/explain-route.ts';
 import { forgetCached } from './forget-cached.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
+import type { Joins } from './fill/joint-source.ts';
 import { Spool } from './fill/spool.ts';
 import { TagFreshness, tagTerms, type TagTerms } from './freshness.ts';
 import { KnownAbsent } from './known-absent.ts';
 import { ManifestFetch } from './manifest-fetch.ts';
 import { ManifestPull } from './manifest-pull.ts';
 import { MirroredContent } from './mirrored-content.ts';
+import { joinReplicas } from './peers/join-replicas.ts';
 import { RepositoryPolicy } from './repository-policy.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { Standings } from './standings.ts';
@@ -43,6 +47,13 @@ import { UpstreamDiscovery } from './upstream-discovery.ts';
 import { Verdicts } from './verdict.ts';
 import { warmOnSchedule } from './warm/warm-on-schedule.ts';
 import { warmSource } from './warm/warm-source.ts';
+
+/** What the processes of this program share. */
+export interface ProgramParts {
+  readonly spoolRoom: ByteBudget;
+  /** Undefined where it is one process. */
+  readonly programLeases: Leases | undefined;
+}
 
 /** How long running downloads may go on at the end: what they leave unfinished is fetched again. */
 const CLOSE_MS = 3_000;
@@ -54,7 +65,7 @@ const CLOSE_MS = 3_000;
 export function createMirrorApp(
   shared: Platform,
   config: MirrorConfig,
-  spoolRoom: ByteBudget = new OwnByteBudget(config.spoolMaxBytes),
+  { spoolRoom, programLeases }: ProgramParts,
 ): RoleApp {
   const { records, index, clock, shutdown } = shared;
   const stop = new AbortController();
@@ -78,12 +89,14 @@ export function createMirrorApp(
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
+  const replicas = joinReplicas(platform, config, { fills, programLeases, lifetime });
   const projects = new Projects({ ...index, records, clock });
   const { content, completion, keepWarm, explain } = createContent(platform, config, {
     projects,
     connections,
     background,
     fills,
+    joins: replicas.joins,
     spool,
     lifetime,
     blocks,
@@ -104,6 +117,7 @@ export function createMirrorApp(
     app,
     start: async () => {
       await openSpool(spool);
+      await replicas.start();
       // Adopted before the name is published as an upstream's: from then on nobody looks for other content under it.
       const published = await publishedProjects(records, lifetime);
       const shadowed = shadowedProjects(await projects.adoptAll(published, lifetime), upstreams);
@@ -124,6 +138,7 @@ export function createMirrorApp(
       await within(Promise.all([fills.idle(), background.idle()]), CLOSE_MS, clock);
       stop.abort(new Error('the mirror ends'));
       await Promise.all([fills.idle(), background.idle(), withdraw(), upkeep]);
+      await replicas.close();
       await connections.close();
       await spool.close();
     },
@@ -135,6 +150,7 @@ interface ContentParts {
   readonly connections: UpstreamConnections;
   readonly background: BackgroundTasks;
   readonly fills: FillRegistry;
+  readonly joins: Joins | undefined;
   readonly spool: Spool;
   readonly lifetime: AbortSignal;
   readonly blocks: BlockList;
@@ -201,7 +217,8 @@ function createContent(
     freshness,
     absent,
   });
-  const blobPull = new BlobPull({ ...platform, ...parts, local, members, verdicts });
+  const fills = new BlobFills({ ...platform, ...parts, local, members, verdicts });
+  const blobPull = new BlobPull({ ...platform, local, members, verdicts, fills });
   const held = new HeldContent(members, manifests);
   const pulls = { local, manifests: manifestPull, blobs: blobPull, held };
   const completion = new Completion({ ...platform, ...parts, ...pulls });

@@ -130,6 +130,17 @@ export interface MirrorConfig extends CommonConfig {
   readonly spoolMaxBytes: number;
   /** Images that are kept held. */
   readonly warm: WarmConfig | undefined;
+  readonly internal: InternalConfig;
+}
+
+/** How the mirrors of one store reach each other. */
+export interface InternalConfig {
+  /** Of this process; undefined: no other machine reaches it. */
+  readonly url: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: the one that is kept in the store. */
+  readonly secret: string | undefined;
 }
 
 export type Config = PushConfig | MirrorConfig;

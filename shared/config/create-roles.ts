@@ -132,6 +132,12 @@ function createMirror(values: Values, common: CommonConfig, ports: Ports): Mirro
             schedule: values.WARM_SCHEDULE,
             platforms: values.WARM_PLATFORMS ?? [],
           },
+    internal: {
+      url: values.INTERNAL_URL,
+      host: values.INTERNAL_HOST,
+      port: values.INTERNAL_PORT,
+      secret: values.INTERNAL_SECRET,
+    },
   };
 }
 

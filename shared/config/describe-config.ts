@@ -1,4 +1,4 @@
-import type { Config, ProxyConfig, StorageConfig } from './config.ts';
+import type { Config, InternalConfig, ProxyConfig, StorageConfig } from './config.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
 
 /** The configuration for a log line: complete, but for secrets, of which only the presence is told. */
@@ -7,6 +7,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return {
     ...rest,
     ...('proxies' in rest && { proxies: describeProxies(rest.proxies) }),
+    ...('internal' in rest && { internal: describeInternal(rest.internal) }),
     ...(crashPoint === undefined ? {} : { crashPoint }),
     http: { ...http, tls: http.tls?.certificateFile },
     storage: describeStorage(storage),
@@ -15,6 +16,11 @@ export function describeConfig(config: Config): Record<string, unknown> {
     upstreams: upstreams.map(describeUpstream),
   };
 }
+
+const describeInternal = ({ secret, ...rest }: InternalConfig): object => ({
+  ...rest,
+  secret: secret === undefined ? 'kept in the store' : 'configured',
+});
 
 /** Programs and files are named, accounts and what a proxy wants to hear are not. */
 function describeUpstream({ credentials, proxyUrl, ...rest }: UpstreamConfig): object {

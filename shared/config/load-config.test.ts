@@ -568,6 +568,14 @@ describe('settings without effect', () => {
     expect(warnings({ S3_BUCKET: 'b', S3_PUBLIC_ENDPOINT: 'http://s3' })).toEqual([
       'S3_PUBLIC_ENDPOINT counts only with S3_REDIRECT_PULLS=true.',
     ]);
+    expect(
+      warnings({ INTERNAL_URL: 'http://10.0.0.7:5002', REDIS_URL: 'redis://redis:6379' }),
+    ).toEqual([
+      'INTERNAL_HOST is 127.0.0.1, so no other machine reaches INTERNAL_URL (http://10.0.0.7:5002).',
+    ]);
+    expect(warnings({ INTERNAL_URL: 'http://127.0.0.1:5002' })).toEqual([
+      'INTERNAL_URL counts only with REDIS_URL: without it mirrors do not find each other.',
+    ]);
     expect(warnings({ MIRROR_PORT: '6001' })).toEqual([
       'MIRROR_PORT counts only while `npm start` runs both roles; set HTTP_PORT.',
     ]);

@@ -11,7 +11,7 @@ import { misspeltNames } from './misspelt-names.ts';
 import { readRegistry2Settings, type Registry2Settings } from './registry2-settings.ts';
 import { readVariables, type ReadVariables } from './read-variables.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
-import type { VariableName } from './variables.ts';
+import type { Values, VariableName } from './variables.ts';
 
 export interface LoadedConfig {
   readonly mode: Mode;
@@ -158,6 +158,10 @@ function portProblems(roles: readonly Config[], mode: Mode): ConfigProblem[] {
   for (const { role, http } of roles) {
     claim(http.port, mode === 'serve' ? 'HTTP_PORT' : `${role.toUpperCase()}_PORT`);
   }
+  for (const role of roles) {
+    if (role.role !== 'mirror' || role.internal.url === undefined) continue;
+    claim(role.internal.port, 'INTERNAL_PORT');
+  }
   for (const { role, http } of roles) {
     if (http.metricsPort > LAST_PORT) {
       const message = `must be at most ${LAST_PORT - 1}, because the mirror's metrics take the port after it`;
@@ -238,6 +242,7 @@ function uselessWarnings({ values, sources }: ReadVariables, mode: Mode): string
       if (source !== undefined) warnings.push(`${source} counts only with S3_REDIRECT_PULLS=true.`);
     }
   }
+  warnings.push(...uselessInternalUrl(values));
   if (storageKind(values) === 'filesystem') {
     const names = [...sources.keys()].filter((name) => name.startsWith('S3_'));
     if (names.length > 0) {
@@ -247,6 +252,23 @@ function uselessWarnings({ values, sources }: ReadVariables, mode: Mode): string
     }
   }
   return warnings;
+}
+
+/** Mirrors that are told of an address under which nobody reaches them lose time on each download. */
+function uselessInternalUrl({ INTERNAL_URL, INTERNAL_HOST, REDIS_URL }: Values): string[] {
+  if (INTERNAL_URL === undefined) return [];
+  const isLoopback = (host: string): boolean => LOOPBACK_HOSTS.includes(host);
+  const host = new URL(INTERNAL_URL).hostname.replace(/^\[|\]$/g, '');
+  return [
+    ...(REDIS_URL === undefined
+      ? ['INTERNAL_URL counts only with REDIS_URL: without it mirrors do not find each other.']
+      : []),
+    ...(isLoopback(INTERNAL_HOST) && !isLoopback(host)
+      ? [
+          `INTERNAL_HOST is ${INTERNAL_HOST}, so no other machine reaches INTERNAL_URL (${INTERNAL_URL}).`,
+        ]
+      : []),
+  ];
 }
 
 function deepFreeze<Value extends object>(value: Value): Value {

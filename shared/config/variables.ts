@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod';
 
+import { INTERNAL_VARIABLES } from './internal-variables.ts';
 import {
   hostList,
   keyPrefix,
@@ -328,6 +329,7 @@ const VARIABLES = {
     schema: wholeNumber(0),
     fallback: String(10 * GIB),
   },
+  ...INTERNAL_VARIABLES,
   WARM_FILE: {
     reader: 'mirror',
     description:

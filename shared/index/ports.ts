@@ -119,11 +119,22 @@ export interface ManifestTypeIndex {
   ): Promise<void>;
 }
 
+/** Among whom a lease was granted: within this process, all processes of this program, or all over the store. */
+export type LeaseReach = 'process' | 'program' | 'store';
+
 /** A held lease: others that ask for the same name wait or go without until it is released or lapses. */
 export interface Lease {
-  /** Aborts when the lease was lost (not renewed in time). */
+  readonly reach: LeaseReach;
+  /** Aborts when the lease was lost: not renewed in time, or given to another that took the holder for dead. */
   readonly lost: AbortSignal;
   release(): Promise<void>;
+}
+
+export interface LeaseTerms {
+  /** What `holder` tells the others while the lease is held; no two claims may be alike. */
+  readonly claim: string;
+  /** The claim of a holder that is known to be gone: the lease is taken from it. */
+  readonly insteadOf?: string | undefined;
 }
 
 /**
@@ -132,7 +143,14 @@ export interface Lease {
  */
 export interface Leases {
   /** Waits at most `waitMs` for the lease; undefined when another still holds it then. */
-  acquire(name: string, waitMs: number, signal: AbortSignal): Promise<Lease | undefined>;
+  acquire(
+    name: string,
+    waitMs: number,
+    signal: AbortSignal,
+    terms?: LeaseTerms,
+  ): Promise<Lease | undefined>;
+  /** The claim of who holds the name now; undefined when nobody does. */
+  holder(name: string): Promise<string | undefined>;
 }
 
 /** A small value with a life, shared by the processes where that is possible, else per process: hints, never truth. */

@@ -43,6 +43,12 @@ export function createMirrorObserver(registry: Registry): MirrorObserver {
     buckets: UPSTREAM_BUCKETS,
     registers: [registry],
   });
+  const fills = new Counter({
+    name: 'registry_mirror_fills_total',
+    help: 'Downloads of blobs by how they were joined with those of other processes, and why one was not.',
+    labelNames: ['joined', 'reason'] as const,
+    registers: [registry],
+  });
   const completions = new Counter({
     name: 'registry_mirror_completions_total',
     help: 'Pulled images whose missing blobs were to be fetched, by what came of it.',
@@ -64,6 +70,7 @@ export function createMirrorObserver(registry: Registry): MirrorObserver {
       proxy(observation);
       own(observation);
     },
+    fill: ({ joined, reason }) => fills.inc({ joined, reason }),
     upstreamRequest: (method, status, took) =>
       seconds.observe({ method, status_class: status }, took),
     quota: createQuotaObserver(registry),

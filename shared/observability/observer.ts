@@ -47,6 +47,21 @@ export interface ProxyObservation {
   readonly bytesPushed?: number;
 }
 
+/** How a download began, or went on after it broke off. */
+export interface FillObservation {
+  /** `led`: others may follow it. `followed`: it follows one of another process. `none`: by itself. */
+  readonly joined: 'led' | 'followed' | 'none';
+  /** Why it is by itself. */
+  readonly reason:
+    | ''
+    | 'no-internal-url'
+    | 'no-redis'
+    | 'leader-unreachable'
+    | 'leader-refused'
+    | 'behind'
+    | 'not-trusted';
+}
+
 /** What came of completing an image that was pulled. */
 export type CompletionOutcome = 'completed' | 'too-large' | 'not-kept' | 'failed' | 'dropped';
 
@@ -75,6 +90,7 @@ type EvictionObservation =
 /** What a mirror alone tells. `upstream` is a project of a configured upstream. */
 export interface MirrorObserver {
   proxy(observation: ProxyObservation): void;
+  fill(observation: FillObservation): void;
   upstreamRequest(method: 'GET' | 'HEAD', statusClass: string, seconds: number): void;
   completion(upstream: string, outcome: CompletionOutcome): void;
   quota(observation: QuotaObservation): void;
@@ -104,6 +120,7 @@ export const UNOBSERVED: Observer = {
   damage: ignore,
   redis: ignore,
   proxy: ignore,
+  fill: ignore,
   upstreamRequest: ignore,
   completion: ignore,
   quota: ignore,

@@ -98,6 +98,7 @@ export const referrerKey = (name: RepositoryName, subject: Digest, referrer: Dig
 export const referrerRecordName = (referrer: Digest): string => dashed(referrer);
 
 export const storeIdKey = `${OWN}/store-id.json`;
+export const internalSecretKey = `${OWN}/internal-secret.json`;
 export const projectKey = (project: string): string => `${projectsFolder}/${project}.json`;
 export const upstreamKey = (project: string): string => `${upstreamsFolder}/${project}.json`;
 /** The sign of life of a running mirror. */

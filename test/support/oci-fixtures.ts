@@ -107,6 +107,12 @@ function makeManifest(mediaType: string, content: unknown): FixtureManifest {
   return { ...makeBlob(toJson(content)), mediaType };
 }
 
+/** A blob of random bytes, never the same twice. */
+export function randomBlob(size: number): FixtureBlob {
+  const bytes = randomBytes(size);
+  return { bytes, digest: digestOf(bytes) };
+}
+
 export function digestOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }

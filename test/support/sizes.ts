@@ -13,6 +13,8 @@ const TABLE = {
   coldLayerBytes: { ci: 24 * MIB, full: 1 * GIB },
   /** Clients that pull the cold image at once. */
   coldClients: { ci: 20, full: 20 },
+  /** Clients that pull one cold layer from three replicas at once. */
+  fleetClients: { ci: 60, full: 200 },
   /** PATCHes of one byte each in one upload. */
   tinyPatches: { ci: 200, full: 2_000 },
   /** How long one request of an upload lasts that never pauses long; Node's own limit for a request is 300 s. */

@@ -1,15 +1,12 @@
 import type { Readable } from 'node:stream';
 
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
-import {
-  type Digest,
-  digestAlgorithm,
-  finishDigest,
-  startDigest,
-} from '../../../shared/oci/digest.ts';
-import type { Failure, Outcome } from '../upstream/outcome.ts';
-import type { UpstreamBlob } from '../upstream/upstream-client.ts';
-import type { Spool } from './spool.ts';
+import { noteFreshBytes } from '../../../shared/lifecycle/fresh-bytes.ts';
+import type { Digest } from '../../../shared/oci/digest.ts';
+import type { Failure } from '../upstream/outcome.ts';
+import type { FillBytes, FillSource } from './fill-source.ts';
+import { RunningDigest } from './running-digest.ts';
+import type { Spool, SpoolFile } from './spool.ts';
 import { SpooledBody } from './spooled-body.ts';
 
 /** How a fill began, for everyone who joined it. */
@@ -17,7 +14,7 @@ export type FillOpening =
   | { readonly kind: 'following'; readonly body: SpooledBody }
   /** The blob was stored by the time the fill was about to ask. */
   | { readonly kind: 'held' }
-  /** The spool or its disk has no room for it: to be passed through instead. */
+  /** There is no room for it, not even for a window: to be passed through instead. */
   | { readonly kind: 'does-not-fit' }
   | { readonly kind: 'failed'; readonly outcome: Failure };
 
@@ -25,10 +22,11 @@ export interface BlobFillOptions {
   readonly digest: Digest;
   readonly spool: Spool;
   readonly clock: Clock;
-  readonly isHeld: (signal: AbortSignal) => Promise<boolean>;
-  readonly openUpstream: (fromByte: number, signal: AbortSignal) => Promise<Outcome<UpstreamBlob>>;
+  readonly source: FillSource;
   /** Stores the verified bytes and links them. Reads the body it is given, or destroys it. */
   readonly store: (body: Readable, totalBytes: number, signal: AbortSignal) => Promise<void>;
+  /** Links what another process has stored. */
+  readonly link: (signal: AbortSignal) => Promise<void>;
   /** A fault that no client is told of. */
   readonly onFault: (error: unknown, stage: 'fill' | 'store') => void;
 }
@@ -43,31 +41,47 @@ class BrokenFillError extends Error {
   override readonly name = 'BrokenFillError';
 }
 
+type FillStart =
+  | Exclude<FillOpening, { kind: 'following' }>
+  | { readonly kind: 'following'; readonly body: SpooledBody; readonly first: FillBytes };
+
 /**
- * One download of a blob, a task of its own: upstream -> spool file -> store. Clients follow the spool file and may
- * come, lag and leave as they like. Until the digest matches nothing is stored and no follower gets to its end.
+ * One download of a blob, a task of its own: upstream (or another replica's fill) -> spool -> store. Clients follow the
+ * spool and may come, lag and leave as they like. Until the digest matches nothing is stored and no follower gets to its
+ * end. What the spool holds as a whole is stored afterwards; of what it does not, a window is kept while it is stored.
  */
 export class BlobFill {
   readonly opened: Promise<FillOpening>;
   /** Never rejects. */
   readonly finished: Promise<void>;
+  /** Of what was received so far; a reader that fell behind goes on with it. */
+  readonly digest: RunningDigest;
   readonly #options: BlobFillOptions;
   #receivedBytes = 0;
+  #pulledBytes = 0;
 
   constructor(options: BlobFillOptions, signal: AbortSignal) {
     this.#options = options;
+    this.digest = new RunningDigest(options.digest);
     const { promise, resolve } = Promise.withResolvers<FillOpening>();
     this.opened = promise;
     this.finished = this.#run(resolve, signal);
   }
 
   /** Bytes that came from the upstream so far. */
-  get receivedBytes(): number {
-    return this.#receivedBytes;
+  get pulledBytes(): number {
+    return this.#pulledBytes;
+  }
+
+  /** Other processes may follow it. */
+  get isLeading(): boolean {
+    return this.#options.source.isLeading;
   }
 
   async #run(opened: (opening: FillOpening) => void, signal: AbortSignal): Promise<void> {
+    const { source, onFault } = this.#options;
     let body: SpooledBody | undefined;
+    let storing: Promise<void> | undefined;
     try {
       const start = await this.#open(signal);
       if (start.kind !== 'following') {
@@ -75,10 +89,11 @@ export class BlobFill {
         return;
       }
       body = start.body;
+      if (!body.isWhole && source.isLeading) storing = this.#store(body, signal);
       opened(start);
-      await this.#receive(start.upstream, body, signal);
+      await this.#receive(start.first, body, signal);
       body.markVerified();
-      await this.#store(body, signal);
+      if (!storing) await this.#settle(body, signal);
     } catch (error) {
       const reason = error instanceof Error ? error : new Error(String(error));
       body?.fail(reason);
@@ -91,49 +106,54 @@ export class BlobFill {
           detail: 'the download was abandoned',
         },
       });
-      this.#options.onFault(error, 'fill');
+      onFault(error, 'fill');
     } finally {
+      await storing;
       body?.release();
+      await source.close().catch((error: unknown) => onFault(error, 'fill'));
     }
   }
 
-  async #open(
-    signal: AbortSignal,
-  ): Promise<
-    | Exclude<FillOpening, { kind: 'following' }>
-    | { readonly kind: 'following'; readonly body: SpooledBody; readonly upstream: UpstreamBlob }
-  > {
-    // Asked only now, by the one fill of this digest: whoever filled it before has linked it before it let go.
-    if (await this.#options.isHeld(signal)) return { kind: 'held' };
-    const outcome = await this.#options.openUpstream(0, signal);
+  async #open(signal: AbortSignal): Promise<FillStart> {
+    const { source, clock } = this.#options;
+    const outcome = await source.open(0, signal);
+    if (outcome.kind === 'held') return outcome;
     if (outcome.kind !== 'found') return { kind: 'failed', outcome };
-    const upstream = outcome.value;
-    let file;
-    try {
-      file = await this.#options.spool.create(upstream.totalBytes);
-    } catch (error) {
-      this.#options.onFault(error, 'fill');
-    }
+    const first = outcome.value;
+    const file = await this.#makeRoom(first.totalBytes);
     if (file) {
-      return { kind: 'following', body: new SpooledBody(file, upstream.totalBytes), upstream };
+      return { kind: 'following', body: new SpooledBody(file, first.totalBytes, clock), first };
     }
-    upstream.body.on('error', () => undefined).destroy();
+    first.body.on('error', () => undefined).destroy();
     return { kind: 'does-not-fit' };
   }
 
-  async #receive(first: UpstreamBlob, body: SpooledBody, signal: AbortSignal): Promise<void> {
-    const { digest } = this.#options;
-    const algorithm = digestAlgorithm(digest);
-    const hash = startDigest(algorithm);
+  async #makeRoom(bytes: number): Promise<SpoolFile | undefined> {
+    const { spool, onFault } = this.#options;
+    try {
+      const whole = await spool.create(bytes);
+      if (whole) return whole;
+    } catch (error) {
+      onFault(error, 'fill');
+    }
+    return spool.createWindow(bytes).catch((error: unknown) => {
+      onFault(error, 'fill');
+      return undefined;
+    });
+  }
+
+  async #receive(first: FillBytes, body: SpooledBody, signal: AbortSignal): Promise<void> {
+    let source = first;
     const accept = async (chunk: Buffer): Promise<void> => {
       if (this.#receivedBytes + chunk.length > body.totalBytes) {
         throw new BrokenFillError('the upstream sent more bytes than it announced');
       }
-      hash.update(chunk);
+      noteFreshBytes(chunk.length);
+      this.digest.update(chunk);
       await body.append(chunk);
       this.#receivedBytes += chunk.length;
+      if (source.from === 'upstream') this.#pulledBytes += chunk.length;
     };
-    let source = first;
     let fruitless = 0;
     for (let resumes = 0; ; resumes += 1) {
       const before = this.#receivedBytes;
@@ -146,17 +166,17 @@ export class BlobFill {
       }
       source = await this.#resume(body.totalBytes, signal);
     }
-    if (finishDigest(algorithm, hash) !== digest) {
+    if (!this.digest.isRight()) {
       throw new BrokenFillError('the upstream sent bytes of another digest');
     }
   }
 
   /** Asks the registry again, never the old redirect: signed URLs lapse. */
-  async #resume(totalBytes: number, signal: AbortSignal): Promise<UpstreamBlob> {
-    const { clock, openUpstream } = this.#options;
+  async #resume(totalBytes: number, signal: AbortSignal): Promise<FillBytes> {
+    const { clock, source } = this.#options;
     for (let attempt = 1; ; attempt += 1) {
       await clock.sleep(RESUME_DELAY_MS * 2 ** attempt, signal);
-      const outcome = await openUpstream(this.#receivedBytes, signal);
+      const outcome = await source.open(this.#receivedBytes, signal);
       if (outcome.kind === 'found') {
         if (outcome.value.totalBytes === totalBytes) return outcome.value;
         outcome.value.body.on('error', () => undefined).destroy();
@@ -169,8 +189,19 @@ export class BlobFill {
     }
   }
 
+  /** After the last byte: stores the blob, or links it when another process has stored it. */
+  async #settle(body: SpooledBody, signal: AbortSignal): Promise<void> {
+    const { source, link, onFault } = this.#options;
+    try {
+      if (!(await source.isOursToStore(signal))) await link(signal);
+      else if (body.isWhole) await this.#store(body, signal);
+    } catch (error) {
+      onFault(error, 'store');
+    }
+  }
+
   async #store(body: SpooledBody, signal: AbortSignal): Promise<void> {
-    const bytes = body.read(0, body.totalBytes);
+    const bytes = body.readToStore();
     if (!bytes) return;
     try {
       await this.#options.store(bytes, body.totalBytes, signal);
@@ -188,7 +219,7 @@ export class BlobFill {
  * came to that; what broke it is returned. Only what `accept` throws is thrown.
  */
 async function readFrom(
-  source: UpstreamBlob,
+  source: FillBytes,
   position: number,
   accept: (chunk: Buffer) => Promise<void>,
 ): Promise<unknown> {

@@ -5,8 +5,10 @@ import type { BlobFill } from './blob-fill.ts';
 /** A fill under way and the cached repositories that it will be linked into. */
 export interface RunningFill {
   readonly fill: BlobFill;
-  /** Each has shown by its own upstream that the blob is its own. May grow while the fill runs. */
-  readonly repositories: Set<RepositoryName>;
+  /** The reader that it was begun for. */
+  readonly reader: string;
+  /** By reader; each has shown by its own upstream that the blob is its own. May grow while the fill runs. */
+  readonly repositories: Map<string, RepositoryName>;
 }
 
 /** The fills of this process by digest: while one runs nobody else downloads the same blob. */

@@ -9,6 +9,7 @@ import {
 } from '../../../shared/oci/digest.ts';
 import type { ResolvedRange } from '../../../shared/oci/range.ts';
 import { DigestMismatchError } from '../../../shared/storage/errors.ts';
+import type { DigestState } from './running-digest.ts';
 import { HOLD_BACK_BYTES } from './spooled-body.ts';
 
 /**
@@ -20,14 +21,15 @@ class VerifiedRange extends Transform {
   readonly #hash;
   readonly #first: number;
   readonly #end: number;
-  #position = 0;
+  #position: number;
   #held: Buffer[] = [];
   #heldBytes = 0;
 
-  constructor(digest: Digest, range: ResolvedRange) {
+  constructor(digest: Digest, range: ResolvedRange, before: DigestState | undefined) {
     super();
     this.#digest = digest;
-    this.#hash = startDigest(digestAlgorithm(digest));
+    this.#hash = before?.hash ?? startDigest(digestAlgorithm(digest));
+    this.#position = before?.position ?? 0;
     this.#first = range.offset;
     this.#end = range.offset + range.length;
   }
@@ -61,14 +63,21 @@ class VerifiedRange extends Transform {
   }
 }
 
-/** The range of a whole upstream body, verified on its way. Destroying either end destroys the other. */
+export interface PassedBody {
+  /** All of the blob, or what comes after `before`. */
+  readonly source: Readable;
+  readonly digest: Digest;
+  /** What comes before the source: it lies before the range too. */
+  readonly before?: DigestState | undefined;
+}
+
+/** The range of an upstream body, verified on its way. Destroying either end destroys the other. */
 export function passThrough(
-  source: Readable,
-  digest: Digest,
+  { source, digest, before }: PassedBody,
   range: ResolvedRange,
   signal: AbortSignal,
 ): Readable {
-  const verified = new VerifiedRange(digest, range);
+  const verified = new VerifiedRange(digest, range, before);
   // A client that leaves before it reads breaks nothing.
   verified.on('error', () => undefined);
   // Every failure reaches the reader as the destruction of what it reads.

@@ -15,16 +15,23 @@ import { join } from 'node:path';
 
 import type { ByteBudget } from '../../../shared/concurrency/byte-budget.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import { MemoryWindows } from './memory-window.ts';
+import { RingFile } from './ring-file.ts';
 
-/** Files of one open descriptor, removed when closed. */
+/** Bytes on their way in, gone when closed. */
 export interface SpoolFile {
+  /** How many of the last bytes it holds; undefined: all. */
+  readonly windowBytes?: number;
   /** Appends; resolves when the bytes can be read. */
   append(chunk: Buffer): Promise<void>;
   /** Fills as much of the buffer as it can from `position`; the number of bytes read. */
   read(buffer: Buffer, position: number, length: number): Promise<number>;
-  /** Removes the file and gives its bytes back to the spool. Idempotent. */
+  /** Gives its room back to the spool. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Windows that are tried for what does not fit as a whole. */
+const WINDOW_BYTES = [256, 64, 16].map((mib) => mib * 1024 * 1024);
 
 const FOLDER_PREFIX = 'twinport-spool-';
 const LOCK_NAME = 'lock';
@@ -44,6 +51,7 @@ export class Spool {
   readonly #clock: Clock;
   #opened: { readonly folder: string; readonly lock: Server } | undefined;
   readonly #files = new Set<ReservedFile>();
+  readonly #memory = new MemoryWindows();
   #reservedBytes = 0;
   #restsUntilMs = -Infinity;
 
@@ -76,7 +84,11 @@ export class Spool {
    * A file of up to `bytes`, or undefined when the spool or its disk has no room for it now, or when the disk has just
    * refused a write.
    */
-  async create(bytes: number): Promise<SpoolFile | undefined> {
+  create(bytes: number): Promise<SpoolFile | undefined> {
+    return this.#createFile(bytes);
+  }
+
+  async #createFile(bytes: number): Promise<ReservedFile | undefined> {
     const opened = this.#opened;
     if (!opened || this.#clock.monotonicMs() < this.#restsUntilMs) return undefined;
     if (!(await this.#room.reserve(bytes))) return undefined;
@@ -102,6 +114,18 @@ export class Spool {
     } finally {
       if (!file) this.#giveBack(bytes);
     }
+  }
+
+  /**
+   * For a blob of `totalBytes` that does not fit: a file of its last bytes, or a few of them in memory. Undefined when
+   * there is no room for that either.
+   */
+  async createWindow(totalBytes: number): Promise<SpoolFile | undefined> {
+    for (const bytes of WINDOW_BYTES) {
+      const file = bytes < totalBytes ? await this.#createFile(bytes) : undefined;
+      if (file) return new RingFile(file, bytes);
+    }
+    return this.#memory.create();
   }
 
   #giveBack(bytes: number): void {
@@ -156,7 +180,11 @@ class ReservedFile implements SpoolFile {
     return this.#size;
   }
 
-  async append(chunk: Buffer): Promise<void> {
+  append(chunk: Buffer): Promise<void> {
+    return this.write(chunk, this.#size);
+  }
+
+  async write(chunk: Buffer, position: number): Promise<void> {
     let written = 0;
     try {
       while (written < chunk.length) {
@@ -164,7 +192,7 @@ class ReservedFile implements SpoolFile {
           chunk,
           written,
           chunk.length - written,
-          this.#size + written,
+          position + written,
         );
         written += bytesWritten;
       }
@@ -172,7 +200,7 @@ class ReservedFile implements SpoolFile {
       this.#events.writeFailed();
       throw error;
     }
-    this.#size += chunk.length;
+    this.#size = Math.max(this.#size, position + chunk.length);
   }
 
   async read(buffer: Buffer, position: number, length: number): Promise<number> {

@@ -1,34 +1,65 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { SpoolFile } from './spool.ts';
+import { SpoolReader, type SpoolReaderOptions, WindowPassedError } from './spool-reader.ts';
 
 /** The end of what a reader gets is kept from it until the whole is known to be right, so that no wrong body completes. */
 export const HOLD_BACK_BYTES = 64 * 1024;
-const READ_BYTES = 128 * 1024;
+/** Pieces that are written at once where only a window is kept: much smaller than any window. */
+const WINDOW_PIECE_BYTES = 256 * 1024;
+/** How long the writer waits for a store that takes nothing, before it goes on without it. */
+const STORE_STALL_MS = 15_000;
 
 /**
  * The bytes of a fill while they arrive: one writer, any number of readers at their own speed. The file goes when the
  * writer has let go and the last reader is gone.
+ *
+ * A file that holds them all never waits for anybody. A window holds the last ones alone: it moves on with the reader
+ * that stores them, and without one with the fastest of the others; who falls behind it gets a WindowPassedError.
  */
 export class SpooledBody {
   readonly totalBytes: number;
   readonly #file: SpoolFile;
+  readonly #windowBytes: number;
+  readonly #clock: Clock;
+  readonly #readers = new Set<SpoolReader>();
+  #storing: SpoolReader | undefined;
   #isVerified = false;
   #failure: Error | undefined;
   #written = 0;
-  #readers = 0;
+  /** Up to here bytes are written or about to be: what a window lies before is lost. */
+  #claimed = 0;
   #isReleased = false;
   #wakeReaders: (() => void)[] = [];
+  #wakeWriter: (() => void) | undefined;
 
-  constructor(file: SpoolFile, totalBytes: number) {
+  constructor(file: SpoolFile, totalBytes: number, clock: Clock) {
     this.#file = file;
+    this.#windowBytes = file.windowBytes ?? totalBytes;
+    this.#clock = clock;
     this.totalBytes = totalBytes;
   }
 
+  /** All bytes stay until the end. */
+  get isWhole(): boolean {
+    return this.#windowBytes >= this.totalBytes;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   async append(chunk: Buffer): Promise<void> {
-    await this.#file.append(chunk);
-    this.#written += chunk.length;
-    this.#wake();
+    if (this.isWhole) {
+      await this.#write(chunk);
+      return;
+    }
+    for (let start = 0; start < chunk.length; start += WINDOW_PIECE_BYTES) {
+      const piece = chunk.subarray(start, start + WINDOW_PIECE_BYTES);
+      await this.#makeRoom(piece.length);
+      await this.#write(piece);
+    }
   }
 
   /** The digest matches: readers get the rest. */
@@ -49,16 +80,35 @@ export class SpooledBody {
     this.#closeIfUnused();
   }
 
-  /** Bytes [offset, offset + length), as they arrive. Undefined when the file is gone already. */
-  read(offset: number, length: number): SpoolReader | undefined {
-    if (this.#isReleased && this.#readers === 0) return undefined;
-    this.#readers += 1;
-    return new SpoolReader(this, offset, offset + length);
+  /**
+   * Bytes [offset, offset + length), as they arrive. Undefined when the fill has failed, or the file or their beginning
+   * is gone already.
+   */
+  read(
+    offset: number,
+    length: number,
+    options: Pick<SpoolReaderOptions, 'continueFrom'> = {},
+  ): SpoolReader | undefined {
+    if (this.#failure || (this.#isReleased && this.#readers.size === 0)) return undefined;
+    if (this.#isPassed(offset) && !options.continueFrom) return undefined;
+    const end = offset + length;
+    const reader = new SpoolReader(this, { position: offset, end, ...options });
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** All bytes, for who stores them. A window waits for this reader as long as it moves. */
+  readToStore(): Readable | undefined {
+    const reader = this.read(0, this.totalBytes);
+    // A store that gives up does not listen any more.
+    reader?.on('error', () => undefined);
+    this.#storing = reader;
+    return reader;
   }
 
   /**
    * Waits until a reader up to `end` may read beyond `position`; how far it may then. Undefined when the reader is gone
-   * before that. Throws what the fill failed with.
+   * before that. Throws what the fill failed with, or WindowPassedError.
    */
   async availableFrom(
     position: number,
@@ -67,23 +117,80 @@ export class SpooledBody {
   ): Promise<number | undefined> {
     while (!isReaderGone()) {
       if (this.#failure) throw this.#failure;
-      if (this.#isVerified) return end;
-      const limit = Math.min(this.#written, end - HOLD_BACK_BYTES);
-      if (limit > position) return limit;
+      this.#requireInWindow(position);
+      const limit = this.#isVerified ? end : Math.min(this.#written, end - HOLD_BACK_BYTES);
+      if (this.#isVerified || limit > position) return limit;
       await new Promise<void>((resolve) => this.#wakeReaders.push(resolve));
     }
     return undefined;
   }
 
-  readAt(buffer: Buffer, position: number, length: number): Promise<number> {
-    return this.#file.read(buffer, position, length);
+  async readAt(buffer: Buffer, position: number, length: number): Promise<number> {
+    const count = await this.#file.read(buffer, position, length);
+    // What was overwritten in the meantime are bytes of elsewhere.
+    this.#requireInWindow(position);
+    return count;
   }
 
-  readerGone(): void {
-    this.#readers -= 1;
+  readerMoved(): void {
+    this.#wakeWriter?.();
+  }
+
+  readerGone(reader: SpoolReader): void {
+    if (!this.#readers.delete(reader)) return;
+    if (this.#storing === reader) this.#storing = undefined;
     // So that those which wait for bytes find out that they are destroyed.
     this.#wake();
+    this.#wakeWriter?.();
     this.#closeIfUnused();
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    this.#claimed += bytes.length;
+    await this.#file.append(bytes);
+    this.#written += bytes.length;
+    this.#wake();
+  }
+
+  /** Waits until the window may move on by `bytes`. Throws when nobody reads any more. */
+  async #makeRoom(bytes: number): Promise<void> {
+    const passed = this.#claimed + bytes - this.#windowBytes;
+    for (;;) {
+      if (passed <= 0) return;
+      const leader = this.#storing ?? this.#fastestReader();
+      if (!leader) throw new Error('nobody reads the download any more');
+      if (leader.position >= passed) return;
+      const hasMoved = await this.#waitForReader(leader);
+      if (!hasMoved && leader === this.#storing) {
+        leader.destroy(new Error('the store takes nothing'));
+      }
+    }
+  }
+
+  #fastestReader(): SpoolReader | undefined {
+    let fastest: SpoolReader | undefined;
+    for (const reader of this.#readers) {
+      if (!fastest || reader.position > fastest.position) fastest = reader;
+    }
+    return fastest;
+  }
+
+  /** False when the reader has not moved for too long. */
+  async #waitForReader(reader: SpoolReader): Promise<boolean> {
+    const { position } = reader;
+    const moved = new AbortController();
+    this.#wakeWriter = () => moved.abort();
+    await this.#clock.sleep(STORE_STALL_MS, moved.signal).catch(() => undefined);
+    this.#wakeWriter = undefined;
+    return moved.signal.aborted || reader.position > position;
+  }
+
+  #isPassed(position: number): boolean {
+    return position < this.#claimed - this.#windowBytes;
+  }
+
+  #requireInWindow(position: number): void {
+    if (this.#isPassed(position)) throw new WindowPassedError('the window has moved on');
   }
 
   #wake(): void {
@@ -93,55 +200,6 @@ export class SpooledBody {
   }
 
   #closeIfUnused(): void {
-    if (this.#isReleased && this.#readers === 0) this.#file.close().catch(() => undefined);
-  }
-}
-
-/** Follows a spooled body. Its buffers are its own, so that a slow reader holds one of them and no more. */
-export class SpoolReader extends Readable {
-  readonly #body: SpooledBody;
-  readonly #end: number;
-  readonly #first: number;
-  #position: number;
-
-  constructor(body: SpooledBody, position: number, end: number) {
-    super({ highWaterMark: READ_BYTES });
-    this.#body = body;
-    this.#first = position;
-    this.#position = position;
-    this.#end = end;
-  }
-
-  /** Bytes given out so far. */
-  get deliveredBytes(): number {
-    return this.#position - this.#first;
-  }
-
-  override _read(): void {
-    void this.#pushNext();
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    done(error);
-    this.#body.readerGone();
-  }
-
-  async #pushNext(): Promise<void> {
-    try {
-      const limit = await this.#body.availableFrom(this.#position, this.#end, () => this.destroyed);
-      if (limit === undefined) return;
-      const length = Math.min(READ_BYTES, limit - this.#position);
-      if (length === 0) {
-        this.push(null);
-        return;
-      }
-      const buffer = Buffer.allocUnsafe(length);
-      const count = await this.#body.readAt(buffer, this.#position, length);
-      if (count === 0) throw new Error('the spool file is shorter than what was written to it');
-      this.#position += count;
-      this.push(count === length ? buffer : buffer.subarray(0, count));
-    } catch (error) {
-      this.destroy(error as Error);
-    }
+    if (this.#isReleased && this.#readers.size === 0) this.#file.close().catch(() => undefined);
   }
 }

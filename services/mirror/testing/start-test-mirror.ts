@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import type { MirrorConfig, WarmConfig } from '../../../shared/config/config.ts';
+import { OwnByteBudget } from '../../../shared/concurrency/byte-budget.ts';
 import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
@@ -12,8 +13,9 @@ import {
 } from '../../../shared/http/testing/http-client.ts';
 import { OPEN_ACCESS } from '../../../shared/auth/access.ts';
 import { createStoreIndex } from '../../../shared/index/store/create-store-index.ts';
+import type { Leases } from '../../../shared/index/ports.ts';
 import { type Clock, systemClock } from '../../../shared/lifecycle/clock.ts';
-import type { ProxyObservation } from '../../../shared/observability/observer.ts';
+import type { FillObservation, ProxyObservation } from '../../../shared/observability/observer.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 import type { Platform, RoleApp } from '../../platform.ts';
 import { createMirrorApp } from '../create-mirror-app.ts';
@@ -51,6 +53,8 @@ export interface TestMirrorOptions {
   /** Over an existing store, which then outlives the mirror. */
   readonly store?: TempStore;
   readonly blobs?: (blobs: BlobStore) => BlobStore;
+  /** Shared by mirrors that are to join their downloads. */
+  readonly programLeases?: Leases;
 }
 
 export interface TestMirror {
@@ -59,6 +63,8 @@ export interface TestMirror {
   readonly clock: TravellingClock;
   readonly edge: RecordedEdge;
   readonly proxied: readonly ProxyObservation[];
+  /** How each fill was joined. */
+  readonly fills: readonly FillObservation[];
   readonly role: RoleApp;
   send(path: string, options?: TestRequest): Promise<TestAnswer>;
   /** Paths of all files of the store, sorted. */
@@ -77,6 +83,7 @@ export async function startTestMirror(
   const clock = new TravellingClock();
   const edge = new RecordedEdge();
   const proxied: ProxyObservation[] = [];
+  const fills: FillObservation[] = [];
   const shutdown = new AbortController();
   const platform: Platform = {
     records: store.records,
@@ -85,10 +92,18 @@ export async function startTestMirror(
     access: OPEN_ACCESS,
     clock,
     log: edge.log,
-    observer: { ...edge.observer, proxy: (observation) => void proxied.push(observation) },
+    observer: {
+      ...edge.observer,
+      proxy: (observation) => void proxied.push(observation),
+      fill: (observation) => void fills.push(observation),
+    },
     shutdown: shutdown.signal,
   };
-  const role = createMirrorApp(platform, configFor(upstreamUrl, options));
+  const config = configFor(upstreamUrl, options);
+  const role = createMirrorApp(platform, config, {
+    spoolRoom: new OwnByteBudget(config.spoolMaxBytes),
+    programLeases: options.programLeases,
+  });
   await role.start();
   const http: HttpServer = await startHttpServer({
     app: role.app,
@@ -103,6 +118,7 @@ export async function startTestMirror(
     clock,
     edge,
     proxied,
+    fills,
     role,
     send: (path, request) => send(http.port, path, request),
     files: async () => {
@@ -164,5 +180,6 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     spoolDir: undefined,
     warm: options.warm,
     spoolMaxBytes: options.spoolMaxBytes ?? 1024 * 1024 * 1024,
+    internal: { url: undefined, host: '127.0.0.1', port: 0, secret: undefined },
   };
 }

@@ -11,7 +11,7 @@ const ROUND_MS = 60 * 60 * 1000;
 export interface UploadReaperLoopOptions {
   readonly records: RecordStore;
   readonly uploads: UploadReaper;
-  readonly leases: Leases;
+  readonly leases: Pick<Leases, 'acquire'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly uploadTtlSeconds: number;

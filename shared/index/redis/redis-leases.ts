@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Clock } from '../../lifecycle/clock.ts';
-import type { Lease, Leases } from '../ports.ts';
+import type { Lease, LeaseReach, Leases, LeaseTerms } from '../ports.ts';
 import { leaseKey } from './redis-keys.ts';
 import type { RedisScope } from './redis-scope.ts';
-import { HOLD_LEASE, RELEASE_LEASE } from './redis-scripts.ts';
+import { GET_HINT, HOLD_LEASE, RELEASE_LEASE } from './redis-scripts.ts';
 
 /** A lease whose holder died or hangs is free after this. */
 const LEASE_MS = 10_000;
@@ -32,49 +32,71 @@ export class RedisLeases implements Leases {
     this.#clock = clock;
   }
 
-  async acquire(name: string, waitMs: number, signal: AbortSignal): Promise<Lease | undefined> {
+  async acquire(
+    name: string,
+    waitMs: number,
+    signal: AbortSignal,
+    terms: LeaseTerms = { claim: randomUUID() },
+  ): Promise<Lease | undefined> {
     const untilMs = this.#clock.monotonicMs() + waitMs;
-    const own = await this.#inner.acquire(name, waitMs, signal);
+    const own = await this.#inner.acquire(name, waitMs, signal, terms);
     if (!own) return undefined;
     try {
-      const token = randomUUID();
-      while ((await this.#hold(name, token)) === 'taken') {
+      let answer = await this.#hold(name, terms);
+      while (answer === 'taken') {
         const leftMs = untilMs - this.#clock.monotonicMs();
         if (leftMs <= 0) {
           await own.release();
           return undefined;
         }
         await this.#clock.sleep(Math.min(leftMs, POLL_MS * (1 + Math.random())), signal);
+        answer = await this.#hold(name, terms);
       }
       signal.throwIfAborted();
-      return this.#keep(name, token, own);
+      return this.#keep(name, terms.claim, own, answer === 'ours' ? 'store' : own.reach);
     } catch (error) {
       await own.release();
       throw error;
     }
   }
 
-  async #hold(name: string, token: string): Promise<'ours' | 'taken' | 'unknown'> {
+  async holder(name: string): Promise<string | undefined> {
+    const { session, storeId } = this.#scope;
+    if (session && storeId !== undefined) {
+      const answer = await session.run('lease.holder', GET_HINT, [leaseKey(storeId, name)], []);
+      if (typeof answer?.value === 'string') return answer.value;
+    }
+    return await this.#inner.holder(name);
+  }
+
+  async #hold(
+    name: string,
+    { claim, insteadOf = '' }: LeaseTerms,
+  ): Promise<'ours' | 'taken' | 'unknown'> {
     const { session, storeId } = this.#scope;
     if (!session || storeId === undefined) return 'unknown';
     const keys = [leaseKey(storeId, name)];
-    const answer = await session.run('lease.hold', HOLD_LEASE, keys, [token, LEASE_MS]);
+    const answer = await session.run('lease.hold', HOLD_LEASE, keys, [claim, LEASE_MS, insteadOf]);
     if (!answer) return 'unknown';
     return answer.value === 1 ? 'ours' : 'taken';
   }
 
-  #keep(name: string, token: string, own: Lease): Lease {
+  #keep(name: string, claim: string, own: Lease, reach: LeaseReach): Lease {
     const lost = new AbortController();
     const released = new AbortController();
-    const renewing = this.#renew(name, token, lost, released.signal);
+    own.lost.addEventListener('abort', () => lost.abort(own.lost.reason), {
+      signal: released.signal,
+    });
+    const renewing = this.#renew(name, claim, lost, released.signal);
     return {
+      reach,
       lost: lost.signal,
       release: async () => {
         released.abort();
         await renewing;
         const { session, storeId } = this.#scope;
         if (session && storeId !== undefined) {
-          await session.run('lease.release', RELEASE_LEASE, [leaseKey(storeId, name)], [token]);
+          await session.run('lease.release', RELEASE_LEASE, [leaseKey(storeId, name)], [claim]);
         }
         await own.release();
       },
@@ -83,14 +105,14 @@ export class RedisLeases implements Leases {
 
   async #renew(
     name: string,
-    token: string,
+    claim: string,
     lost: AbortController,
     released: AbortSignal,
   ): Promise<void> {
     try {
       for (;;) {
         await this.#clock.sleep(RENEW_MS, released);
-        if ((await this.#hold(name, token)) === 'taken') {
+        if ((await this.#hold(name, { claim })) === 'taken') {
           lost.abort(new Error(`the lease ${name} was lost to another process`));
           return;
         }

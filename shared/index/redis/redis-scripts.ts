@@ -161,10 +161,13 @@ for i = 1, #KEYS do redis.call('HDEL', KEYS[i], 'g', 'v', 'd:' .. ARGV[1]) end
 return 1
 `);
 
-/** KEYS lease; ARGV token, time to live. Takes the lease when it is free or ours already; 1 when it is ours now. */
+/**
+ * KEYS lease; ARGV token, time to live, token of a holder that is gone (or empty). Takes the lease when it is free,
+ * ours already, or that one's; 1 when it is ours now.
+ */
 export const HOLD_LEASE = script(`
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] and holder ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `);
@@ -175,7 +178,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 `);
 
-/** KEYS hint. */
+/** KEYS hint or lease. */
 export const GET_HINT = script(`return redis.call('GET', KEYS[1])`);
 
 /** KEYS hint; ARGV value, time to live. */

@@ -53,6 +53,24 @@ describe('ProcessLeases', () => {
     expect(await next).toBeDefined();
   });
 
+  test('tells who holds a name, and takes it from a holder that is known to be gone', async () => {
+    expect(await leases.holder('a')).toBeUndefined();
+    const gone = await leases.acquire('a', 0, unending, { claim: 'first' });
+    expect(await leases.holder('a')).toBe('first');
+    const next = leases.acquire('a', 1_000, unending, { claim: 'third' });
+    expect(
+      await leases.acquire('a', 0, unending, { claim: 'second', insteadOf: 'another' }),
+    ).toBeUndefined();
+    const taken = await leases.acquire('a', 0, unending, { claim: 'second', insteadOf: 'first' });
+    expect(await leases.holder('a')).toBe('second');
+    expect(gone?.lost.aborted).toBe(true);
+    await gone?.release();
+    expect(await leases.holder('a')).toBe('second');
+    await taken?.release();
+    await next;
+    expect(await leases.holder('a')).toBe('third');
+  });
+
   test('asks nothing of a caller who has left already', async () => {
     await expect(leases.acquire('a', 0, AbortSignal.abort(new Error('gone')))).rejects.toThrow();
     expect(await leases.acquire('a', 0, unending)).toBeDefined();

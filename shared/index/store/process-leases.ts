@@ -1,49 +1,77 @@
-import type { Clock } from '../../lifecycle/clock.ts';
-import type { Lease, Leases } from '../ports.ts';
+import { randomUUID } from 'node:crypto';
 
-/** Never aborts: nothing can take a lease of this process away. */
-const NEVER_LOST = new AbortController().signal;
+import type { Clock } from '../../lifecycle/clock.ts';
+import type { Lease, Leases, LeaseTerms } from '../ports.ts';
+
+interface Holding {
+  readonly claim: string;
+  readonly lost: AbortController;
+}
+
+interface Waiting {
+  readonly claim: string;
+  grant(lease: Lease): void;
+}
+
+interface HeldName {
+  holding: Holding;
+  readonly waiting: Waiting[];
+}
 
 /** Leases among the tasks of one process, handed on in the order in which they were asked for. */
 export class ProcessLeases implements Leases {
   readonly #clock: Clock;
-  /** Who waits for each held name; a name that is not here is free. */
-  readonly #waiting = new Map<string, ((lease: Lease) => void)[]>();
+  /** A name that is not here is free. */
+  readonly #held = new Map<string, HeldName>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  async acquire(name: string, waitMs: number, signal: AbortSignal): Promise<Lease | undefined> {
+  async acquire(
+    name: string,
+    waitMs: number,
+    signal: AbortSignal,
+    { claim, insteadOf }: LeaseTerms = { claim: randomUUID() },
+  ): Promise<Lease | undefined> {
     signal.throwIfAborted();
-    const queue = this.#waiting.get(name);
-    if (!queue) {
-      this.#waiting.set(name, []);
-      return this.#lease(name);
+    const held = this.#held.get(name);
+    if (held && held.holding.claim === insteadOf) {
+      held.holding.lost.abort(new Error(`the lease ${name} was given to another`));
+      return this.#lease(name, held.waiting, claim);
     }
+    if (!held) return this.#lease(name, [], claim);
     if (waitMs <= 0) return undefined;
-    return this.#wait(queue, waitMs, signal);
+    return this.#wait(held.waiting, claim, waitMs, signal);
+  }
+
+  holder(name: string): Promise<string | undefined> {
+    return Promise.resolve(this.#held.get(name)?.holding.claim);
   }
 
   async #wait(
-    queue: ((lease: Lease) => void)[],
+    queue: Waiting[],
+    claim: string,
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Lease | undefined> {
     const granted = new AbortController();
     let lease: Lease | undefined;
-    const grant = (handedOn: Lease): void => {
-      lease = handedOn;
-      granted.abort();
+    const place: Waiting = {
+      claim,
+      grant: (handedOn) => {
+        lease = handedOn;
+        granted.abort();
+      },
     };
-    queue.push(grant);
+    queue.push(place);
     try {
       await this.#clock.sleep(waitMs, AbortSignal.any([signal, granted.signal]));
     } catch {
       // Granted, or the caller left.
     }
-    const place = queue.indexOf(grant);
-    if (place >= 0) queue.splice(place, 1);
+    const index = queue.indexOf(place);
+    if (index >= 0) queue.splice(index, 1);
     if (signal.aborted) {
       await lease?.release();
       signal.throwIfAborted();
@@ -51,21 +79,22 @@ export class ProcessLeases implements Leases {
     return lease;
   }
 
-  #lease(name: string): Lease {
-    let isHeld = true;
+  #lease(name: string, waiting: Waiting[], claim: string): Lease {
+    const holding: Holding = { claim, lost: new AbortController() };
+    this.#held.set(name, { holding, waiting });
     return {
-      lost: NEVER_LOST,
+      reach: 'process',
+      lost: holding.lost.signal,
       release: () => {
-        if (isHeld) this.#handOn(name);
-        isHeld = false;
+        if (this.#held.get(name)?.holding === holding) this.#handOn(name, waiting);
         return Promise.resolve();
       },
     };
   }
 
-  #handOn(name: string): void {
-    const next = this.#waiting.get(name)?.shift();
-    if (next) next(this.#lease(name));
-    else this.#waiting.delete(name);
+  #handOn(name: string, waiting: Waiting[]): void {
+    const next = waiting.shift();
+    if (next) next.grant(this.#lease(name, waiting, next.claim));
+    else this.#held.delete(name);
   }
 }

@@ -410,6 +410,24 @@ function describeLeasesAndHints(bench: () => IndexBench): void {
     await last?.release();
   });
 
+  test('every replica is told who holds a lease, and can take it from one that is gone', async () => {
+    const { index, replica, isShared } = bench();
+    const other = isShared ? replica : index;
+    const name = `lease-${randomUUID()}`;
+    const held = await index.leases.acquire(name, 0, unending, { claim: 'one http://one' });
+    expect(held?.reach).toBe(isShared ? 'store' : 'process');
+    expect(await other.leases.holder(name)).toBe('one http://one');
+    const terms = { claim: 'two http://two', insteadOf: 'one http://one' };
+    const taken = await other.leases.acquire(name, 0, unending, terms);
+    expect(taken).toBeDefined();
+    expect(await other.leases.holder(name)).toBe('two http://two');
+    await held?.release();
+    expect(await other.leases.holder(name)).toBe('two http://two');
+    expect(await other.leases.acquire(name, 0, unending)).toBeUndefined();
+    await taken?.release();
+    expect(await other.leases.holder(name)).toBeUndefined();
+  });
+
   test('who stops waiting for a lease leaves it to the others', async () => {
     const { leases } = bench().index;
     const name = `lease-${randomUUID()}`;

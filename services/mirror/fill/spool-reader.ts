@@ -1,0 +1,158 @@
+import { Readable, type Writable } from 'node:stream';
+
+import { AwaitedWrites } from '../../../shared/storage/awaited-writes.ts';
+import type { InspectChunk } from '../../../shared/storage/blob-store.ts';
+import type { SpooledBody } from './spooled-body.ts';
+
+const READ_BYTES = 128 * 1024;
+/** Buffers kept for the next reader. */
+const MAX_SPARE = 64;
+
+const spare: Buffer[] = [];
+
+/** The byte is overwritten by later ones: the reader was too slow for the window. */
+export class WindowPassedError extends Error {
+  override readonly name = 'WindowPassedError';
+}
+
+type ContinueFrom = (position: number, end: number) => Promise<Readable>;
+
+export interface SpoolReaderOptions {
+  readonly position: number;
+  readonly end: number;
+  /** The rest, [position, end), from elsewhere, for a reader that fell behind the window. */
+  readonly continueFrom?: ContinueFrom;
+}
+
+/** Follows a spooled body. Its buffers are its own, so that a slow reader holds one of them and no more. */
+export class SpoolReader extends Readable {
+  readonly #body: SpooledBody;
+  readonly #options: SpoolReaderOptions;
+  #position: number;
+  #rest: Readable | undefined;
+
+  constructor(body: SpooledBody, options: SpoolReaderOptions) {
+    super({ highWaterMark: READ_BYTES });
+    this.#body = body;
+    this.#options = options;
+    this.#position = options.position;
+  }
+
+  /** The next byte that it wants. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Bytes given out so far. */
+  get deliveredBytes(): number {
+    return this.#position - this.#options.position;
+  }
+
+  /**
+   * Writes all of it to a destination, which stays open, through one buffer: in place of being read. Rejects when not
+   * all bytes could be written.
+   */
+  async copyTo(destination: Writable, inspect?: InspectChunk): Promise<void> {
+    const writes = new AwaitedWrites(destination);
+    const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
+    try {
+      for (let chunk = await this.#next(buffer); chunk; chunk = await this.#next(buffer)) {
+        inspect?.(chunk);
+        await writes.write(chunk);
+      }
+      // After a write that failed the buffer may still be read: it is not used again.
+      if (spare.length < MAX_SPARE) spare.push(buffer);
+    } catch (error) {
+      const { continueFrom } = this.#options;
+      if (!(error instanceof WindowPassedError && continueFrom)) throw error;
+      await this.#copyRest(continueFrom, writes, inspect);
+    } finally {
+      writes.end();
+      this.destroy();
+    }
+  }
+
+  async #copyRest(
+    continueFrom: ContinueFrom,
+    writes: AwaitedWrites,
+    inspect: InspectChunk | undefined,
+  ): Promise<void> {
+    const { end } = this.#options;
+    // The window need not wait for it any more.
+    this.#body.readerGone(this);
+    this.#rest = await continueFrom(this.#position, end);
+    for await (const chunk of this.#rest as AsyncIterable<Buffer>) {
+      this.#position += chunk.length;
+      if (this.#position > end) break;
+      inspect?.(chunk);
+      await writes.write(chunk);
+    }
+    if (this.#position !== end) throw new Error('the rest of the blob has another length');
+  }
+
+  override _read(): void {
+    if (this.#rest) this.#rest.resume();
+    else void this.#pushNext();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    done(error);
+    this.#rest?.destroy();
+    this.#body.readerGone(this);
+  }
+
+  async #pushNext(): Promise<void> {
+    try {
+      await this.#readNext();
+    } catch (error) {
+      const { continueFrom } = this.#options;
+      if (error instanceof WindowPassedError && continueFrom) void this.#goOn(continueFrom);
+      else this.destroy(error as Error);
+    }
+  }
+
+  async #readNext(): Promise<void> {
+    // Fresh memory: what is pushed is the reader's.
+    const chunk = await this.#next(Buffer.allocUnsafe(READ_BYTES));
+    if (!this.destroyed) this.push(chunk ?? null);
+  }
+
+  /** The next bytes, in the buffer; undefined at the end. */
+  async #next(buffer: Buffer): Promise<Buffer | undefined> {
+    const { end } = this.#options;
+    if (this.#position === end && end > 0) return undefined;
+    const limit = await this.#body.availableFrom(this.#position, end, () => this.destroyed);
+    if (limit === undefined) throw new Error('the reader was destroyed');
+    const length = Math.min(buffer.length, limit - this.#position);
+    if (length === 0) return undefined;
+    const count = await this.#body.readAt(buffer, this.#position, length);
+    if (count === 0) throw new Error('the spool file is shorter than what was written to it');
+    this.#position += count;
+    this.#body.readerMoved();
+    return buffer.subarray(0, count);
+  }
+
+  async #goOn(continueFrom: ContinueFrom): Promise<void> {
+    // The window need not wait for it any more.
+    this.#body.readerGone(this);
+    try {
+      const rest = await continueFrom(this.#position, this.#options.end);
+      if (this.destroyed) {
+        rest.on('error', () => undefined).destroy();
+        return;
+      }
+      this.#rest = rest;
+      rest.on('data', (chunk: Buffer) => {
+        this.#position += chunk.length;
+        if (!this.push(chunk)) rest.pause();
+      });
+      rest.once('end', () => this.push(null));
+      rest.once('error', (error) => this.destroy(error));
+      rest.once('close', () => {
+        if (!rest.readableEnded) this.destroy(new Error('the rest of the blob broke off'));
+      });
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { beforeEach, describe, expect, test } from '@jest/globals';
+
+import { until } from '../../../shared/http/testing/recorded-edge.ts';
+import { ManualClock } from '../../../shared/index/testing/manual-clock.ts';
+import { MemoryWindows } from './memory-window.ts';
+import { SpooledBody } from './spooled-body.ts';
+
+const MIB = 1024 * 1024;
+const TOTAL_BYTES = 16 * MIB;
+
+/** Takes as many bytes as it is allowed to. */
+class Limited extends Writable {
+  readonly chunks: Buffer[] = [];
+  bytes = 0;
+  #allowed: number;
+  #waiting: (() => void) | undefined;
+
+  constructor(allowed = Infinity) {
+    super();
+    this.#allowed = allowed;
+  }
+
+  allowAll(): void {
+    this.#allowed = Infinity;
+    this.#waiting?.();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    // The memory is used again.
+    this.chunks.push(Buffer.from(chunk));
+    this.bytes += chunk.length;
+    if (this.bytes < this.#allowed) done();
+    else this.#waiting = done;
+  }
+}
+
+describe('a body in a window', () => {
+  let clock: ManualClock;
+  let body: SpooledBody;
+  let bytes: Buffer;
+  let hasWritten: boolean;
+
+  beforeEach(() => {
+    clock = new ManualClock();
+    body = new SpooledBody(new MemoryWindows().create()!, TOTAL_BYTES, clock);
+    bytes = Buffer.alloc(
+      TOTAL_BYTES,
+      'a body in which every place differs from its neighbours, 12345',
+    );
+    hasWritten = false;
+  });
+
+  async function write(): Promise<void> {
+    for (let start = 0; start < TOTAL_BYTES; start += 60_000) {
+      await body.append(bytes.subarray(start, start + 60_000));
+    }
+    hasWritten = true;
+    body.markVerified();
+    body.release();
+  }
+
+  const isWhole = ({ chunks }: Limited): boolean => Buffer.concat(chunks).equals(bytes);
+
+  test('waits for the one that stores it, and for nobody else', async () => {
+    const store = body.readToStore()!;
+    const slow = new Limited(MIB);
+    const falls = body.read(0, TOTAL_BYTES)!.copyTo(slow);
+    falls.catch(() => undefined);
+    const writing = write();
+    await until(() => clock.sleepers > 0);
+    expect(hasWritten).toBe(false);
+    const stored = new Limited();
+    await Promise.all([writing, pipeline(store, stored)]);
+    expect(isWhole(stored)).toBe(true);
+    slow.allowAll();
+    await expect(falls).rejects.toThrow('the window has moved on');
+  });
+
+  test('goes on without a store that takes nothing, at the pace of the fastest reader', async () => {
+    const store = body.readToStore()!;
+    const fast = new Limited();
+    const copied = body.read(0, TOTAL_BYTES)!.copyTo(fast);
+    const writing = write();
+    await until(() => clock.sleepers > 0);
+    clock.advance(15_000);
+    await Promise.all([writing, copied]);
+    expect(isWhole(fast)).toBe(true);
+    expect(store.destroyed).toBe(true);
+  });
+
+  test('is given up when neither a store nor anybody else reads it', async () => {
+    const left = body.read(0, TOTAL_BYTES)!;
+    const writing = write();
+    writing.catch(() => undefined);
+    await until(() => clock.sleepers > 0);
+    left.destroy();
+    await expect(writing).rejects.toThrow('nobody reads');
+  });
+
+  test('hands who fell behind over to where the rest is', async () => {
+    const store = body.readToStore()!;
+    const slow = new Limited(MIB);
+    let from = 0;
+    const reader = body.read(0, TOTAL_BYTES, {
+      continueFrom: (position, end) => {
+        from = position;
+        return Promise.resolve(Readable.from([bytes.subarray(position, end)]));
+      },
+    })!;
+    const copied = reader.copyTo(slow);
+    store.resume();
+    await write();
+    slow.allowAll();
+    await copied;
+    expect(isWhole(slow)).toBe(true);
+    expect(from).toBeGreaterThanOrEqual(MIB);
+    expect(reader.deliveredBytes).toBe(TOTAL_BYTES);
+  });
+});

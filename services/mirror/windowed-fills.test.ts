@@ -1,0 +1,135 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { until } from '../../shared/http/testing/recorded-edge.ts';
+import { parseDigest } from '../../shared/oci/digest.ts';
+import { parseRepositoryName } from '../../shared/oci/reference.ts';
+import type { BlobStore } from '../../shared/storage/blob-store.ts';
+import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
+import { randomBlob } from '../../test/support/oci-fixtures.ts';
+import {
+  startTestMirror,
+  type TestMirror,
+  type TestMirrorOptions,
+} from './testing/start-test-mirror.ts';
+
+const MIB = 1024 * 1024;
+
+describe('a blob that does not fit the spool', () => {
+  let upstream: FakeUpstream;
+  let mirror: TestMirror;
+
+  beforeEach(async () => {
+    upstream = await startFakeUpstream();
+    mirror = await start();
+  });
+  afterEach(async () => {
+    await mirror.stop();
+    await upstream.stop();
+  });
+
+  /** So little room that of a blob there is a window in memory alone. */
+  const start = (options: TestMirrorOptions = {}): Promise<TestMirror> =>
+    startTestMirror(upstream.url, { spoolMaxBytes: 1000, ...options });
+  const blobPath = (digest: string): string => `/v2/hello/blobs/${digest}`;
+  const isLinked = (digest: string, name: string): Promise<boolean> =>
+    mirror.store.index.members.has(
+      parseRepositoryName(name)!,
+      'blob',
+      parseDigest(digest)!,
+      new AbortController().signal,
+    );
+
+  /** A client that reads only when told to. */
+  function openSlowly(path: string): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request(
+        { host: '127.0.0.1', port: mirror.port, path, agent: false },
+        resolve,
+      );
+      outgoing.once('error', reject);
+      outgoing.end();
+    });
+  }
+
+  test('is verified and kept all the same', async () => {
+    // More than the window in memory.
+    const large = randomBlob(12 * MIB);
+    upstream.addBlob('library/hello', large.digest, large.bytes);
+    const range = { headers: { range: 'bytes=70000-80000' } };
+    upstream.behaviour.flipsBit = true;
+    await expect(mirror.send(blobPath(large.digest))).rejects.toThrow();
+    await expect(mirror.send(blobPath(large.digest), range)).rejects.toThrow();
+    expect(await mirror.files()).toEqual([]);
+    upstream.behaviour.flipsBit = false;
+    upstream.forget();
+    const { body } = await mirror.send(blobPath(large.digest));
+    expect(body.equals(large.bytes)).toBe(true);
+    await until(() => isLinked(large.digest, 'mirror/library/hello'));
+  });
+
+  test('is read to its end by who is too slow for the window', async () => {
+    const large = randomBlob(40 * MIB);
+    upstream.addBlob('library/hello', large.digest, large.bytes);
+    const slow = await openSlowly(blobPath(large.digest));
+    const fast = await mirror.send(blobPath(large.digest));
+    expect(fast.body.equals(large.bytes)).toBe(true);
+    await until(() => isLinked(large.digest, 'mirror/library/hello'));
+    upstream.forget();
+    const late: Buffer[] = [];
+    for await (const chunk of slow as AsyncIterable<Buffer>) late.push(chunk);
+    expect(Buffer.concat(late).equals(large.bytes)).toBe(true);
+    expect(upstream.seen).toEqual([]);
+  });
+
+  test('reaches everyone although the store cannot take it', async () => {
+    await mirror.stop();
+    mirror = await start({ blobs: withoutPut });
+    const large = randomBlob(12 * MIB);
+    upstream.addBlob('library/hello', large.digest, large.bytes);
+    const pulls = Promise.all([1, 2].map(() => mirror.send(blobPath(large.digest))));
+    for (const { body } of await pulls) expect(body.equals(large.bytes)).toBe(true);
+    expect(mirror.edge.lines.filter(({ level }) => level === 'warn')).not.toEqual([]);
+  });
+
+  test('goes on from a checked place at the upstream, for who is too slow', async () => {
+    const large = randomBlob(40 * MIB);
+    upstream.addBlob('library/hello', large.digest, large.bytes);
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    upstream.behaviour.pauseBlob = { atByte: 36 * MIB, until: promise };
+    const slow = await openSlowly(blobPath(large.digest));
+    const late: Buffer[] = [];
+    slow.on('data', (chunk: Buffer) => {
+      late.push(chunk);
+      if (sizeOf(late) > 8 * MIB) slow.pause();
+    });
+    const path = `/v2/library/hello/blobs/${large.digest}`;
+    const second = await openSlowly(blobPath(large.digest));
+    let received = 0;
+    second.on('data', (chunk: Buffer) => (received += chunk.length));
+    await until(() => received > 35 * MIB);
+    upstream.behaviour.pauseBlob = undefined;
+    slow.removeAllListeners('data').on('data', (chunk: Buffer) => late.push(chunk));
+    slow.resume();
+    await once(slow, 'end');
+    expect(Buffer.concat(late).equals(large.bytes)).toBe(true);
+    const ranges = upstream.seen.filter((seen) => seen.path === path).map(({ range }) => range);
+    expect(ranges).toContainEqual(expect.stringMatching(/^bytes=\d+-$/));
+    resolve(undefined);
+    await until(() => isLinked(large.digest, 'mirror/library/hello'));
+  });
+});
+
+const sizeOf = (chunks: readonly Buffer[]): number =>
+  chunks.reduce((total, { length }) => total + length, 0);
+
+/** A store that takes nothing. */
+const withoutPut = (blobs: BlobStore): BlobStore => ({
+  stat: blobs.stat.bind(blobs),
+  open: blobs.open.bind(blobs),
+  read: blobs.read.bind(blobs),
+  delete: blobs.delete.bind(blobs),
+  put: () => Promise.reject(new Error('the disk is full')),
+});
