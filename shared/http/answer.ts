@@ -5,6 +5,9 @@ import { type HeaderFields, HEADERS } from './headers.ts';
 /** What a client may still send after it got its answer, until the connection is cut. */
 const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
 const DRAIN_MAX_MS = 10_000;
+/** Of a body that is refused, what is taken before the answer goes out, and how long it is waited for. */
+const TAKEN_FIRST_BYTES = 256 * 1024;
+const TAKEN_FIRST_MS = 1_000;
 
 export interface Answer {
   readonly status: number;
@@ -33,13 +36,15 @@ export const noteWritten = (response: ServerResponse): void => {
 /**
  * Sends a small answer whole, with its exact length. When the request's body was not read to its end the connection
  * is closed afterwards, but not before the client had the time to notice the answer: a connection closed with unread
- * bytes is reset, and the reset may overtake the answer. Resolves when nothing is left to do.
+ * bytes is reset, and the reset may overtake the answer. A small body is taken before: containerd 1.6 waits for ever when
+ * the answer comes while it sends a manifest. Resolves when nothing is left to do.
  */
 export async function sendAnswer(
   request: IncomingMessage,
   response: ServerResponse,
   answer: Answer,
 ): Promise<void> {
+  if (isSmallBodyAhead(request) && !saysClose(answer)) await drain(request, TAKEN_FIRST_MS);
   if (response.destroyed) return;
   const { body: content = '' } = answer;
   const body = typeof content === 'string' ? Buffer.from(content) : content;
@@ -78,12 +83,21 @@ function isReceived(request: IncomingMessage): boolean {
   return encoding === undefined && (length === undefined || length === '0');
 }
 
+/** A body that the client sends without being asked for it, of a length that is worth a connection that stays. */
+function isSmallBodyAhead(request: IncomingMessage): boolean {
+  const { 'content-length': length, expect } = request.headers;
+  if (length === undefined || expect !== undefined || isReceived(request)) return false;
+  return Number(length) <= TAKEN_FIRST_BYTES;
+}
+
+const saysClose = ({ headers = {} }: Answer): boolean => headers[HEADERS.connection] === 'close';
+
 /** Discards what the client sends until it ends, leaves, or has sent or taken too much. */
-function drain(request: IncomingMessage): Promise<void> {
+function drain(request: IncomingMessage, maxMs = DRAIN_MAX_MS): Promise<void> {
   if (request.destroyed || request.readableEnded) return Promise.resolve();
   return new Promise((resolve) => {
     let bytes = 0;
-    const timer = setTimeout(finish, DRAIN_MAX_MS);
+    const timer = setTimeout(finish, maxMs);
     request.on('data', count);
     request.once('end', finish);
     request.once('close', finish);

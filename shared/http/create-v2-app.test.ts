@@ -146,6 +146,31 @@ describe('createV2App', () => {
     expect(edge.requests).toMatchObject([{ status: 405, isClientGone: false }]);
   });
 
+  test('a small body that is refused is taken before the answer, and its connection stays', async () => {
+    const port = await start({}, { refuse: () => registryError('UNSUPPORTED') });
+    const socket = connect({ host: '127.0.0.1', port });
+    const head = 'PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n';
+    for (const body of ['12345', 'abcde']) {
+      socket.write(head);
+      socket.write(body.slice(0, 2));
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(edge.requests.length).toBe(body === '12345' ? 0 : 1);
+      socket.write(body.slice(2));
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect(answer.toString()).toMatch(/^HTTP\/1.1 405 (?![^]*Connection: close)/);
+    }
+    socket.destroy();
+  });
+
+  test('a client that sends nothing of the small body it announced is refused all the same', async () => {
+    const port = await start({}, { refuse: () => registryError('UNSUPPORTED') });
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.write('PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1.1 405 [^]*Connection: close/);
+    socket.destroy();
+  });
+
   test('a client that sends a large body all the same gets to read the refusal', async () => {
     const port = await start({}, { refuse: () => registryError('UNSUPPORTED') });
     const answer = await send(port, '/v2/a/manifests/v1', {
