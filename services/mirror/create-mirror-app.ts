@@ -44,6 +44,7 @@ import { Standings } from './standings.ts';
 import { TagPull } from './tag-pull.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
 import { UpstreamDiscovery } from './upstream-discovery.ts';
+import { withUpstreamPrefix } from './upstream-prefix.ts';
 import { Verdicts } from './verdict.ts';
 import { warmOnSchedule } from './warm/warm-on-schedule.ts';
 import { warmSource } from './warm/warm-source.ts';
@@ -114,7 +115,7 @@ export function createMirrorApp(
   const stopWarming = new AbortController();
   let warming: Promise<void> = Promise.resolve();
   return {
-    app,
+    app: withUpstreamPrefix(app, upstreams),
     start: async () => {
       await openSpool(spool);
       await replicas.start();
