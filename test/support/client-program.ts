@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { requireTool } from './find-tool.ts';
+import type { MountNamespace } from './mount-namespace.ts';
 import { runCommand } from './run-command.ts';
 import type { CommandResult } from './run-command.ts';
 import { makeTempFolder } from './temp-folder.ts';
@@ -20,6 +21,8 @@ export interface ClientOptions {
   /** Written before each command's own words. */
   readonly globalFlags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs; without it, where the test does. */
+  readonly namespace?: MountNamespace;
 }
 
 /** A client with a home of its own: no credentials and no settings of the person who runs the tests. */
@@ -34,8 +37,12 @@ export function clientProgram(name: ToolName, options: ClientOptions = {}): Clie
     XDG_RUNTIME_DIR: home,
     ...options.env,
   };
-  const attempt = (...args: readonly string[]): Promise<CommandResult> =>
-    runCommand(requireTool(name), [...(options.globalFlags ?? []), ...args], { env, cwd: home });
+  const attempt = (...args: readonly string[]): Promise<CommandResult> => {
+    const program = requireTool(name);
+    const [command, ...inside] = options.namespace?.enter(program) ?? [program];
+    const words = [...inside, ...(options.globalFlags ?? []), ...args];
+    return runCommand(command, words, { env, cwd: home });
+  };
   const run = async (...args: readonly string[]): Promise<string> => {
     const { code, stdout, stderr } = await attempt(...args);
     if (code !== 0)

@@ -17,10 +17,12 @@ export interface MountNamespace {
 
 /**
  * Inside, /etc/hosts says that each name is at its address, so that a daemon that knows its registry by name alone
- * meets the test's. Needs root.
+ * meets the test's; and each of `folders` (a path that exists to the test's own folder) stands in the place of another.
+ * Needs root.
  */
 export async function startMountNamespace(
   addresses: Readonly<Record<string, string>>,
+  folders: Readonly<Record<string, string>> = {},
 ): Promise<MountNamespace> {
   const folder = makeTempFolder('namespace');
   const hosts = path.join(folder, 'hosts');
@@ -31,8 +33,8 @@ export async function startMountNamespace(
     command: 'unshare',
     args: [
       ...['--mount', '--propagation', 'private', 'sh', '-c'],
-      'mount --bind "$0" /etc/hosts && echo entered && exec sleep infinity',
-      hosts,
+      'while [ $# -gt 0 ]; do mount --bind "$2" "$1" || exit 1; shift 2; done; echo entered; exec sleep infinity',
+      ...['sh', '/etc/hosts', hosts, ...Object.entries(folders).flat()],
     ],
     isReady: (logs) => logs.includes('entered'),
   });

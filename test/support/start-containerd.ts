@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { requireTool } from './find-tool.ts';
+import type { CommandLine, MountNamespace } from './mount-namespace.ts';
 import { type CommandResult, runCommand } from './run-command.ts';
 import { startProcess } from './start-process.ts';
 import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
@@ -22,6 +23,8 @@ export interface ContainerdDaemon {
   fetch(reference: string): Promise<CommandResult>;
   /** Writes `hosts.toml` for a registry (`docker.io`, `_default`, …), read at each fetch. */
   configureHost(registry: string, hostsToml: string): void;
+  /** Takes away every hosts.toml. */
+  forgetHosts(): void;
   stop(): Promise<void>;
 }
 
@@ -37,8 +40,18 @@ const DISABLED_PLUGINS = [
   'io.containerd.internal.v1.opt',
 ];
 
+export interface ContainerdOptions {
+  /** Where the daemon and its client run; without it, where the test does. */
+  readonly namespace?: MountNamespace;
+  /** Of an authority that both trust instead of the usual ones. */
+  readonly authorityFile?: string;
+}
+
 /** A containerd of its own as root, without its Kubernetes part. */
-export async function startContainerd(version: ContainerdVersion = '1'): Promise<ContainerdDaemon> {
+export async function startContainerd(
+  version: ContainerdVersion = '1',
+  { namespace, authorityFile }: ContainerdOptions = {},
+): Promise<ContainerdDaemon> {
   const tools = CONTAINERD_TOOLS[version];
   const folder = makeTempFolder('containerd');
   const hosts = path.join(folder, 'certs.d');
@@ -60,14 +73,24 @@ export async function startContainerd(version: ContainerdVersion = '1'): Promise
       'snapshotter = "native"',
     ].join('\n'),
   );
-  const ctr = (...args: readonly string[]): Promise<CommandResult> =>
-    runCommand(requireTool(tools.client), ['--address', socket, ...args]);
+  const trust = authorityFile === undefined ? {} : { SSL_CERT_FILE: authorityFile };
+  const inside = (program: string): CommandLine => namespace?.enter(program) ?? [program];
+  const ctr = (...args: readonly string[]): Promise<CommandResult> => {
+    const [command, ...words] = inside(requireTool(tools.client));
+    const env = { ...process.env, ...trust };
+    return runCommand(command, [...words, '--address', socket, ...args], { env });
+  };
   const shims = path.dirname(requireTool(version === '2' ? 'containerd-2-shim' : tools.daemon));
+  const [command, ...words] = inside(requireTool(tools.daemon));
   const daemon = await startProcess({
     name: 'containerd',
-    command: requireTool(tools.daemon),
-    args: ['--config', config],
-    env: { ...process.env, PATH: `${shims}:${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+    command,
+    args: [...words, '--config', config],
+    env: {
+      ...process.env,
+      ...trust,
+      PATH: `${shims}:${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
+    },
     isReady: async () => (await ctr('version')).code === 0,
     readyTimeoutMs: 60_000,
   });
@@ -79,6 +102,10 @@ export async function startContainerd(version: ContainerdVersion = '1'): Promise
     configureHost: (registry, hostsToml) => {
       mkdirSync(path.join(hosts, registry), { recursive: true });
       writeFileSync(path.join(hosts, registry, 'hosts.toml'), hostsToml);
+    },
+    forgetHosts: () => {
+      rmSync(hosts, { recursive: true, force: true });
+      mkdirSync(hosts);
     },
     stop: async () => {
       await daemon.stop();

@@ -128,7 +128,9 @@ describeWithTools(['podman', 'registry'], 'podman', () => {
         'insecure = true',
       ].join('\n'),
     );
-    const mirrored = containersProgram('podman', { CONTAINERS_REGISTRIES_CONF: config });
+    const mirrored = containersProgram('podman', {
+      env: { CONTAINERS_REGISTRIES_CONF: config },
+    });
     await mirrored.run('pull', '--quiet', 'docker.io/library/hello:1');
     await mirrored.run('pull', '--quiet', 'docker.io/team/multi:1');
     await mirrored.run('rmi', '--all', '--force');
