@@ -7,7 +7,7 @@ import { startTwinport, type TwinportProcess } from './registry-process.ts';
 import { startUpstream, type UpstreamRegistry } from './start-upstream.ts';
 import { makeTempFolder } from './temp-folder.ts';
 
-export type UpstreamName = (typeof UPSTREAM_NAMES)[number];
+type UpstreamName = (typeof UPSTREAM_NAMES)[number];
 
 /** A mirror of several registries, and clients' way to it: its URL, and nothing that leads past it. */
 export interface MirrorLab {
