@@ -1,16 +1,9 @@
-import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import type { OnReadOpts, Socket } from 'node:net';
 
 import { HandedOver } from './handed-over.ts';
 import { LentBody } from './lent-body.ts';
 import { parsePlainHead, type PlainHead } from './plain-head.ts';
-
-/** Where a connection leads. */
-export interface Endpoint {
-  readonly isTls: boolean;
-  readonly host: string;
-  readonly port: number;
-}
+import { type Endpoint, hangUp, openStoreSocket } from './store-socket.ts';
 
 export interface PlainAnswer {
   readonly head: PlainHead;
@@ -20,7 +13,6 @@ export interface PlainAnswer {
 /** Longer heads are left to Node, which refuses them. */
 const MAX_HEAD_BYTES = 16 * 1024;
 const HEAD_END = '\r\n\r\n';
-const KEEP_ALIVE_PROBE_MS = 1_000;
 const NOTHING = Buffer.alloc(0);
 
 /** Heads are taken out of it before anything else is read. */
@@ -44,19 +36,13 @@ export class PullConnection {
   #received = NOTHING;
 
   /** `onFree` is told each time when it can be asked again. */
-  constructor({ isTls, host, port }: Endpoint, onFree: () => void) {
+  constructor(endpoint: Endpoint, onFree: () => void) {
     this.#onFree = onFree;
     const onread: OnReadOpts = {
       buffer: () => this.#nextBuffer(),
       callback: (bytes, buffer) => this.#onBytes((buffer as Buffer).subarray(0, bytes)),
     };
-    const options = { host, port, onread };
-    this.#socket = isTls
-      ? connectTls(Object.assign(options, { servername: isIP(host) === 0 ? host : '' }))
-      : connect(options);
-    this.#socket.setNoDelay(true);
-    this.#socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
-    this.#socket.on('error', () => undefined);
+    this.#socket = openStoreSocket(endpoint, onread);
     this.#socket.once('close', () => this.#onClose());
   }
 
@@ -174,6 +160,3 @@ export class PullConnection {
     else if (state.is === 'body') state.body.destroy(error);
   }
 }
-
-/** As Node's client has it. */
-const hangUp = (): Error => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });

@@ -4,9 +4,10 @@ import type { Duplex } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 import type { HandedOver } from './handed-over.ts';
-import { type Endpoint, type PlainAnswer, PullConnection } from './pull-connection.ts';
+import { type PlainAnswer, PullConnection } from './pull-connection.ts';
 import { requestText } from './request-text.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
+import { type Endpoint, endpointOf } from './store-socket.ts';
 
 type HandleParameters = Parameters<NodeHttpHandler['handle']>;
 type Request = HandleParameters[0];
@@ -138,12 +139,6 @@ class OneConnectionAgent extends Agent {
   override createConnection(): Duplex {
     return this.#connection;
   }
-}
-
-function endpointOf({ protocol, hostname, port }: Request): Endpoint {
-  const isTls = protocol === 'https:';
-  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
-  return { isTls, host, port: port ?? (isTls ? 443 : 80) };
 }
 
 /** `keep` is given what ends the listening. */

@@ -28,20 +28,20 @@ export function requestText({ method, path, query = {}, headers }: GetRequest): 
   return `${lines.join('\r\n')}\r\nConnection: keep-alive\r\n\r\n`;
 }
 
-/** As the signature has it: everything but the unreserved characters escaped. */
 function searchOf(query: NonNullable<GetRequest['query']>): string {
   const parts: string[] = [];
   for (const key of Object.keys(query).toSorted()) {
     const value = query[key];
-    const name = escape(key);
-    if (typeof value === 'string') parts.push(`${name}=${escape(value)}`);
-    else if (value) parts.push(...value.map((one) => `${name}=${escape(one)}`));
+    const name = escapeName(key);
+    if (typeof value === 'string') parts.push(`${name}=${escapeName(value)}`);
+    else if (value) parts.push(...value.map((one) => `${name}=${escapeName(one)}`));
     else parts.push(name);
   }
   return parts.join('&');
 }
 
-const escape = (text: string): string =>
+/** Everything but the unreserved characters escaped, as signatures have it. */
+export const escapeName = (text: string): string =>
   encodeURIComponent(text).replace(
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -36,9 +36,14 @@ export class RetryBudget implements RetryStrategy {
     this.#left = options.burst;
   }
 
-  acquireInitialRetryToken(): Promise<Token> {
+  /** Of a request that is made without the SDK, and adds its share too. */
+  countRequest(): void {
     const { burst, share } = this.#options;
     this.#left = Math.min(burst, this.#left + share);
+  }
+
+  acquireInitialRetryToken(): Promise<Token> {
+    this.countRequest();
     return Promise.resolve(token(0, 0));
   }
 

@@ -22,6 +22,7 @@ import {
   S3StorageError,
   storageFault,
 } from './s3-errors.ts';
+import { StoreClient } from './s3-client.ts';
 import { payloadHash } from './payload-hash.ts';
 import { StoredBody } from './stored-body.ts';
 
@@ -40,6 +41,8 @@ export interface S3Call {
   readonly isPull?: boolean;
   /** The answer is read at once, and its body is not waited for longer than for its first byte. */
   readonly isSmall?: boolean;
+  /** Of the time for the whole operation, what has passed already. */
+  readonly spentMs?: number;
 }
 
 /** What each request of a call is sent with. */
@@ -116,7 +119,8 @@ export class S3Bucket {
     call.signal.throwIfAborted();
     const allowanceMs = bodyAllowanceMs(call.bodyBytes ?? 0);
     const { firstByteMs, operationMs, heavyOperationMs } = this.#deadlines;
-    const totalMs = (call.isHeavy === true ? heavyOperationMs : operationMs) + allowanceMs;
+    const wholeMs = (call.isHeavy === true ? heavyOperationMs : operationMs) + allowanceMs;
+    const totalMs = Math.max(1, wholeMs - Math.round(call.spentMs ?? 0));
     const controller = new AbortController();
     const ended = Promise.withResolvers<never>();
     const end = (why: Error): void => {
@@ -127,7 +131,7 @@ export class S3Bucket {
       end(new Error('aborted'));
     };
     const timer = setTimeout(() => {
-      end(new S3StorageError(call.operation, `${call.key}: no answer within ${totalMs} ms`, true));
+      end(new S3StorageError(call.operation, `${call.key}: no answer within ${wholeMs} ms`, true));
     }, totalMs);
     call.signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -227,8 +231,11 @@ export class S3Bucket {
   /** The whole object in memory, at most `maxBytes`; a body that breaks is asked for again. */
   async get(call: S3Call, maxBytes: number): Promise<Buffer | undefined> {
     const startedMs = performance.now();
+    const known = await this.#readAtOnce(call, maxBytes);
+    if (known !== undefined) return known === 'absent' ? undefined : known;
     for (let attempt = 1; ; attempt += 1) {
-      const opened = await this.open({ ...call, isSmall: true }, undefined);
+      const spentMs = performance.now() - startedMs;
+      const opened = await this.open({ ...call, isSmall: true, spentMs }, undefined);
       if (opened === undefined || opened === 'refused') return undefined;
       if (opened.length > maxBytes) {
         opened.stream.destroy();
@@ -244,6 +251,18 @@ export class S3Bucket {
           throw storageFault(call.operation, call.key, error);
       }
     }
+  }
+
+  /** Undefined: it has to be asked for in the ordinary way. */
+  async #readAtOnce(
+    { key, signal }: S3Call,
+    maxBytes: number,
+  ): Promise<Buffer | 'absent' | undefined> {
+    if (!(this.client instanceof StoreClient)) return undefined;
+    signal.throwIfAborted();
+    const known = await this.client.smallReads.get(this.at(key), { signal, maxBytes });
+    signal.throwIfAborted();
+    return known;
   }
 
   /** Stores the bytes; `sha256` is their hash in hex, which the store checks them against. */

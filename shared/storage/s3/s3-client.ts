@@ -4,6 +4,34 @@ import type { S3StorageConfig } from '../../config/config.ts';
 import { PooledHttpHandler } from './pooled-http-handler.ts';
 import { DEFAULT_RETRIES, RetryBudget } from './retry-budget.ts';
 import { defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
+import { SmallReads } from './small-reads.ts';
+
+/** The SDK's client, and a shorter way for small reads; destroying it ends the connections of both. */
+export class StoreClient extends S3Client {
+  readonly smallReads: SmallReads;
+
+  constructor(config: S3StorageConfig, deadlines: S3Deadlines) {
+    const budget = new RetryBudget(DEFAULT_RETRIES);
+    super({
+      region: config.region,
+      ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+      // A copy: the SDK writes into what it is given, and the configuration is frozen.
+      ...(config.credentials === undefined ? {} : { credentials: { ...config.credentials } }),
+      forcePathStyle: config.forcePathStyle,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      retryStrategy: budget,
+      maxAttempts: DEFAULT_RETRIES.maxAttempts,
+      requestHandler: new PooledHttpHandler(deadlines, config.maxPulls),
+    });
+    this.smallReads = new SmallReads(this, deadlines, () => budget.countRequest());
+  }
+
+  override destroy(): void {
+    this.smallReads.destroy();
+    super.destroy();
+  }
+}
 
 /**
  * The one S3 client of a process; whoever creates it destroys it. Checksums only where S3 demands them: several
@@ -13,16 +41,5 @@ export function createS3Client(
   config: S3StorageConfig,
   deadlines: S3Deadlines = defaultDeadlines,
 ): S3Client {
-  return new S3Client({
-    region: config.region,
-    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    // A copy: the SDK writes into what it is given, and the configuration is frozen.
-    ...(config.credentials === undefined ? {} : { credentials: { ...config.credentials } }),
-    forcePathStyle: config.forcePathStyle,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    retryStrategy: new RetryBudget(DEFAULT_RETRIES),
-    maxAttempts: DEFAULT_RETRIES.maxAttempts,
-    requestHandler: new PooledHttpHandler(deadlines, config.maxPulls),
-  });
+  return new StoreClient(config, deadlines);
 }

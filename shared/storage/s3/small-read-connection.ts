@@ -1,0 +1,146 @@
+import type { OnReadOpts, Socket } from 'node:net';
+
+import { parsePlainHead, type PlainHead } from './plain-head.ts';
+import { type Endpoint, hangUp, openStoreSocket } from './store-socket.ts';
+
+export interface SmallAnswer {
+  readonly head: PlainHead;
+  /** All of it, in memory of its own. */
+  readonly body: Buffer;
+}
+
+const HEAD_END = '\r\n\r\n';
+const MAX_HEAD_BYTES = 16 * 1024;
+const NOTHING = Buffer.alloc(0);
+
+/** All connections read into it; what is kept is copied out before anything else is read. */
+const sharedBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+interface Asked {
+  readonly answer: PromiseWithResolvers<SmallAnswer>;
+  readonly maxBytes: number;
+  /** Of the head, until there is all of it. */
+  received: Buffer;
+  head: PlainHead | undefined;
+  body: Buffer;
+  bodyBytes: number;
+  isReusable: boolean;
+}
+
+/**
+ * A connection to a store for one small GET after the other, each answered as a whole. It knows plain answers alone
+ * (see parsePlainHead): anything else ends it, and with it the question.
+ */
+export class SmallReadConnection {
+  readonly #socket: Socket;
+  readonly #onFree: () => void;
+  #asked: Asked | undefined;
+  #isFresh = true;
+  #hasAnswered = false;
+
+  /** `onFree` is told each time when it can be asked again. */
+  constructor(endpoint: Endpoint, onFree: () => void) {
+    this.#onFree = onFree;
+    const onread: OnReadOpts = {
+      buffer: sharedBuffer,
+      callback: (bytes, buffer) => {
+        this.#onBytes((buffer as Buffer).subarray(0, bytes));
+        return true;
+      },
+    };
+    this.#socket = openStoreSocket(endpoint, onread);
+    this.#socket.once('close', () => {
+      this.#asked?.answer.reject(this.#socket.errored ?? hangUp());
+    });
+  }
+
+  get isConnecting(): boolean {
+    return this.#socket.connecting;
+  }
+
+  get isUsable(): boolean {
+    return !this.#asked && !this.#socket.destroyed && this.#socket.writable;
+  }
+
+  /** Whether what was asked last met a connection that the store had closed meanwhile: it has read nothing of it. */
+  get wasStale(): boolean {
+    return !this.#isFresh && !this.#hasAnswered;
+  }
+
+  onceConnected(listener: () => void): void {
+    this.#socket.once('connect', listener);
+  }
+
+  onceClosed(listener: () => void): void {
+    this.#socket.once('close', listener);
+  }
+
+  /** Rejects when the answer is not plain, has more than `maxBytes`, or when the connection ends before its end. */
+  ask(request: string, maxBytes: number): Promise<SmallAnswer> {
+    const answer = Promise.withResolvers<SmallAnswer>();
+    this.#asked = {
+      answer,
+      maxBytes,
+      received: NOTHING,
+      head: undefined,
+      body: NOTHING,
+      bodyBytes: 0,
+      isReusable: false,
+    };
+    this.#hasAnswered = false;
+    this.#socket.ref();
+    this.#socket.write(request, 'latin1');
+    return answer.promise;
+  }
+
+  destroy(error?: Error): void {
+    this.#socket.destroy(error);
+  }
+
+  #onBytes(bytes: Buffer): void {
+    const asked = this.#asked;
+    if (!asked) {
+      // Nobody asked for it: what comes next could be taken for an answer.
+      this.destroy();
+      return;
+    }
+    this.#hasAnswered = true;
+    if (asked.head) this.#onBody(asked, asked.head, bytes);
+    else this.#onHead(asked, bytes);
+  }
+
+  #onHead(asked: Asked, bytes: Buffer): void {
+    const received = asked.received.length === 0 ? bytes : Buffer.concat([asked.received, bytes]);
+    const end = received.indexOf(HEAD_END);
+    if (end < 0 && received.length < MAX_HEAD_BYTES) {
+      // `received` may be the memory that everybody reads into.
+      asked.received = Buffer.from(received);
+      return;
+    }
+    const isWhole = end >= 0 && end < MAX_HEAD_BYTES;
+    const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end)) : undefined;
+    if (!head || head.length > asked.maxBytes) {
+      this.destroy(new Error(head ? 'the answer is too large' : 'the answer is not plain'));
+      return;
+    }
+    asked.head = head;
+    asked.isReusable = head.isReusable;
+    asked.body = Buffer.allocUnsafeSlow(head.length);
+    this.#onBody(asked, head, received.subarray(end + HEAD_END.length));
+  }
+
+  #onBody(asked: Asked, head: PlainHead, bytes: Buffer): void {
+    const { body } = asked;
+    // More than was announced: the body is right, but nothing that follows can be trusted.
+    if (bytes.length > head.length - asked.bodyBytes) asked.isReusable = false;
+    asked.bodyBytes += bytes.copy(body, asked.bodyBytes);
+    if (asked.bodyBytes < head.length) return;
+    this.#asked = undefined;
+    this.#isFresh = false;
+    // It is read on, so that its end is noticed, and keeps no process alive.
+    this.#socket.unref();
+    asked.answer.resolve({ head, body });
+    if (asked.isReusable) this.#onFree();
+    else this.destroy();
+  }
+}
