@@ -6,7 +6,7 @@ import { type SignedGet, SignedGets } from './signed-gets.ts';
 import { type SmallAnswer, SmallReadConnection } from './small-read-connection.ts';
 import type { Endpoint } from './store-socket.ts';
 
-export interface SmallReadOptions {
+interface SmallReadOptions {
   readonly signal: AbortSignal;
   readonly maxBytes: number;
 }
