@@ -9,12 +9,14 @@ import { makeImage } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
 import { pushImage } from '../support/registry-client.ts';
 import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
+import { runSuccessfully } from '../support/run-command.ts';
 import { type DockerDaemon, DOCKER_TOOLS, startDockerd } from '../support/start-dockerd.ts';
 import { type Hub, startHub } from '../support/start-hub.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const PRIVATE = 'alice/secret:1';
+const LAYER_BYTES = 500_000;
 const DENIED =
   /pull access denied for alice\/secret, repository does not exist or may require 'docker login'/;
 
@@ -22,8 +24,8 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
   describeWithTools([...DOCKER_TOOLS[engine], 'registry', 'openssl'], 'private images', () => {
     const dataDir = makeTempFolder('data');
     const servers = new OwnedServers();
-    const publicImage = makeImage({ format: 'docker' });
-    const image = makeImage({ format: 'docker' });
+    const publicImage = makeImage({ format: 'docker', layerBytes: [LAYER_BYTES] });
+    const image = makeImage({ format: 'docker', layerBytes: [LAYER_BYTES] });
     let hub: Hub;
     let mirror: TwinportProcess;
     let daemon: DockerDaemon;
@@ -40,7 +42,7 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
           storage: { dataDir },
           upstreamUrl: 'https://registry-1.docker.io',
           namespace,
-          env: { NODE_EXTRA_CA_CERTS: authorityFile },
+          env: { NODE_EXTRA_CA_CERTS: authorityFile, MIRROR_TAG_TTL_SECONDS: '0' },
         }),
       );
       const flags = [`--registry-mirror=${mirror.url}`];
@@ -48,14 +50,20 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
     });
     afterAll(() => servers.stopAll());
 
-    test('are pulled by who is logged in at Docker Hub, denied to others, and never stored', async () => {
+    test('a public one is stored: the disk has grown by it', async () => {
+      const before = await diskUse(dataDir);
       await daemon.succeed('pull', 'hello:1');
       const hello = 'docker/registry/v2/repositories/mirror/library/hello';
       const links = publicImage.blobs.map(({ digest }) => `${hello}/_layers/${linkPath(digest)}`);
       await waitFor(() => links.every((link) => link in contentOf(dataDir)), {
         what: 'the public image to be stored',
       });
+      expect(await diskUse(dataDir)).toBeGreaterThan(before + LAYER_BYTES / 1024);
+    });
+
+    test('are pulled by who is logged in at Docker Hub, denied to others, and never stored', async () => {
       const before = contentOf(dataDir);
+      const usedBefore = await diskUse(dataDir);
 
       const stranger = await daemon.docker('pull', PRIVATE);
       expect(stranger.code).not.toBe(0);
@@ -76,12 +84,26 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
       expect(after.stderr).toMatch(DENIED);
 
       expect(contentOf(dataDir)).toEqual(before);
+      expect(await diskUse(dataDir)).toBe(usedBefore);
       expect((await fetch(`${mirror.url}/v2/alice/secret/manifests/1`)).status).toBe(403);
+    });
+
+    test('while Docker Hub is inaccessible the public one is served, and a private one not even to its owner', async () => {
+      await daemon.succeed('login', '--username=alice', '--password=correct-horse');
+      await daemon.succeed('rmi', 'hello:1');
+      await hub.goDown();
+      expect(await daemon.succeed('pull', 'hello:1')).toContain(publicImage.manifest.digest);
+      expect((await daemon.docker('pull', PRIVATE)).code).not.toBe(0);
     });
   });
 });
 
 const linkPath = (digest: string): string => `${digest.replace(':', '/')}/link`;
+
+/** Kilobytes that a store takes on disk, as `du` tells, apart from the signs of life of running mirrors. */
+async function diskUse(folder: string): Promise<number> {
+  return parseInt(await runSuccessfully('du', ['-sk', '--exclude=.mirrors', folder]), 10);
+}
 
 /** Digests of all that a store holds, by path, apart from the signs of life of running mirrors. */
 function contentOf(folder: string): Record<string, string> {

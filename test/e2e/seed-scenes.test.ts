@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { describeWithTools } from '../support/describe-with-tools.ts';
+import { type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.ts';
 import { makeImage } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
 import { pullImage, pullManifest, pushImage } from '../support/registry-client.ts';
@@ -106,4 +107,70 @@ describeWithTools(['registry'], 'a push service and a mirror over one folder', (
       what: `${repo} to be held`,
     });
   }
+});
+
+describe('a mirror of Docker Hub, which counts pulls and answers 429 when there were enough', () => {
+  const LIMIT = 5;
+  const servers = new OwnedServers();
+  const images = ['node', 'redis', 'postgres'].map((name) => ({ name, image: makeImage() }));
+  const uwsgi = makeImage();
+  let hub: FakeUpstream;
+  let mirror: TwinportProcess;
+
+  beforeAll(async () => {
+    hub = await servers.own(startFakeUpstream());
+    hub.behaviour.wantsToken = true;
+    hub.behaviour.pullsLeft.set('anybody', LIMIT);
+    for (const { name, image } of images) hub.addImage(`library/${name}`, '18', image);
+    hub.addImage('tiangolo/uwsgi-nginx-flask', '18', uwsgi);
+    hub.addImage('library/cold', '18', makeImage());
+    mirror = await servers.own(
+      startTwinport({
+        role: 'mirror',
+        storage: { dataDir: makeTempFolder('data') },
+        upstreamUrl: hub.url,
+        env: { MIRROR_TAG_TTL_SECONDS: '0' },
+      }),
+    );
+  });
+  afterAll(() => servers.stopAll());
+
+  /** Each of 20 developers and pipelines pulls all the images, all at once. */
+  async function pullAllAtOnce(): Promise<void> {
+    const pulls = Array.from({ length: 20 }, () => images)
+      .flat()
+      .map(async ({ name, image }) => {
+        const { bytes } = await pullImage(mirror.url, `library/${name}`, '18');
+        expect(bytes).toEqual(image.manifest.bytes);
+      });
+    await Promise.all(pulls);
+  }
+
+  test('20 developers and pipelines pull the same images at once, which Docker Hub counts as one pull each', async () => {
+    await pullAllAtOnce();
+    expect(hub.behaviour.pullsLeft.get('anybody')).toBe(LIMIT - images.length);
+    for (const { digest } of images.flatMap(({ image }) => image.blobs)) {
+      const asked = hub.seen.filter(({ path }) => path.endsWith(digest));
+      expect(asked.filter(({ authorization }) => authorization !== undefined)).toHaveLength(1);
+    }
+  });
+
+  test('an image of the project `mirror` is found with and without `library`, without a login', async () => {
+    const redis = images.find(({ name }) => name === 'redis')?.image.manifest.bytes;
+    for (const name of ['mirror/redis', 'mirror/library/redis', 'redis']) {
+      expect((await pullImage(mirror.url, name, '18')).bytes).toEqual(redis);
+    }
+    const name = 'mirror/tiangolo/uwsgi-nginx-flask';
+    expect((await pullImage(mirror.url, name, '18')).bytes).toEqual(uwsgi.manifest.bytes);
+    // A slip of the pen is told as such; 401 would send people to look for their password.
+    const slip = await fetch(`${mirror.url}/v2/mirror/rediss/manifests/18`);
+    expect(slip.status).toBe(404);
+  });
+
+  test('once the limit is reached, what was pulled is served to all, and what was not is 503, never 429', async () => {
+    hub.behaviour.pullsLeft.set('anybody', 0);
+    await pullAllAtOnce();
+    const cold = await fetch(`${mirror.url}/v2/library/cold/manifests/18`);
+    expect([cold.status, cold.headers.get('retry-after')]).toEqual([503, expect.any(String)]);
+  });
 });

@@ -26,6 +26,8 @@ export interface Hub {
   readonly authorityFile: string;
   /** The same registry without TLS and login, for a test to push to. */
   readonly directUrl: string;
+  /** Refuses connections from now on, as does its token service. */
+  goDown(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -36,13 +38,14 @@ const TOKEN_NAME = 'auth.docker.io';
 /** Needs root: for the port, and for names that mean it inside its namespace alone. */
 export async function startHub(options: HubOptions): Promise<Hub> {
   const servers = new OwnedServers();
+  const outward = new OwnedServers();
   const folder = makeTempFolder('hub');
   // Addresses that nobody else is likely to use: any of 127.0.0.0/8 is this machine.
   const network = `127.${randomOctet()}.${randomOctet()}`;
   const registryAddress = `${network}.2`;
   const tokenAddress = `${network}.3`;
   const authority = await makeCertificateAuthority();
-  const service = await servers.own(
+  const service = await outward.own(
     startTokenService({
       host: tokenAddress,
       port: PORT,
@@ -79,7 +82,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   // JSON is YAML.
   writeFileSync(configFile, JSON.stringify(config));
   const ca = readFileSync(authority.certificateFile);
-  await servers.own(
+  await outward.own(
     startProcess({
       name: 'registry',
       command: requireTool('registry'),
@@ -100,7 +103,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     namespace,
     authorityFile: authority.certificateFile,
     directUrl: `http://127.0.0.1:${directPort}`,
+    goDown: () => outward.stopAll(),
     stop: async () => {
+      await outward.stopAll();
       await servers.stopAll();
       await removeTempFolder(folder);
     },

@@ -19,6 +19,10 @@ export interface UpstreamRegistry {
   readonly folder: string;
   /** Requests seen by the counter, as `GET /v2/a/manifests/1` (no query) to how often. */
   readonly counts: ReadonlyMap<string, number>;
+  /** Bytes of answers' bodies that went through the counter, under the same keys. */
+  readonly bytes: ReadonlyMap<string, number>;
+  /** Requests that the counter has not ended yet. */
+  underWay(): number;
   resetCounts(): void;
   /** Refuses connections, as a registry that is gone; the data stay. */
   goDown(): Promise<void>;
@@ -31,9 +35,9 @@ export async function startUpstream(): Promise<UpstreamRegistry> {
   const folder = makeTempFolder('upstream');
   const directPort = await freePort();
   const counterPort = await freePort();
-  const counts = new Map<string, number>();
+  const traffic: Traffic = { counts: new Map(), bytes: new Map(), underWay: 0 };
   let registry = await launchDistribution(folder, directPort);
-  let counter = await listen(counterPort, directPort, counts);
+  let counter = await listen(counterPort, directPort, traffic);
   const goDown = async (): Promise<void> => {
     await close(counter);
     await registry.stop();
@@ -42,18 +46,29 @@ export async function startUpstream(): Promise<UpstreamRegistry> {
     url: `http://127.0.0.1:${counterPort}`,
     directUrl: `http://127.0.0.1:${directPort}`,
     folder: path.join(folder, 'data'),
-    counts,
-    resetCounts: () => counts.clear(),
+    counts: traffic.counts,
+    bytes: traffic.bytes,
+    underWay: () => traffic.underWay,
+    resetCounts: () => {
+      traffic.counts.clear();
+      traffic.bytes.clear();
+    },
     goDown,
     comeBack: async () => {
       registry = await launchDistribution(folder, directPort);
-      counter = await listen(counterPort, directPort, counts);
+      counter = await listen(counterPort, directPort, traffic);
     },
     stop: async () => {
       await goDown();
       await removeTempFolder(folder);
     },
   };
+}
+
+interface Traffic {
+  readonly counts: Map<string, number>;
+  readonly bytes: Map<string, number>;
+  underWay: number;
 }
 
 /** Distribution v3 on a folder (its `data` is the registry's root directory), as its documentation starts it. */
@@ -63,15 +78,18 @@ export async function launchDistribution(folder: string, port: number): Promise<
   return await runDistribution({ dataDir }, folder, port);
 }
 
-async function listen(
-  port: number,
-  targetPort: number,
-  counts: Map<string, number>,
-): Promise<Server> {
+async function listen(port: number, targetPort: number, traffic: Traffic): Promise<Server> {
   const server = createServer((incoming, outgoing) => {
     const key = `${incoming.method ?? ''} ${new URL(incoming.url ?? '/', 'http://upstream').pathname}`;
+    const { counts, bytes } = traffic;
     counts.set(key, (counts.get(key) ?? 0) + 1);
-    forward(incoming, outgoing, targetPort).catch(() => outgoing.destroy());
+    traffic.underWay += 1;
+    const count = (length: number): void => void bytes.set(key, (bytes.get(key) ?? 0) + length);
+    forward(incoming, outgoing, { targetPort, count })
+      .catch(() => outgoing.destroy())
+      .finally(() => {
+        traffic.underWay -= 1;
+      });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -86,7 +104,7 @@ async function listen(
 async function forward(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  targetPort: number,
+  { targetPort, count }: { targetPort: number; count: (bytes: number) => void },
 ): Promise<void> {
   const onward = request({
     host: '127.0.0.1',
@@ -103,6 +121,9 @@ async function forward(
   await Promise.all([pipeline(incoming, onward), answered]);
   const response = await answered;
   outgoing.writeHead(response.statusCode ?? 502, response.headers);
+  response.on('data', (chunk: Buffer) => {
+    count(chunk.length);
+  });
   await pipeline(response, outgoing);
 }
 
