@@ -31,7 +31,7 @@ export const HELP = `npm run bench -- [options]
   --stores files,s3    which stores
   --subjects twinport,distribution,zot
                        which registries; those whose program is missing are left out
-  --cases a,b          only cases whose id holds one of these words
+  --cases a,b          only cases whose id holds one of these words; mirror: those of the mirrors
   --no-memory          leaves the measurement of memory out
   --env NAME=value     more environment of Twinport; may be repeated
   --write FILE         replaces the measured part of a page, for example docs/benchmarks.md

@@ -2,6 +2,7 @@ import { cpus, totalmem } from 'node:os';
 
 import type { Sample } from './cases/case.ts';
 import { GOALS, MEMORY_GOALS } from './goals.ts';
+import { mirrorTables } from './mirror/mirror-report.ts';
 import type { BenchOptions } from './options.ts';
 import type { BenchOutcome } from './run-bench.ts';
 import { type CaseResult, formatRate, medianSample } from './run-cases.ts';
@@ -22,19 +23,21 @@ export function withReport(page: string, report: string): string {
 
 /** What came of a run, in Markdown. */
 export function renderReport(options: BenchOptions, outcome: BenchOutcome): string {
-  const stores = options.stores.flatMap((store) => [
-    `### ${STORES[store]}`,
-    '',
-    ...casesTable(outcome.results.filter((result) => result.store === store)),
-    '',
-  ]);
+  const { results } = outcome;
+  const stores = options.stores.flatMap((store) => {
+    const ofStore = results.filter((result) => result.store === store);
+    return [
+      `### ${STORES[store]}`,
+      '',
+      ...(ofStore.length > 0 ? [...casesTable(ofStore), ''] : []),
+      ...outcome.mirror.filter((each) => each.store === store).flatMap(mirrorTables),
+    ];
+  });
+  const goals = ['### Against the goals', '', ...goalsTable(results), ''];
   return [
     ...surroundings(options, outcome),
     '',
-    '### Against the goals',
-    '',
-    ...goalsTable(outcome.results),
-    '',
+    ...(results.length > 0 ? goals : []),
     ...stores,
     ...memoryTable(outcome),
   ].join('\n');
@@ -54,7 +57,11 @@ function surroundings(options: BenchOptions, outcome: BenchOutcome): string[] {
     `Node ${process.versions.node}. Load of the machine before the run: ${loadBefore.toFixed(2)}${
       loadBefore > 0.5 ? ' (**not quiet**: read the ratios with care)' : ''
     }.`,
-    `${options.manifests.toLocaleString('en')} manifests in ${Math.ceil(options.manifests / 4).toLocaleString('en')} repositories;`,
+    ...(outcome.results.length > 0
+      ? [
+          `${options.manifests.toLocaleString('en')} manifests in ${Math.ceil(options.manifests / 4).toLocaleString('en')} repositories;`,
+        ]
+      : []),
     `medians of ${options.rounds} interleaved rounds${options.rounds > 1 ? '' : ' (one: a glance, not a result)'}.`,
     ...(absent.length > 0 ? [`Not on this machine: ${absent.join(', ')}.`] : []),
   ];

@@ -7,6 +7,7 @@ import { CATALOG_CASE } from './cases/catalog-case.ts';
 import { GET_CASES } from './cases/get-cases.ts';
 import { measureMemory, type MemoryResult } from './cases/memory.ts';
 import { PUSH_CASES } from './cases/push-cases.ts';
+import { chosenMirrorCases, type MirrorOutcome, runMirror } from './mirror/run-mirror.ts';
 import type { BenchOptions } from './options.ts';
 import { type CaseResult, runCases } from './run-cases.ts';
 import { makeSeed } from './seed/content.ts';
@@ -23,6 +24,8 @@ export interface BenchOutcome {
   readonly loadBefore: number;
   readonly results: readonly CaseResult[];
   readonly memory: readonly { readonly store: StoreKind; readonly result: MemoryResult }[];
+  /** One for each store. */
+  readonly mirror: readonly MirrorOutcome[];
   /** Registries that could not be measured, and why. */
   readonly absent: readonly string[];
 }
@@ -42,23 +45,30 @@ export async function runBench(
   process.env[MISSING_TOOLS_VARIABLE] = JSON.stringify(missing);
   const names = options.subjects.filter((name) => programOf(name) !== undefined);
   const absent = options.subjects.filter((name) => !names.includes(name));
-  const seed = makeSeed(options.manifests);
+  const cases = chosenCases(options);
+  const mirrorCases = chosenMirrorCases(options);
+  // Where the mirror alone is asked for, nothing else need be filled and warmed.
+  const isMirrorAlone = cases.length === 0 && mirrorCases.cold.length + mirrorCases.warm.length > 0;
+  const seed = makeSeed(isMirrorAlone ? 0 : options.manifests);
   const lab = await openLab({ seed, stores: options.stores, subjects: names, print });
   const results: CaseResult[] = [];
   const memory: { store: StoreKind; result: MemoryResult }[] = [];
+  const mirror: MirrorOutcome[] = [];
   const context: CaseContext = { seed, seconds: options.seconds, scratch: lab.scratch };
-  const cases = chosenCases(options);
   try {
     for (const store of options.stores) {
-      const subjects = await startAll(names, lab, store, options);
-      try {
-        const warm = await warmUp(subjects, seed, options.isQuick, print);
-        const { rounds } = options;
-        results.push(...(await runCases({ cases, subjects: warm, rounds, context, print })));
-      } finally {
-        for (const subject of subjects) await subject.stop();
+      if (!isMirrorAlone) {
+        const subjects = await startAll(names, lab, store, options);
+        try {
+          const warm = await warmUp(subjects, seed, options.isQuick, print);
+          const { rounds } = options;
+          results.push(...(await runCases({ cases, subjects: warm, rounds, context, print })));
+        } finally {
+          for (const subject of subjects) await subject.stop();
+        }
       }
-      if (options.withMemory && names.includes('twinport')) {
+      mirror.push(await runMirror({ lab, store, names, options, print }));
+      if (options.withMemory && !isMirrorAlone && names.includes('twinport')) {
         memory.push({ store, result: await memoryOf(lab, store, options, print) });
       }
     }
@@ -66,7 +76,7 @@ export async function runBench(
     await lab.close();
   }
   const minutes = (Date.now() - startedAt.getTime()) / 60_000;
-  return { startedAt, minutes, loadBefore, results, memory, absent };
+  return { startedAt, minutes, loadBefore, results, mirror, memory, absent };
 }
 
 function chosenCases({ cases, isQuick }: BenchOptions): Case[] {

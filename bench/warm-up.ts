@@ -8,7 +8,7 @@ import type { Seed } from './seed/content.ts';
 import type { Subject } from './subjects/subject.ts';
 
 /** Twinport keeps nothing in a Redis that it meets for the first time until this is over (docs/architecture.md). */
-const COLD_REDIS_MS = 36_000;
+export const COLD_REDIS_MS = 36_000;
 const AT_ONCE = 24;
 /**
  * A registry of several processes has a cache in each, and nobody chooses which of them answers: of two, after three

@@ -41,8 +41,10 @@ export interface Work {
   readonly p99Ms?: number;
 }
 
+type Measured = Pick<Subject, 'pid' | 'backingPids'>;
+
 /** Runs the work and counts what processor time it took, and whose. */
-export async function metered(subject: Subject, work: () => Promise<Work>): Promise<Sample> {
+export async function metered(subject: Measured, work: () => Promise<Work>): Promise<Sample> {
   const pids = [subject.pid];
   const before = {
     server: cpuSeconds(pids),
@@ -60,5 +62,5 @@ export async function metered(subject: Subject, work: () => Promise<Work>): Prom
   };
 }
 
-const backingSeconds = ({ backingPids }: Subject): number =>
+const backingSeconds = ({ backingPids }: Measured): number =>
   backingPids.length === 0 ? 0 : cpuSeconds(backingPids);

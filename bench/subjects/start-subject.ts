@@ -11,7 +11,7 @@ import { type Lab, ZOT_PREFIX, ZOT_ROOT } from './lab.ts';
 import type { StoreKind, Subject, SubjectName } from './subject.ts';
 
 /** As many processes and threads as the goals speak of. */
-const PROCESSORS = '2';
+export const PROCESSORS = '2';
 
 export interface SubjectOptions {
   readonly lab: Lab;
@@ -47,7 +47,7 @@ export async function startSubject(name: SubjectName, options: SubjectOptions): 
   };
 }
 
-type Started = Pick<Subject, 'url' | 'pid' | 'stop'>;
+export type Started = Pick<Subject, 'url' | 'pid' | 'stop'>;
 
 const STARTERS: Record<SubjectName, (options: SubjectOptions) => Promise<Started>> = {
   twinport: async ({ lab, store, env }) => {
@@ -73,7 +73,8 @@ const STARTERS: Record<SubjectName, (options: SubjectOptions) => Promise<Started
   },
 };
 
-async function serve(
+/** A peer's program, ready to answer on the port that its configuration names. */
+export async function serve(
   name: 'distribution' | 'zot',
   port: number,
   args: readonly string[],
@@ -138,7 +139,7 @@ const zotDriver = (lab: Lab): object => ({
   skipverify: false,
 });
 
-function requireBucket(lab: Lab): NonNullable<Lab['minio']> {
+export function requireBucket(lab: Lab): NonNullable<Lab['minio']> {
   if (!lab.minio) throw new Error('this run has no bucket');
   return lab.minio;
 }
