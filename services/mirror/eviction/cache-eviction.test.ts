@@ -7,11 +7,13 @@ import { parseReferencePattern } from '../../../shared/content/reference-pattern
 import { AbandonedMarks } from '../../../shared/content/removal/abandoned-marks.ts';
 import { until } from '../../../shared/http/testing/recorded-edge.ts';
 import { ManualClock } from '../../../shared/index/testing/manual-clock.ts';
+import { digestOf } from '../../../shared/oci/digest.ts';
 import type { RepositoryName, Tag } from '../../../shared/oci/reference.ts';
 import { deletingFolder, evictionFolder } from '../../../shared/storage/object-keys.ts';
 import { auditStore } from '../../../shared/storage/testing/audit-store.ts';
 import { isFullRun } from '../../../test/support/sizes.ts';
 import { type FixtureImage, makeImage, makeIndex } from '../../../test/support/oci-fixtures.ts';
+import { evictCached } from './evict-cached.ts';
 import {
   digestIn,
   type LabProcess,
@@ -131,6 +133,30 @@ describe('keeping the cache within its budget', () => {
     await passing(lab.eviction().run(signal));
     expect(await Promise.all([image, pushedAlone, cachedAlone].map(stored))).toEqual([3, 3, 0]);
     expect(await lab.index.tags.list(PUSHED, signal)).toEqual(['1', '2']);
+  });
+
+  test('what an image needs that came after the survey stays, also where an evicted one needed it', async () => {
+    const old = makeImage();
+    await putImage(lab, CACHED, '1', old);
+    clock.advance(2 * HOUR_MS);
+    const { plan, holdings, units, usedBefore } = await lab.eviction().survey(signal);
+    expect(plan.units).toHaveLength(1);
+    // Its blobs are linked already, so that it is held from the start.
+    const document = JSON.parse(old.manifest.bytes.toString()) as object;
+    const bytes = Buffer.from(JSON.stringify({ ...document, annotations: { version: '2' } }));
+    const { mediaType } = old.manifest;
+    await putManifest(lab, CACHED, { bytes, mediaType, digest: digestOf(bytes) }, ['2' as Tag]);
+
+    const { catalog } = lab.index;
+    const { records, blobs } = store;
+    const run = { ...lab, records, blobs, catalog, clock, timing, redirectSeconds: 0 };
+    const context = { holdings, all: units, usedBefore };
+    await passing(evictCached(plan.units, context, run, signal));
+    expect(await lab.index.tags.list(CACHED, signal)).toEqual(['2']);
+    for (const blob of old.blobs) {
+      expect(await store.blobs.stat(digestIn(blob), signal)).toBeDefined();
+      expect(await lab.index.members.has(CACHED, 'blob', digestIn(blob), signal)).toBe(true);
+    }
   });
 
   test('a pinned image stays, with the children of a pinned index; pins come from both places', async () => {

@@ -166,9 +166,8 @@ export class CacheSurvey {
     const found = await mapBounded(revisions, async (link) => {
       // Folders of removed links stay on some stores.
       if (!(await isLinked(records, link, signal))) return undefined;
-      const bytes = await blobs.read(link.digest, MANIFEST_MAX_BYTES, signal);
-      const tags = tagsOf.get(link.digest) ?? [];
-      return { digest: link.digest, tags, parsed: bytes && parsedOrUndefined(bytes) };
+      const parsed = await parsedManifest(blobs, link.digest, signal);
+      return { digest: link.digest, tags: tagsOf.get(link.digest) ?? [], parsed };
     });
     return found.filter((manifest) => manifest !== undefined);
   }
@@ -202,7 +201,14 @@ function pinnedManifests(
   return pinned;
 }
 
-function parsedOrUndefined(bytes: Buffer): ParsedManifest | undefined {
+/** Undefined for what is not there, or is no manifest. */
+export async function parsedManifest(
+  blobs: BlobStore,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<ParsedManifest | undefined> {
+  const bytes = await blobs.read(digest, MANIFEST_MAX_BYTES, signal);
+  if (!bytes) return undefined;
   try {
     return parseManifest(bytes, detectManifestType(bytes).mediaType);
   } catch (error) {

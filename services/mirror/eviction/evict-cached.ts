@@ -16,6 +16,7 @@ import { type Digest, parseDigest } from '../../../shared/oci/digest.ts';
 import { evictionFolder, evictionKey } from '../../../shared/storage/object-keys.ts';
 import { CacheLedger } from './cache-ledger.ts';
 import type { CachedUnit, Holdings } from './cache-survey.ts';
+import { laterNeeds } from './later-needs.ts';
 
 export interface EvictCachedOptions extends RemoveBlobsOptions {
   /** As all processes see it. */
@@ -56,6 +57,7 @@ export async function evictCached(
   signal: AbortSignal,
 ): Promise<Evicted> {
   const ledger = new CacheLedger(context.holdings, context.all);
+  const left = new Set(context.all);
   let evicted: Evicted = { images: 0, blobs: 0, bytes: 0 };
   for (const batch of batches(units)) {
     const digests = [...new Set(batch.flatMap(({ needs }) => needs))];
@@ -64,7 +66,7 @@ export async function evictCached(
     const record = Buffer.from(JSON.stringify({ schemaVersion: 1, at, digests }));
     await options.records.put(key, record, signal);
     crashPoint('eviction.recorded');
-    const images = await unlink(batch, ledger, context.usedBefore, options, signal);
+    const images = await unlink(batch, { ...context, ledger, left }, options, signal);
     crashPoint('eviction.unlinked');
     const { removed, bytes, unsure } = await removeBlobs(digests, options, signal);
     // Else the record stays, and a later run looks again.
@@ -98,19 +100,29 @@ export async function finishDeadRuns(
 /** Returns how many images went. */
 async function unlink(
   units: readonly CachedUnit[],
-  ledger: CacheLedger,
-  usedBefore: Date,
-  { records, index, manifests }: EvictCachedOptions,
+  context: {
+    readonly ledger: CacheLedger;
+    /** What the survey found and nobody has evicted yet. */
+    readonly left: Set<CachedUnit>;
+    readonly usedBefore: Date;
+  },
+  options: EvictCachedOptions,
   signal: AbortSignal,
 ): Promise<number> {
+  const { ledger, left, usedBefore } = context;
+  const { records, index, manifests } = options;
   let images = 0;
   for (const [repository, own] of Map.groupBy(units, (unit) => unit.repository)) {
     // Pushed content is never evicted, also where a mark went after the survey.
     if (!(await index.origins.get(repository, signal))) continue;
     const lastUse = await readLastUse(records, repository, signal);
+    const surveyed = [...left].filter((unit) => unit.repository === repository);
+    const known = new Set(surveyed.map(({ digest }) => digest));
+    const later = await laterNeeds(repository, known, options, signal);
     for (const unit of own) {
       if ((lastUse.get(unit.digest) ?? unit.lastUsed) >= usedBefore) continue;
-      const unneeded = ledger.evict(unit);
+      const unneeded = ledger.evict(unit).filter((digest) => !later.has(digest));
+      left.delete(unit);
       if (unit.kind === 'image') {
         await manifests.delete(repository, unit.digest, signal);
         images += 1;
