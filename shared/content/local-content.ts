@@ -107,11 +107,16 @@ export class LocalContent implements ContentSource<RepositoryName> {
     signal: AbortSignal,
   ): Promise<BlobBody | BlobRedirect | undefined> {
     if (!(await this.#index.members.has(repository, 'blob', digest, signal))) return undefined;
-    const found =
+    const redirect =
       mayRedirect && this.#links
         ? await this.#redirect(this.#links, digest, range, signal)
-        : await this.#blobs.open(digest, range, signal);
-    return this.#held(repository, digest, found);
+        : undefined;
+    // What is not there for who asks (it may be about to be removed) is read as long as its bytes are.
+    return this.#held(
+      repository,
+      digest,
+      redirect ?? (await this.#blobs.open(digest, range, signal)),
+    );
   }
 
   /** A blob that belongs to the repository and is not there has been lost; only removing its link makes it absent. */

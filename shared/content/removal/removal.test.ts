@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { createStoreIndex } from '../../index/store/create-store-index.ts';
@@ -5,8 +8,11 @@ import { ManualClock } from '../../index/testing/manual-clock.ts';
 import { until } from '../../http/testing/recorded-edge.ts';
 import { type Digest, digestOf } from '../../oci/digest.ts';
 import { type RepositoryName } from '../../oci/reference.ts';
+import type { BlobBody } from '../../storage/blob-store.ts';
 import { deletingFolder } from '../../storage/object-keys.ts';
 import { GatedRecordStore } from '../../../test/support/gated-record-store.ts';
+import { LocalContent } from '../local-content.ts';
+import { ManifestStore } from '../manifest-store.ts';
 import { createTempStore, type TempStore } from '../testing/temp-store.ts';
 import { AbandonedMarks } from './abandoned-marks.ts';
 import { DeletingMarks } from './deleting-marks.ts';
@@ -72,6 +78,22 @@ describe('removing blobs that nobody links', () => {
     await store.index.members.add(TEAM, 'manifest', blob, signal);
     expect(await remover()).toEqual({ removed: [], bytes: 0, unsure: [] });
     expect([await isStored(), await marksLeft()]).toEqual([true, 0]);
+  });
+
+  test('a blob that was linked just before its mark is pulled all the while, also where clients are sent to the store', async () => {
+    const { blobs, members, marks } = user();
+    const index = createStoreIndex(records, clock);
+    const links = { sign: () => Promise.resolve('http://store.test/blob') };
+    const manifests = new ManifestStore(blobs, index, undefined, 0);
+    const content = new LocalContent({ blobs, index, links, manifests });
+    await members.add(TEAM, 'blob', blob, signal);
+    const pull = (): Promise<unknown> =>
+      content.blob(TEAM, blob, { range: undefined, mayRedirect: true }, signal);
+    expect(await pull()).toEqual({ url: 'http://store.test/blob' });
+    await marks.put({ digest: blob, owner: randomUUID(), phase: 'waiting' }, signal);
+    clock.advance(timing.viewMs + 1);
+    const body = (await pull()) as BlobBody | undefined;
+    expect(await buffer(body!.stream)).toEqual(bytes);
   });
 
   test('a blob that is marked is not there for whoever asks, soon after', async () => {
