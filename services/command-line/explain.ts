@@ -81,23 +81,33 @@ const MEANINGS = {
   unknown: 'nothing: a pull is answered 404',
 } as const;
 
-function* linesOf(found: z.infer<typeof answer>): Generator<string> {
-  const { upstream, tag, manifest, platforms = [] } = found;
+type Found = z.infer<typeof answer>;
+
+function* linesOf(found: Found): Generator<string> {
+  const { upstream } = found;
   yield row('name', found.name);
   yield row('means', upstream ? `${upstream.repository} at ${upstream.url}` : MEANINGS[found.kind]);
   yield row('because', found.why);
   for (const rule of found.spelling) yield row('', rule);
   if (found.repository !== undefined) yield row('kept as', found.repository);
-  if (upstream) {
-    const since = upstream.provedAt === undefined ? '' : ` (proved ${upstream.provedAt})`;
-    yield row('verdict', `${upstream.verdict}${since}`);
-    if (upstream.breaker === 'open') yield row('breaker', 'open: the upstream is left alone');
-  }
-  if (tag) {
-    yield row('tag', `${tag.name} is ${tag.digest ?? 'not held'}`);
-    if (tag.lastCheckAt !== undefined) yield row('last check', tag.lastCheckAt);
-    if (tag.nextCheckAt !== undefined) yield row('next check', tag.nextCheckAt);
-  }
+  if (upstream) yield* linesOfUpstream(upstream);
+  if (found.tag) yield* linesOfTag(found.tag);
+  yield* linesOfHoldings(found);
+}
+
+function* linesOfUpstream(upstream: NonNullable<Found['upstream']>): Generator<string> {
+  const since = upstream.provedAt === undefined ? '' : ` (proved ${upstream.provedAt})`;
+  yield row('verdict', `${upstream.verdict}${since}`);
+  if (upstream.breaker === 'open') yield row('breaker', 'open: the upstream is left alone');
+}
+
+function* linesOfTag(tag: NonNullable<Found['tag']>): Generator<string> {
+  yield row('tag', `${tag.name} is ${tag.digest ?? 'not held'}`);
+  if (tag.lastCheckAt !== undefined) yield row('last check', tag.lastCheckAt);
+  if (tag.nextCheckAt !== undefined) yield row('next check', tag.nextCheckAt);
+}
+
+function* linesOfHoldings({ manifest, platforms = [] }: Found): Generator<string> {
   if (manifest) yield row('manifest', `${manifest.digest}, ${manifest.mediaType}`);
   if (platforms.length === 0) yield row('held', manifest?.holding ?? 'none');
   else yield row('held', 'by platform');

@@ -2,7 +2,7 @@ import type { Access } from '../auth/access.ts';
 import type { Operation } from '../observability/observer.ts';
 
 /** A question that a route of our own API answers. */
-export interface ApiQuestion {
+interface ApiQuestion {
   readonly query: URLSearchParams;
   /** Rights are for the route to ask for. */
   readonly allows: (access: Access) => Promise<boolean>;

@@ -91,17 +91,26 @@ export async function explain(
     const holdings = await holdingsOf(repository, reference, options, signal);
     return { ...about, repository, ...withDigest(tag, holdings), ...holdings };
   }
-  const { upstream, upstreamRepository, cached } = meaning;
-  const standing = await options.standings.of(meaning, signal);
+  return { ...about, ...(await explainCached(meaning, reference, options, signal)) };
+}
+
+/** What is known of an upstream's repository: nothing that is held is told before it is proved. */
+async function explainCached(
+  repository: CachedRepository,
+  reference: ManifestReference,
+  options: ExplainOptions,
+  signal: AbortSignal,
+): Promise<Pick<Explanation, 'repository' | 'upstream' | 'tag' | 'manifest' | 'platforms'>> {
+  const { upstream, upstreamRepository, cached } = repository;
+  const standing = await options.standings.of(repository, signal);
   const marker = standing.kind === 'marked' ? standing.marker : undefined;
-  const isServable = options.standings.isProved(standing, meaning);
+  const isServable = options.standings.isProved(standing, repository);
   const isKnown = isServable || marker?.verdict === 'private';
   const holdings = isServable ? await holdingsOf(cached, reference, options, signal) : {};
   const stateOf = (name: Tag): Promise<NonNullable<Explanation['tag']>> =>
-    isServable ? tagState(meaning, name, options) : Promise.resolve({ name });
+    isServable ? tagState(repository, name, options) : Promise.resolve({ name });
   const tag = reference.kind === 'tag' ? { tag: await stateOf(reference.tag) } : {};
   return {
-    ...about,
     repository: cached,
     upstream: {
       project: upstream.project,
