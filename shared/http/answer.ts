@@ -8,6 +8,7 @@ const DRAIN_MAX_MS = 10_000;
 /** Of a body that is refused, what is taken before the answer goes out, and how long it is waited for. */
 const TAKEN_FIRST_BYTES = 256 * 1024;
 const TAKEN_FIRST_MS = 1_000;
+const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['PUT', 'POST', 'PATCH']);
 
 export interface Answer {
   readonly status: number;
@@ -83,8 +84,9 @@ function isReceived(request: IncomingMessage): boolean {
   return encoding === undefined && (length === undefined || length === '0');
 }
 
-/** A body that the client sends without being asked for it, of a length that is worth a connection that stays. */
+/** A body of a length that is worth a connection that stays; not one of a method that has none, which nobody trusts. */
 function isSmallBodyAhead(request: IncomingMessage): boolean {
+  if (!METHODS_WITH_BODY.has(request.method ?? '')) return false;
   const { 'content-length': length, expect } = request.headers;
   if (length === undefined || expect !== undefined || isReceived(request)) return false;
   return Number(length) <= TAKEN_FIRST_BYTES;
