@@ -8,12 +8,15 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { UPSTREAM_DEFAULTS } from '../../../shared/config/built-in-upstreams.ts';
 import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
+import type { RepositoryName } from '../../../shared/oci/reference.ts';
 import { type AddressClass, AddressGuard, classifyAddress } from './address-guard.ts';
 import { parseChallenges } from './challenge.ts';
 import type { LookupAll } from './guarded-connector.ts';
 import { type ExchangeResponse, HttpExchange, readBody } from './http-exchange.ts';
 import { UpstreamFault } from './outcome.ts';
 import { fetchToken } from './token-service.ts';
+import { TokenCache } from './token-cache.ts';
+import { UpstreamClient } from './upstream-client.ts';
 import { UpstreamTransport } from './upstream-transport.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -273,4 +276,29 @@ test('certificates go unchecked, and HTTP is read leniently, nowhere but where a
     }
   }
   expect(found).toEqual(['mirror/upstream/upstream-transport.ts']);
+});
+
+test('a list of tags that does not end is given up before it fills the memory', async () => {
+  const server = await listen();
+  const page = JSON.stringify({ tags: ['1'], more: 'x'.repeat(3 * 1024 * 1024) });
+  server.handle = (_, response) => {
+    response.setHeader('link', '</v2/library/app/tags/list?last=x>; rel="next"').end(page);
+  };
+  const observer = new RecordedEdge().observer;
+  const config = { ...UPSTREAM_DEFAULTS, url: server.url };
+  const transport = new UpstreamTransport({ upstream: config, clock: systemClock });
+  closers.push(() => transport.close());
+  const client = new UpstreamClient({
+    exchange: new HttpExchange(observer, transport),
+    upstream: new URL(`${server.url}/`),
+    authHosts: [],
+    identity: { kind: 'anonymous' },
+    tokens: new TokenCache(systemClock),
+    clock: systemClock,
+    lifetime: signal,
+    onOutcome: () => undefined,
+  });
+  const outcome = await client.tagList('library/app' as RepositoryName, signal);
+  expect(outcome).toMatchObject({ kind: 'unavailable', reason: 'garbage' });
+  expect(server.seen.length * page.length).toBeLessThan(24 * 1024 * 1024);
 });

@@ -12,6 +12,8 @@ const tagPage = z.object({ tags: z.array(z.string()).nullish() });
 export interface TagPage {
   /** What is no valid tag is left out. */
   readonly tags: readonly Tag[];
+  /** What it was as JSON. */
+  readonly bytes: number;
   /** Query of the next page. */
   readonly query: string | undefined;
 }
@@ -22,5 +24,5 @@ export async function readTagPage(response: ExchangeResponse): Promise<TagPage |
   const page = tagPage.safeParse(isHtml(response) ? undefined : parseJson(body));
   if (!page.success) return undefined;
   const tags = (page.data.tags ?? []).map(parseTag).filter((tag) => tag !== undefined);
-  return { tags, query: nextPageQuery(response) };
+  return { tags, bytes: body?.length ?? 0, query: nextPageQuery(response) };
 }

@@ -38,6 +38,8 @@ export interface UpstreamBlob {
 /** Clients give up on headers after 30 s (containerd): headers of blobs, and all of what is small, must be here before. */
 const ANSWER_DEADLINE_MS = 25_000;
 const MAX_TAG_PAGES = 100;
+/** Of all pages of a list of tags together. */
+const MAX_TAG_LIST_BYTES = 16 * 1024 * 1024;
 
 export interface UpstreamClientOptions extends AuthorizedExchangeOptions {
   /** Told what came of each question. */
@@ -179,7 +181,8 @@ export class UpstreamClient {
   /** All tags, in the upstream's order. */
   tagList(repository: RepositoryName, signal: AbortSignal): Promise<Outcome<Tag[]>> {
     return this.#bounded(ANSWER_DEADLINE_MS, signal, async (bounded) => {
-      const tags: Tag[] = [];
+      let tags: Tag[] = [];
+      let bytes = 0;
       let path: string | undefined = 'tags/list?n=1000';
       for (let page = 0; path !== undefined; page += 1) {
         if (page === MAX_TAG_PAGES)
@@ -192,7 +195,9 @@ export class UpstreamClient {
         if (answer.value.status !== 200) return this.#failure(answer.value);
         const next = await readTagPage(answer.value);
         if (!next) return this.#garbage('a list of tags that cannot be read');
-        tags.push(...next.tags);
+        bytes += next.bytes;
+        if (bytes > MAX_TAG_LIST_BYTES) return this.#garbage('a list of tags that is too long');
+        tags = tags.concat(next.tags);
         path = next.query === undefined ? undefined : `tags/list?${next.query}`;
       }
       return found(tags);
