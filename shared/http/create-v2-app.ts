@@ -80,7 +80,11 @@ class V2Edge {
     signal: AbortSignal,
   ): Promise<void> {
     requirePlainRequest(http);
-    if (await this.#answerRoute(http, response, facts, signal)) return;
+    // Without a turn of waiting for everything else: an answer that is ready at once goes out before the parser reads on.
+    if (this.#options.routes?.has(pathOf(http)) === true) {
+      await this.#answerRoute(http, response, facts, signal);
+      return;
+    }
     const request = parseV2Request(facts.method, http.url ?? '');
     note(facts, request);
     const refusal = this.#options.refuse?.(request);
@@ -105,17 +109,17 @@ class V2Edge {
     }
   }
 
-  /** True when the path was one of `routes`. */
+  /** Of a path that is one of `routes`. */
   async #answerRoute(
     http: IncomingMessage,
     response: ServerResponse,
     facts: RequestFacts,
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<void> {
     const { routes, access } = this.#options;
-    const [path = '', query] = (http.url ?? '').split('?', 2);
-    const route = routes?.get(path);
-    if (!route) return false;
+    const route = routes?.get(pathOf(http));
+    if (!route) return;
+    const [, query] = (http.url ?? '').split('?', 2);
     facts.operation = route.operation;
     if (http.method !== 'GET' && http.method !== 'HEAD') {
       throw registryError('UNSUPPORTED', { headers: { [HEADERS.allow]: 'GET, HEAD' } });
@@ -127,7 +131,6 @@ class V2Edge {
       headers: { [HEADERS.contentType]: 'application/json', [HEADERS.cacheControl]: 'no-store' },
       body: `${JSON.stringify(answer)}\n`,
     });
-    return true;
   }
 
   #notAllowed(request: V2Request): RegistryError {
@@ -160,6 +163,8 @@ class V2Edge {
     await sendError(http, response, rendered);
   }
 }
+
+const pathOf = ({ url = '' }: IncomingMessage): string => url.split('?', 1)[0] ?? '';
 
 interface WatchedClient {
   /** Aborts when the client closes the connection before its answer is complete. */
