@@ -11,6 +11,7 @@ import type { Source } from './mirror-lab.ts';
 /** 62 MB, as an ordinary image spreads them over its layers. */
 const LAYER_BYTES = [30, 20, 8, 3, 1].map((megabytes) => megabytes * 1_000_000);
 const MAX_SECONDS = 60;
+const PATIENCE_MS = 60_000;
 
 export interface ColdCase {
   readonly id: string;
@@ -64,7 +65,10 @@ export async function pullCold(
     maxSeconds: MAX_SECONDS,
   });
   // A mirror may go on with what its clients have already: that counts, and must not disturb the next.
-  await waitFor(() => upstream.underWay() === 0, { what: 'the upstream to be left alone' });
+  await waitFor(() => upstream.underWay() === 0, {
+    what: 'the upstream to be left alone',
+    timeoutMs: PATIENCE_MS,
+  });
   const firstBytes = times.map(({ firstByteMs }) => firstByteMs).sort((a, b) => a - b);
   const sumOf = (counts: ReadonlyMap<string, number>): number =>
     [...counts]

@@ -2,15 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { makeImage } from '../../test/support/oci-fixtures.ts';
 import { OwnedServers } from '../../test/support/owned-servers.ts';
-import { pullImage, pushImage } from '../../test/support/registry-client.ts';
+import { pushImage } from '../../test/support/registry-client.ts';
 import { startUpstream, type UpstreamRegistry } from '../../test/support/start-upstream.ts';
+import { runPullLoad } from '../measure/pull-load.ts';
 import type { Started } from '../subjects/start-subject.ts';
 import type { SubjectName } from '../subjects/subject.ts';
 import { COLD_REDIS_MS } from '../warm-up.ts';
 import { type MirrorOptions, startMirror, startTwinportRole } from './start-mirror.ts';
 
-/** An image by which a mirror shows that it is one. */
-const PROBE = 'library/probe';
+/** Small images by which a mirror shows that it is one, and in all of its processes runs its code for the first time. */
+const PROBES = Array.from({ length: 5 }, (_, position) => `library/probe-${position}`);
+const PROBING_CLIENTS = 4;
 
 /** Whom a client pulls from: a mirror, or the upstream itself by way of the counter. */
 export interface Source {
@@ -41,7 +43,7 @@ export async function openMirrorLab(
     const mirrorOptions = { ...options, upstreamUrl: upstream.url };
     const mirrors: Source[] = [];
     const leftOut: string[] = [];
-    await pushImage(upstream.directUrl, PROBE, 'latest', makeImage());
+    for (const probe of PROBES) await pushImage(upstream.directUrl, probe, 'latest', makeImage());
     const own = async (name: Source['name'], starting: Promise<Started>): Promise<Source> => {
       const { url, pid } = await servers.own(starting);
       return { name, url, pid };
@@ -49,7 +51,7 @@ export async function openMirrorLab(
     for (const name of names) {
       const mirror = await own(name, startMirror(name, mirrorOptions));
       try {
-        await pullImage(mirror.url, PROBE, 'latest');
+        for (const repository of PROBES) await probe(mirror, repository);
         mirrors.push(mirror);
       } catch (error) {
         leftOut.push(`${name} (${error instanceof Error ? error.message : String(error)})`);
@@ -71,4 +73,8 @@ export async function openMirrorLab(
     await servers.stopAll();
     throw error;
   }
+}
+
+async function probe({ url }: Source, repository: string): Promise<void> {
+  await runPullLoad({ url, repository, tag: 'latest', clients: PROBING_CLIENTS, maxSeconds: 30 });
 }

@@ -5,9 +5,12 @@ import { pullImage, pushImage } from '../../test/support/registry-client.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { metered, type Sample } from '../cases/case.ts';
 import { runGetLoad } from '../measure/get-load.ts';
+import { runPullLoad } from '../measure/pull-load.ts';
 import type { MirrorLab, Source } from './mirror-lab.ts';
 
 const LAYER_BYTES = 60_000_000;
+const WARMING_CLIENTS = 8;
+const PATIENCE_MS = 60_000;
 const PUSHED = 'bench/warm';
 
 export interface WarmCase {
@@ -44,7 +47,7 @@ export interface WarmImage {
   readonly problems: ReadonlyMap<Source, Error>;
 }
 
-/** Pulls an image through all mirrors, and pushes it to the push service. Resolves when Twinport's mirror holds it. */
+/** Pulls an image through all mirrors and pushes it to the push service. Resolves when all have served it from all processes. */
 export async function warmMirrors({ upstream, mirrors, push }: MirrorLab): Promise<WarmImage> {
   const repository = `library/warm-${randomBytes(4).toString('hex')}`;
   const image = makeImage({ layerBytes: [LAYER_BYTES] });
@@ -53,20 +56,30 @@ export async function warmMirrors({ upstream, mirrors, push }: MirrorLab): Promi
   for (const mirror of mirrors) {
     try {
       await pullImage(mirror.url, repository, 'latest');
-      await waitFor(() => upstream.underWay() === 0, { what: 'the upstream to be left alone' });
+      await waitFor(() => upstream.underWay() === 0, {
+        what: 'the upstream to be left alone',
+        timeoutMs: PATIENCE_MS,
+      });
       await pullImage(mirror.url, repository, 'latest');
     } catch (error) {
       problems.set(mirror, error instanceof Error ? error : new Error(String(error)));
     }
   }
+  const ready: { url: string; repository: string }[] = mirrors
+    .filter((mirror) => !problems.has(mirror))
+    .map(({ url }) => ({ url, repository }));
   if (push) {
     // It serves what the mirror holds, and nothing that is still on its way.
     await waitFor(
       async () => (await pullImage(push.url, `mirror/${repository}`, 'latest')).digest !== '',
-      { what: 'the image to be held' },
+      { what: 'the image to be held', timeoutMs: PATIENCE_MS },
     );
     await pushImage(push.url, PUSHED, 'latest', image);
-    await pullImage(push.url, PUSHED, 'latest');
+    ready.push({ url: push.url, repository: PUSHED });
+  }
+  // What a process looks up or proves when it serves a blob for the first time is behind it then, for every process.
+  for (const each of ready) {
+    await runPullLoad({ ...each, tag: 'latest', clients: WARMING_CLIENTS, maxSeconds: 60 });
   }
   return { repository, image, problems };
 }
