@@ -43,6 +43,11 @@ export class SpoolReader extends Readable {
     return this.#position;
   }
 
+  /** Behind its last byte. */
+  get end(): number {
+    return this.#options.end;
+  }
+
   /** Bytes given out so far. */
   get deliveredBytes(): number {
     return this.#position - this.#options.position;

@@ -91,6 +91,21 @@ describe('a body in a window', () => {
     expect(store.destroyed).toBe(true);
   });
 
+  test('does not wait for who has all of a part but what is held back until the digest is right', async () => {
+    const end = 8 * MIB;
+    const client = new Limited();
+    const part = body.read(0, end, {
+      continueFrom: (position) => Promise.resolve(Readable.from([bytes.subarray(position, end)])),
+    })!;
+    const copied = part.copyTo(client);
+    const writing = write();
+    writing.catch(() => undefined);
+    await until(() => client.bytes === end);
+    await copied;
+    expect(Buffer.concat(client.chunks).equals(bytes.subarray(0, end))).toBe(true);
+    await expect(writing).rejects.toThrow('nobody reads');
+  });
+
   test('is given up when neither a store nor anybody else reads it', async () => {
     const left = body.read(0, TOTAL_BYTES)!;
     const writing = write();

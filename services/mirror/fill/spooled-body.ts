@@ -157,8 +157,9 @@ export class SpooledBody {
     const passed = this.#claimed + bytes - this.#windowBytes;
     for (;;) {
       if (passed <= 0) return;
+      if (this.#readers.size === 0) throw new Error('nobody reads the download any more');
       const leader = this.#storing ?? this.#fastestReader();
-      if (!leader) throw new Error('nobody reads the download any more');
+      if (!leader) return;
       if (leader.position >= passed) return;
       const hasMoved = await this.#waitForReader(leader);
       if (!hasMoved && leader === this.#storing) {
@@ -170,6 +171,8 @@ export class SpooledBody {
   #fastestReader(): SpoolReader | undefined {
     let fastest: SpoolReader | undefined;
     for (const reader of this.#readers) {
+      // It waits for the digest, and so for the writer: to wait for it would be for ever.
+      if (reader.position >= reader.end - HOLD_BACK_BYTES) continue;
       if (!fastest || reader.position > fastest.position) fastest = reader;
     }
     return fastest;
