@@ -1,4 +1,5 @@
 import type { MembershipIndex } from '../index/ports.ts';
+import { mapBounded } from '../index/store/map-bounded.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { parseManifest, type ParsedManifest } from '../oci/manifest.ts';
 import { isForeignLayerType } from '../oci/media-types.ts';
@@ -55,8 +56,8 @@ export class HeldContent {
     signal: AbortSignal,
   ): Promise<readonly Descriptor[]> {
     const needed = neededBlobs(image);
-    const areHere = await Promise.all(
-      needed.map(({ digest }) => this.#members.has(repository, 'blob', digest, signal)),
+    const areHere = await mapBounded(needed, ({ digest }) =>
+      this.#members.has(repository, 'blob', digest, signal),
     );
     return needed.filter((_, position) => !areHere[position]);
   }

@@ -4,6 +4,7 @@ import type { HeldContent } from '../../../shared/content/held-content.ts';
 import type { LocalContent } from '../../../shared/content/local-content.ts';
 import type { MirrorNames } from '../../../shared/content/mirror-names.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import { mapBounded } from '../../../shared/index/store/map-bounded.ts';
 import type { Digest } from '../../../shared/oci/digest.ts';
 import { childPlatforms } from '../../../shared/oci/platform.ts';
 import type { PullReference } from '../../../shared/oci/pull-reference.ts';
@@ -168,12 +169,10 @@ async function holdingsOf(
     local.manifest(repository, { kind: 'digest', digest: child }, signal);
   return {
     manifest,
-    platforms: await Promise.all(
-      platforms.map(async ([child, platform]) => ({
-        platform,
-        digest: child,
-        holding: await holdingOf(await childOf(child)),
-      })),
-    ),
+    platforms: await mapBounded(platforms, async ([child, platform]) => ({
+      platform,
+      digest: child,
+      holding: await holdingOf(await childOf(child)),
+    })),
   };
 }
