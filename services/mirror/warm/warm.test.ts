@@ -54,7 +54,9 @@ const isHeld = async (
   return answers.every(Boolean);
 };
 const told = (mirror: TestMirror): Record<string, unknown>[] =>
-  mirror.edge.lines.filter(({ message }) => message.includes('kept warm')).map(({ fields }) => fields);
+  mirror.edge.lines
+    .filter(({ message }) => message.includes('kept warm'))
+    .map(({ fields }) => fields);
 
 test('a list is pulled at the start and held: images, the platforms of indexes, and what fails is told', async () => {
   const image = makeImage();

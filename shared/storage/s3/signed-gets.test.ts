@@ -24,7 +24,7 @@ async function sentBySdk(config: S3ClientConfig, bucket: string): Promise<Sent> 
   };
   const client = new S3Client({
     ...config,
-    requestHandler: requestHandler as unknown as NonNullable<S3ClientConfig['requestHandler']>,
+    requestHandler: requestHandler,
   });
   const command = new GetObjectCommand({ Bucket: bucket, Key: KEY });
   await expect(client.send(command)).rejects.toThrow('not sent');

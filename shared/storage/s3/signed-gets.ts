@@ -4,7 +4,6 @@ import { escapeName, requestText } from './request-text.ts';
 import { type Endpoint, endpointOf } from './store-socket.ts';
 
 type Signer = Awaited<ReturnType<S3Client['config']['signer']>>;
-type Signable = Parameters<Extract<Signer['sign'], (request: never) => unknown>>[0];
 
 /** A request as it goes over the wire, and where to. */
 export interface SignedGet {
@@ -62,8 +61,8 @@ export class SignedGets {
     const request = { ...manner.request, path: root + escapePath(key) };
     const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
     const options = { signingDate, signingRegion: region, signingService: service };
-    const signed = await signer.sign(request as Signable, options);
-    return { endpoint, text: requestText(signed as SdkRequest) };
+    const signed = await signer.sign(request, options);
+    return { endpoint, text: requestText(signed) };
   }
 
   #known(): Promise<Manner | undefined> {
@@ -101,7 +100,7 @@ export class SignedGets {
     const command = new GetObjectCommand({ Bucket: this.#bucket, Key: SAMPLE_KEY });
     command.middlewareStack.add(
       (_next, context) => (args) => {
-        const schemes: unknown = context.endpointV2?.properties?.['authSchemes'];
+        const schemes: unknown = context.endpointV2?.properties?.authSchemes;
         const [scheme] = Array.isArray(schemes) ? (schemes as AuthScheme[]) : [];
         sample.resolve({ request: args.request as SdkRequest, scheme });
         return Promise.resolve({ output: { $metadata: {} }, response: undefined });
