@@ -63,14 +63,18 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
     list: await index.tags.list(repository, unending),
   });
 
-  /** Runs all clients to their end, and `disturb` again and again as long as they run. */
+  /**
+   * Runs all clients to their end, and `disturb` again and again as long as they run; `written` resolves when the writes
+   * that are under way have ended.
+   */
   const run = async (
     seed: number,
     replicas: readonly RedisIndex[],
     repository: RepositoryName,
-    disturb: (random: () => number) => Promise<void>,
+    disturb: (random: () => number, written: () => Promise<unknown>) => Promise<void>,
   ): Promise<Operation[]> => {
     const history: Operation[] = [];
+    const underWay = new Set<Promise<unknown>>();
     const untilMs = performance.now() + DURATION_MS;
     const client = async (number: number): Promise<void> => {
       const random = seededRandom(seed * 1000 + number);
@@ -88,17 +92,21 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
         const writing = value
           ? tags.set(repository, tag, value, unending)
           : tags.delete(repository, tag, unending);
+        underWay.add(writing);
         const endMs = await writing.then(
           () => performance.now(),
           () => Infinity,
         );
+        underWay.delete(writing);
         history.push({ kind: 'write', tag, value, startMs, endMs });
         if (random() < 0.2) await tags.list(repository, unending);
       }
     };
     const disturbing = async (): Promise<void> => {
       const random = seededRandom(seed);
-      while (performance.now() < untilMs) await disturb(random);
+      while (performance.now() < untilMs) {
+        await disturb(random, () => Promise.allSettled(underWay));
+      }
     };
     await Promise.all([disturbing(), ...Array.from({ length: CLIENTS }, (_, i) => client(i))]);
     return history;
@@ -129,10 +137,12 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
       const replicas = await newReplicas();
       const repository = newRepository();
       const linesOfStart = lab.log.length;
-      const history = await run(seed, replicas, repository, async (random) => {
+      const history = await run(seed, replicas, repository, async (random, written) => {
         await delay(random() * 500);
         await lab.redis.flush();
         await delay(random() * 100);
+        // Answers are kept again when what was under way at the flush has ended: the time that they are not is longer.
+        await written();
         await lab.warm();
       });
       expect(unexplained(history, 0)).toEqual([]);

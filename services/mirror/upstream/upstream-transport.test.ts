@@ -71,8 +71,9 @@ describe('TLS towards an upstream', () => {
       { cert: certificate, key, requestCert: true, rejectUnauthorized: false },
       (request, response) => {
         const { socket } = request;
-        const subject = socket instanceof TLSSocket ? socket.getPeerCertificate().subject : {};
-        const name = 'CN' in subject ? String(subject.CN) : 'nobody';
+        const certificate =
+          socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+        const name = /^CN=(.*)$/m.exec(certificate?.subject ?? '')?.[1] ?? 'nobody';
         response.setHeader('connection', 'close').end(`for ${name}`);
       },
     );

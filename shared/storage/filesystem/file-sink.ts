@@ -8,6 +8,8 @@ import { asStorageError } from './filesystem-errors.ts';
 const BATCH_BYTES = 512 * 1024;
 /** What may wait in memory beside two batches while the disk is busy. */
 const BUFFERED_BYTES = 256 * 1024;
+/** What a slow client has sent is in the file after this long. */
+const GATHER_MS = 50;
 
 type Done = (error?: Error | null) => void;
 
@@ -23,6 +25,7 @@ export class FileSink extends Writable {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(handle: FileHandle, hash?: Hash) {
     super({ highWaterMark: BUFFERED_BYTES });
@@ -40,7 +43,7 @@ export class FileSink extends Writable {
     for (let seen: Promise<void> | undefined; seen !== this.#inFlight;) {
       seen = this.#inFlight;
       await seen;
-      if (!this.#fault && this.#held.length > 0) this.#writeHeld();
+      if (!this.#fault && this.#held.length > 0) this.#flush();
     }
   }
 
@@ -50,11 +53,13 @@ export class FileSink extends Writable {
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
     if (this.#heldBytes < BATCH_BYTES) {
+      this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS);
       done();
       return;
     }
-    void this.#inFlight.then(() => {
-      if (!this.#fault && this.#held.length > 0) this.#writeHeld();
+    const before = this.#inFlight;
+    this.#flush();
+    void before.then(() => {
       done(this.#fault);
     });
   }
@@ -65,13 +70,28 @@ export class FileSink extends Writable {
     });
   }
 
-  #writeHeld(): void {
+  override _destroy(error: Error | null, done: Done): void {
+    clearTimeout(this.#timer);
+    done(error);
+  }
+
+  /** One write after the other; each takes all that is held when its turn has come. */
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#inFlight = this.#inFlight.then(() => this.#writeHeld());
+  }
+
+  async #writeHeld(): Promise<void> {
     const chunks = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
-    this.#inFlight = writeFully(this.#handle, chunks).catch((error: unknown) => {
-      this.#fault ??= asStorageError('file.write', error) as Error;
-    });
+    if (this.#fault || chunks.length === 0) return;
+    try {
+      await writeFully(this.#handle, chunks);
+    } catch (error) {
+      this.#fault = asStorageError('file.write', error) as Error;
+    }
   }
 }
 
