@@ -151,7 +151,7 @@ describe('the mirror, of what is cached while the upstream is gone', () => {
 
   describeCalls(
     mirrorUrl,
-    ['manifests/nothing', `blobs/sha256:${'0'.repeat(64)}`].map((rest) => ({
+    ['manifests/not-asked-for-before', `blobs/sha256:${'0'.repeat(64)}`].map((rest) => ({
       shows: 'does not say that something is not there when nobody could be asked',
       method: 'GET',
       path: `/v2/org/image/${rest}`,
