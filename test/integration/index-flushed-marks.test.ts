@@ -15,6 +15,7 @@ import { dirtyFolder } from '../../shared/storage/object-keys.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { PATIENT } from '../support/index-lab.ts';
 import { type RedisServer, startRedis } from '../support/start-redis.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const unending = new AbortController().signal;
 const ignore = (): void => undefined;
@@ -58,6 +59,7 @@ describeWithTools(['redis-server'], 'a mutation whose mark a flush took away', (
       commandMs: timing.commandMs,
     });
     await client.start();
+    await waitFor(() => client.session !== undefined, { what: 'a connection to Redis' });
   });
   afterEach(async () => {
     await client.close();
