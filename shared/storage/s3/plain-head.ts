@@ -15,6 +15,25 @@ const FIELD_LINE = /^([!#$%&'*+\-.^_`|~\dA-Za-z]+):[\t ]*([\t\x20-\x7e\x80-\xff]
 /** Nothing larger is an object; and it is an exact number. */
 const LENGTH = /^\d{1,15}$/;
 const BODYLESS = new Set([204, 304]);
+const MAX_HEAD_BYTES = 16 * 1024;
+const HEAD_END = '\r\n\r\n';
+
+/** The beginning of an answer. */
+interface Begun {
+  /** Undefined when it is not plain, or longer than 16 KiB: Node's parser, which knows all of HTTP, has to decide. */
+  readonly head: PlainHead | undefined;
+  /** What came behind the head. */
+  readonly rest: Buffer;
+}
+
+/** What has come of an answer, once there is a whole head or more than a head may have; undefined before. */
+export function readHead(received: Buffer): Begun | undefined {
+  const end = received.indexOf(HEAD_END);
+  if (end < 0 && received.length < MAX_HEAD_BYTES) return undefined;
+  const isWhole = end >= 0 && end < MAX_HEAD_BYTES;
+  const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end)) : undefined;
+  return { head, rest: received.subarray(end + HEAD_END.length) };
+}
 
 /**
  * Reads the head of an answer to a GET (RFC 9112, 4 and 5), without the empty line after it. Undefined for everything

@@ -2,7 +2,7 @@ import type { OnReadOpts, Socket } from 'node:net';
 
 import { HandedOver } from './handed-over.ts';
 import { LentBody } from './lent-body.ts';
-import { parsePlainHead, type PlainHead } from './plain-head.ts';
+import { type PlainHead, readHead } from './plain-head.ts';
 import { type Endpoint, hangUp, openStoreSocket } from './store-socket.ts';
 
 export interface PlainAnswer {
@@ -10,9 +10,6 @@ export interface PlainAnswer {
   readonly body: LentBody;
 }
 
-/** Longer heads are left to Node, which refuses them. */
-const MAX_HEAD_BYTES = 16 * 1024;
-const HEAD_END = '\r\n\r\n';
 const NOTHING = Buffer.alloc(0);
 
 /** Heads are taken out of it before anything else is read. */
@@ -99,21 +96,19 @@ export class PullConnection {
 
   #onHead(bytes: Buffer, answer: PromiseWithResolvers<PlainAnswer | HandedOver>): boolean {
     const received = Buffer.concat([this.#received, bytes]);
-    const end = received.indexOf(HEAD_END);
-    if (end < 0 && received.length < MAX_HEAD_BYTES) {
+    const begun = readHead(received);
+    if (!begun) {
       this.#received = received;
       return true;
     }
     this.#received = NOTHING;
-    const isWhole = end >= 0 && end < MAX_HEAD_BYTES;
-    const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end)) : undefined;
+    const { head, rest } = begun;
     if (!head) {
       const to = new HandedOver(this.#socket, received);
       this.#state = { is: 'handed-over', to };
       answer.resolve(to);
       return false;
     }
-    const rest = received.subarray(end + HEAD_END.length);
     const isReusable = head.isReusable && rest.length <= head.length;
     const body = new LentBody(
       {

@@ -7,15 +7,13 @@ import type { HandedOver } from './handed-over.ts';
 import { type PlainAnswer, PullConnection } from './pull-connection.ts';
 import { requestText } from './request-text.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
+import { StorePool } from './store-pool.ts';
 import { type Endpoint, endpointOf } from './store-socket.ts';
 
 type HandleParameters = Parameters<NodeHttpHandler['handle']>;
 type Request = HandleParameters[0];
 type Options = NonNullable<HandleParameters[1]>;
 type Handled = Awaited<ReturnType<NodeHttpHandler['handle']>>;
-
-/** How many idle connections are kept. */
-const MAX_IDLE = 256;
 
 /**
  * Sends the SDK's GETs over connections of its own (see PullConnection), at most `maxConnections` at once. It keeps the
@@ -24,9 +22,7 @@ const MAX_IDLE = 256;
 export class PullHttpHandler {
   readonly #deadlines: S3Deadlines;
   readonly #maxConnections: number;
-  readonly #open = new Set<PullConnection>();
-  /** By endpoint; the one that was used last is the last. */
-  readonly #idle = new Map<string, PullConnection[]>();
+  readonly #pool = new StorePool((endpoint, onFree) => new PullConnection(endpoint, onFree));
 
   constructor(deadlines: S3Deadlines, maxConnections: number) {
     this.#deadlines = deadlines;
@@ -53,7 +49,7 @@ export class PullHttpHandler {
   }
 
   destroy(): void {
-    for (const connection of this.#open) connection.destroy();
+    this.#pool.destroy();
   }
 
   async #ask(
@@ -90,29 +86,10 @@ export class PullHttpHandler {
   }
 
   #take(endpoint: Endpoint): PullConnection {
-    const key = JSON.stringify(endpoint);
-    let idle = this.#idle.get(key);
-    if (!idle) {
-      idle = [];
-      this.#idle.set(key, idle);
-    }
-    for (let known = idle.pop(); known; known = idle.pop()) if (known.isUsable) return known;
-    if (this.#open.size >= this.#maxConnections) throw timedOut('no connection is free');
-    return this.#connect(endpoint, idle);
-  }
-
-  #connect(endpoint: Endpoint, idle: PullConnection[]): PullConnection {
-    const connection: PullConnection = new PullConnection(endpoint, () => {
-      if (idle.length < MAX_IDLE) idle.push(connection);
-      else connection.destroy();
-    });
-    this.#open.add(connection);
-    connection.onceClosed(() => {
-      this.#open.delete(connection);
-      const at = idle.indexOf(connection);
-      if (at >= 0) idle.splice(at, 1);
-    });
-    return connection;
+    const idle = this.#pool.takeIdle(endpoint);
+    if (idle) return idle;
+    if (this.#pool.size >= this.#maxConnections) throw timedOut('no connection is free');
+    return this.#pool.connect(endpoint);
   }
 }
 

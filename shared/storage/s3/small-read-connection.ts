@@ -1,6 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net';
 
-import { parsePlainHead, type PlainHead } from './plain-head.ts';
+import { type PlainHead, readHead } from './plain-head.ts';
 import { type Endpoint, hangUp, openStoreSocket } from './store-socket.ts';
 
 export interface SmallAnswer {
@@ -9,8 +9,6 @@ export interface SmallAnswer {
   readonly body: Buffer;
 }
 
-const HEAD_END = '\r\n\r\n';
-const MAX_HEAD_BYTES = 16 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** All connections read into it; what is kept is copied out before anything else is read. */
@@ -111,14 +109,13 @@ export class SmallReadConnection {
 
   #onHead(asked: Asked, bytes: Buffer): void {
     const received = asked.received.length === 0 ? bytes : Buffer.concat([asked.received, bytes]);
-    const end = received.indexOf(HEAD_END);
-    if (end < 0 && received.length < MAX_HEAD_BYTES) {
+    const begun = readHead(received);
+    if (!begun) {
       // `received` may be the memory that everybody reads into.
       asked.received = Buffer.from(received);
       return;
     }
-    const isWhole = end >= 0 && end < MAX_HEAD_BYTES;
-    const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end)) : undefined;
+    const { head, rest } = begun;
     if (!head || head.length > asked.maxBytes) {
       this.destroy(new Error(head ? 'the answer is too large' : 'the answer is not plain'));
       return;
@@ -126,7 +123,7 @@ export class SmallReadConnection {
     asked.head = head;
     asked.isReusable = head.isReusable;
     asked.body = Buffer.allocUnsafeSlow(head.length);
-    this.#onBody(asked, head, received.subarray(end + HEAD_END.length));
+    this.#onBody(asked, head, rest);
   }
 
   #onBody(asked: Asked, head: PlainHead, bytes: Buffer): void {

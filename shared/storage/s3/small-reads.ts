@@ -4,6 +4,7 @@ import { ReadTrust } from './read-trust.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { type SignedGet, SignedGets } from './signed-gets.ts';
 import { type SmallAnswer, SmallReadConnection } from './small-read-connection.ts';
+import { StorePool } from './store-pool.ts';
 import type { Endpoint } from './store-socket.ts';
 
 interface SmallReadOptions {
@@ -28,10 +29,8 @@ export class SmallReads {
   readonly #onAsked: () => void;
   readonly #trust = new ReadTrust();
   readonly #gets = new Map<string, SignedGets>();
-  readonly #open = new Set<SmallReadConnection>();
+  readonly #pool = new StorePool((endpoint, onFree) => new SmallReadConnection(endpoint, onFree));
   #busy = 0;
-  /** By endpoint; the one that was used last is the last. */
-  readonly #idle = new Map<string, SmallReadConnection[]>();
 
   /** `onAsked` is told of each answer that spares the SDK a request. */
   constructor(client: S3Client, deadlines: S3Deadlines, onAsked: () => void) {
@@ -65,7 +64,7 @@ export class SmallReads {
   }
 
   destroy(): void {
-    for (const connection of this.#open) connection.destroy();
+    this.#pool.destroy();
   }
 
   #signed(bucket: string, key: string): Promise<SignedGet | undefined> {
@@ -81,7 +80,7 @@ export class SmallReads {
     const { signal, maxBytes } = options;
     signal.throwIfAborted();
     const limit = Math.max(maxBytes, REFUSAL_BYTES);
-    let connection = this.#take(endpoint);
+    let connection = this.#pool.takeIdle(endpoint) ?? this.#connect(endpoint);
     let isOver = false;
     const end = (): void => {
       isOver = true;
@@ -101,37 +100,12 @@ export class SmallReads {
     }
   }
 
-  #take(endpoint: Endpoint): SmallReadConnection {
-    const idle = this.#idleAt(endpoint);
-    for (let known = idle.pop(); known; known = idle.pop()) if (known.isUsable) return known;
-    return this.#connect(endpoint);
-  }
-
   #connect(endpoint: Endpoint): SmallReadConnection {
-    const idle = this.#idleAt(endpoint);
-    const connection: SmallReadConnection = new SmallReadConnection(endpoint, () => {
-      idle.push(connection);
-    });
-    this.#open.add(connection);
+    const connection = this.#pool.connect(endpoint);
     const timer = setTimeout(() => connection.destroy(), this.#deadlines.connectMs);
     connection.onceConnected(() => clearTimeout(timer));
-    connection.onceClosed(() => {
-      clearTimeout(timer);
-      this.#open.delete(connection);
-      const at = idle.indexOf(connection);
-      if (at >= 0) idle.splice(at, 1);
-    });
+    connection.onceClosed(() => clearTimeout(timer));
     return connection;
-  }
-
-  #idleAt({ isTls, host, port }: Endpoint): SmallReadConnection[] {
-    const where = `${isTls} ${host} ${port}`;
-    let idle = this.#idle.get(where);
-    if (!idle) {
-      idle = [];
-      this.#idle.set(where, idle);
-    }
-    return idle;
   }
 }
 
