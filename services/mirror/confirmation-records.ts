@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { parseRecord } from '../../shared/content/record-json.ts';
 import type { RepositoryName, Tag } from '../../shared/oci/reference.ts';
 import { confirmationKey } from '../../shared/storage/object-keys.ts';
 import type { RecordStore } from '../../shared/storage/record-store.ts';
@@ -21,14 +22,9 @@ export class ConfirmationRecords {
     signal: AbortSignal,
   ): Promise<number | undefined> {
     const bytes = await this.#records.get(confirmationKey(repository, tag), signal);
-    if (!bytes) return undefined;
-    try {
-      const { confirmedAt } = confirmationSchema.parse(JSON.parse(bytes.toString('utf8')));
-      const ms = Date.parse(confirmedAt);
-      return Number.isNaN(ms) ? undefined : ms;
-    } catch {
-      return undefined;
-    }
+    const record = bytes && parseRecord(confirmationSchema, bytes);
+    const ms = Date.parse(record?.confirmedAt ?? '');
+    return Number.isNaN(ms) ? undefined : ms;
   }
 
   async put(

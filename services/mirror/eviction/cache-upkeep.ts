@@ -2,6 +2,7 @@ import { AbandonedMarks } from '../../../shared/content/removal/abandoned-marks.
 import type { Leases, SharedHints } from '../../../shared/index/ports.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 import type { CacheEviction, CacheEvictionOptions } from './cache-eviction.ts';
+import { withPut } from '../../../shared/storage/with-put.ts';
 
 const TICK_MS = 30_000;
 /** So much of a budget newly stored is looked at before its time. */
@@ -32,17 +33,11 @@ export class CacheUpkeep {
 
   /** The store, whose new bytes bring the next run forward. */
   counting(blobs: BlobStore): BlobStore {
-    return {
-      stat: (digest, signal) => blobs.stat(digest, signal),
-      open: (digest, range, signal) => blobs.open(digest, range, signal),
-      read: (digest, maxBytes, signal) => blobs.read(digest, maxBytes, signal),
-      delete: (digest, signal) => blobs.delete(digest, signal),
-      put: async (digest, body, size, signal) => {
-        const stored = await blobs.put(digest, body, size, signal);
-        this.#storedBytes += stored.size;
-        return stored;
-      },
-    };
+    return withPut(blobs, async (digest, body, size, signal) => {
+      const stored = await blobs.put(digest, body, size, signal);
+      this.#storedBytes += stored.size;
+      return stored;
+    });
   }
 
   /** Until the signal aborts; what fails is logged and tried again. */

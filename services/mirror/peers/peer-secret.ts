@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 
 import { SingleFlight } from '../../../shared/concurrency/single-flight.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import { type MadeOnce, readMadeOnce } from '../../../shared/storage/made-once.ts';
 import { internalSecretKey } from '../../../shared/storage/object-keys.ts';
 import type { RecordStore } from '../../../shared/storage/record-store.ts';
-import { StorageError } from '../../../shared/storage/errors.ts';
 
 /** What the processes of one store know and nobody else. */
 export interface PeerSecret {
@@ -19,7 +19,13 @@ export const configuredSecret = (secret: string): PeerSecret => ({
 });
 
 const REREAD_MS = 2_000;
-const SECRET = /^[0-9a-f]{64}$/;
+const INTERNAL_SECRET: MadeOnce = {
+  key: internalSecretKey,
+  operation: 'internal-secret',
+  field: 'secret',
+  pattern: /^[0-9a-f]{64}$/,
+  make: () => randomBytes(32).toString('hex'),
+};
 
 /**
  * A secret that the first process makes and keeps in the store. Who can read the store needs no secret: it gives all that
@@ -48,32 +54,10 @@ export class StoredSecret implements PeerSecret {
     return this.#reading.run('', () => this.#read());
   }
 
+  /** Two that make it at once may differ until they read again, which each does when it is refused. */
   async #read(): Promise<string> {
-    const found = await this.#records.get(internalSecretKey, this.#lifetime);
-    const secret = requireSecret(found ?? (await this.#make()));
+    const secret = await readMadeOnce(this.#records, INTERNAL_SECRET, this.#lifetime);
     this.#known = { secret, readAtMs: this.#clock.monotonicMs() };
     return secret;
   }
-
-  /** Two that make it at once may differ until they read again, which each does when it is refused. */
-  async #make(): Promise<Buffer> {
-    const made = { schemaVersion: 1, secret: randomBytes(32).toString('hex') };
-    await this.#records.put(internalSecretKey, Buffer.from(JSON.stringify(made)), this.#lifetime);
-    const kept = await this.#records.get(internalSecretKey, this.#lifetime);
-    if (!kept) throw new StorageError('internal-secret', `${internalSecretKey} vanished`);
-    return kept;
-  }
-}
-
-function requireSecret(bytes: Buffer): string {
-  let secret: unknown;
-  try {
-    secret = (JSON.parse(bytes.toString('utf8')) as { secret?: unknown } | null)?.secret;
-  } catch {
-    secret = undefined;
-  }
-  if (typeof secret !== 'string' || !SECRET.test(secret)) {
-    throw new StorageError('internal-secret', `${internalSecretKey} cannot be read`);
-  }
-  return secret;
 }

@@ -6,6 +6,7 @@ import type { RecordStore } from '../../storage/record-store.ts';
 import { DENIED, type PatternRecord, PatternRecords } from '../pattern-records.ts';
 import { PolledView } from '../polled-view.ts';
 import { isMeant, type Referred } from '../reference-pattern.ts';
+import { withPut } from '../../storage/with-put.ts';
 
 /** How old the list may be while the store answers. */
 export const BLOCKS_AGE_MS = 5_000;
@@ -40,19 +41,13 @@ export class BlockList {
 
   /** As the store, but it takes no bytes of a digest that is blocked everywhere. */
   guarding(blobs: BlobStore): BlobStore {
-    return {
-      stat: (digest, signal) => blobs.stat(digest, signal),
-      open: (digest, range, signal) => blobs.open(digest, range, signal),
-      read: (digest, maxBytes, signal) => blobs.read(digest, maxBytes, signal),
-      delete: (digest, signal) => blobs.delete(digest, signal),
-      put: async (digest, body, size, signal) => {
-        const block = (await this.#blocks(signal)).find(
-          ({ pattern }) => pattern.digest === digest && !pattern.name,
-        );
-        if (block) throw denied(block);
-        return await blobs.put(digest, body, size, signal);
-      },
-    };
+    return withPut(blobs, async (digest, body, size, signal) => {
+      const block = (await this.#blocks(signal)).find(
+        ({ pattern }) => pattern.digest === digest && !pattern.name,
+      );
+      if (block) throw denied(block);
+      return await blobs.put(digest, body, size, signal);
+    });
   }
 
   /** While the store does not tell, what it told last counts. */
