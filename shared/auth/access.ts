@@ -1,6 +1,22 @@
-/** Who asks. Until an identity source is configured everyone is anonymous. */
+import type { Identity } from './identity.ts';
+
+/** What a token permits, in the words of the token scope grammar. */
+export interface Grant {
+  readonly type: 'repository' | 'registry';
+  readonly name: string;
+  /** `*` stands for all. */
+  readonly actions: readonly string[];
+  /** The id of the name's project when the token was issued: a project that is made again has another one. */
+  readonly projectId?: string;
+}
+
+/** Who asks. */
 export type Principal =
-  { readonly kind: 'anonymous' } | { readonly kind: 'user'; readonly name: string };
+  | { readonly kind: 'anonymous' }
+  /** Somebody with credentials of his own. */
+  | { readonly kind: 'identity'; readonly identity: Identity }
+  /** Whoever holds a verified token: what it grants, and nothing else. */
+  | { readonly kind: 'bearer'; readonly subject: string; readonly grants: readonly Grant[] };
 
 export const ANONYMOUS: Principal = { kind: 'anonymous' };
 

@@ -1,0 +1,33 @@
+import type { Identity } from './identity.ts';
+
+/** A user name and a secret, as Basic credentials or a token request bring them. */
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** What a source says about credentials. */
+export type PasswordVerdict = Identity | 'wrong' | 'unknown';
+
+/** One of several that are asked in order who somebody is. */
+export interface PasswordSource {
+  /** For log lines and configuration: local, robot, htpasswd, ldap, cli-password, workload. */
+  readonly name: string;
+  /**
+   * `unknown`: this source does not know the user name (or the kind of secret), another may. `wrong`: it does, and the
+   * password is not right, or the account is disabled. Takes as long for the unknown as for the wrong. Throws
+   * IdentitySourceError when it cannot be asked.
+   */
+  check(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict>;
+}
+
+/** A source of identities cannot be asked: a new sign-in is answered 503, never taken for a wrong password. */
+export class IdentitySourceError extends Error {
+  override readonly name = 'IdentitySourceError';
+  readonly source: string;
+
+  constructor(source: string, options: { readonly cause: unknown }) {
+    super(`the identities of ${source} cannot be asked for`, options);
+    this.source = source;
+  }
+}
