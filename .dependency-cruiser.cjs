@@ -74,6 +74,12 @@ module.exports = {
       to: { path: '^node_modules/undici/' },
     },
     {
+      name: 'ldapts-only-in-its-adapter',
+      severity: 'error',
+      from: { pathNot: `^shared/auth/ldap/|${tests}` },
+      to: { path: '^node_modules/ldapts/' },
+    },
+    {
       name: 'express-only-at-the-edge',
       severity: 'error',
       from: {

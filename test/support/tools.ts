@@ -70,6 +70,12 @@ export const TOOLS = {
     version: 'debian',
     debianPackage: 'openssl',
   },
+  slapd: {
+    name: 'slapd',
+    version: 'debian',
+    debianPackage: 'slapd',
+    exactPath: '/usr/sbin/slapd',
+  },
   skopeo: {
     name: 'skopeo',
     version: 'debian',
