@@ -24,13 +24,11 @@ export class LdapConnection {
     this.#client = new Client({
       url: `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`,
       strictDN: false,
-      createConnection: (() => this.#own(() => net.connect({ host, port }))),
-      createSecureConnection: ((...args: unknown[]) =>
+      createConnection: () => this.#own(() => net.connect({ host, port })),
+      createSecureConnection: (...args: unknown[]) =>
         this.#isUpgrade(args)
           ? tls.connect(args[0])
-          : this.#own(() =>
-              tls.connect({ ...this.#tlsOptions(), host, port }),
-            )),
+          : this.#own(() => tls.connect({ ...this.#tlsOptions(), host, port })),
     });
     this.#close = () => {
       this.close();
