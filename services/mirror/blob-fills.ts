@@ -7,7 +7,7 @@ import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import type { Log, Observer } from '../../shared/observability/observer.ts';
-import type { BlobStore } from '../../shared/storage/blob-store.ts';
+import type { BlobSource, BlobStore } from '../../shared/storage/blob-store.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { BlobFill } from './fill/blob-fill.ts';
 import type { FillRegistry, RunningFill } from './fill/fill-registry.ts';
@@ -154,7 +154,7 @@ export class BlobFills {
   async #store(
     request: BlobRequest,
     repositories: ReadonlyMap<string, RepositoryName>,
-    { body, totalBytes, signal }: { body: Readable; totalBytes: number; signal: AbortSignal },
+    { body, totalBytes, signal }: { body: BlobSource; totalBytes: number; signal: AbortSignal },
   ): Promise<void> {
     const { digest } = request;
     await this.#options.blobs.put(digest, body, totalBytes, signal);

@@ -5,7 +5,13 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lifecycle/clock.ts';
 import { type Digest, digestAlgorithm, finishDigest, startDigest } from '../oci/digest.ts';
 import type { RangeRequest } from '../oci/range.ts';
-import type { BlobBody, BlobStat, BlobStore, InspectChunk } from '../storage/blob-store.ts';
+import type {
+  BlobBody,
+  BlobSource,
+  BlobStat,
+  BlobStore,
+  InspectChunk,
+} from '../storage/blob-store.ts';
 import { StorageError } from '../storage/errors.ts';
 
 /** How long bytes that were right are believed to stay so. */
@@ -74,7 +80,7 @@ class CheckedPulls implements BlobStore {
 
   put(
     digest: Digest,
-    body: Buffer | Readable,
+    body: BlobSource,
     size: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobStat> {

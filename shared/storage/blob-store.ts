@@ -10,6 +10,16 @@ export interface BlobStat {
   readonly version?: string | undefined;
 }
 
+/** A file of this machine whose bytes were found to have the digest while they were written. Nobody writes to it any more. */
+export interface VerifiedFile {
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** Where the bytes of a blob come from. */
+export type BlobSource = Buffer | Readable | VerifiedFile;
+
 /** Gets each chunk of a body before it goes on; what it throws ends the body before that chunk. */
 export type InspectChunk = (chunk: Buffer) => void;
 
@@ -51,11 +61,12 @@ export interface BlobStore {
   /**
    * Stores the bytes under their digest; resolves when they are durable. Throws DigestMismatchError or, when
    * `size` was given and is not met, SizeMismatchError: then nothing is visible and nothing is left behind. Storing
-   * what is there already repairs it. Memory is bounded whatever the size.
+   * what is there already repairs it. Memory is bounded whatever the size. The bytes of a file are not verified once
+   * more; it stays where it is, and may get another name in the store in place of a copy.
    */
   put(
     digest: Digest,
-    body: Buffer | Readable,
+    body: BlobSource,
     size: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobStat>;

@@ -1,10 +1,9 @@
-import type { Readable } from 'node:stream';
-
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
-import { noteFreshBytes } from '../../../shared/lifecycle/fresh-bytes.ts';
 import type { Digest } from '../../../shared/oci/digest.ts';
+import type { BlobSource } from '../../../shared/storage/blob-store.ts';
 import type { Failure } from '../upstream/outcome.ts';
 import type { FillBytes, FillSource } from './fill-source.ts';
+import { type AcceptBytes, receiveBody } from './receive-body.ts';
 import { RunningDigest } from './running-digest.ts';
 import type { Spool, SpoolFile } from './spool.ts';
 import { SpooledBody } from './spooled-body.ts';
@@ -23,8 +22,8 @@ export interface BlobFillOptions {
   readonly spool: Spool;
   readonly clock: Clock;
   readonly source: FillSource;
-  /** Stores the verified bytes and links them. Reads the body it is given, or destroys it. */
-  readonly store: (body: Readable, totalBytes: number, signal: AbortSignal) => Promise<void>;
+  /** Stores the bytes, which are verified where they are a file, and links them. Reads a stream, or destroys it. */
+  readonly store: (body: BlobSource, totalBytes: number, signal: AbortSignal) => Promise<void>;
   /** Links what another process has stored. */
   readonly link: (signal: AbortSignal) => Promise<void>;
   /** A fault that no client is told of. */
@@ -89,7 +88,7 @@ export class BlobFill {
         return;
       }
       body = start.body;
-      if (!body.isWhole && source.isLeading) storing = this.#store(body, signal);
+      if (!body.isWhole && source.isLeading) storing = this.#storeAlong(body, signal);
       opened(start);
       await this.#receive(start.first, body, signal);
       body.markVerified();
@@ -144,20 +143,19 @@ export class BlobFill {
 
   async #receive(first: FillBytes, body: SpooledBody, signal: AbortSignal): Promise<void> {
     let source = first;
-    const accept = async (chunk: Buffer): Promise<void> => {
+    const accept: AcceptBytes = (chunk, block) => {
       if (this.#receivedBytes + chunk.length > body.totalBytes) {
         throw new BrokenFillError('the upstream sent more bytes than it announced');
       }
-      noteFreshBytes(chunk.length);
       this.digest.update(chunk);
-      await body.append(chunk);
       this.#receivedBytes += chunk.length;
       if (source.from === 'upstream') this.#pulledBytes += chunk.length;
+      return body.append(chunk, block);
     };
     let fruitless = 0;
     for (let resumes = 0; ; resumes += 1) {
       const before = this.#receivedBytes;
-      const fault = await readFrom(source, before, accept);
+      const fault = await receiveBody(source, before, accept);
       if (this.#receivedBytes === body.totalBytes) break;
       signal.throwIfAborted();
       fruitless = this.#receivedBytes > before ? 0 : fruitless + 1;
@@ -191,54 +189,30 @@ export class BlobFill {
 
   /** After the last byte: stores the blob, or links it when another process has stored it. */
   async #settle(body: SpooledBody, signal: AbortSignal): Promise<void> {
-    const { source, link, onFault } = this.#options;
+    const { source, link, store, onFault } = this.#options;
+    const { path, totalBytes } = body;
     try {
       if (!(await source.isOursToStore(signal))) await link(signal);
-      else if (body.isWhole) await this.#store(body, signal);
+      else if (path !== undefined) {
+        await body.flush();
+        await store({ path, size: totalBytes }, totalBytes, signal);
+      }
     } catch (error) {
+      // Readers have what they need in the spool: only the next client pays for it.
       onFault(error, 'store');
     }
   }
 
-  async #store(body: SpooledBody, signal: AbortSignal): Promise<void> {
+  /** Stores what a window alone holds while it comes. */
+  async #storeAlong(body: SpooledBody, signal: AbortSignal): Promise<void> {
     const bytes = body.readToStore();
     if (!bytes) return;
     try {
       await this.#options.store(bytes, body.totalBytes, signal);
     } catch (error) {
-      // Readers have what they need in the spool: only the next client pays for it.
       this.#options.onFault(error, 'store');
     } finally {
       bytes.on('error', () => undefined).destroy();
     }
   }
-}
-
-/**
- * Gives the bytes from `position` on to `accept`, skipping those before it. Resolves at the end of the body, however it
- * came to that; what broke it is returned. Only what `accept` throws is thrown.
- */
-async function readFrom(
-  source: FillBytes,
-  position: number,
-  accept: (chunk: Buffer) => Promise<void>,
-): Promise<unknown> {
-  let skip = position - source.offset;
-  let refusal: unknown;
-  try {
-    for await (const chunk of source.body as AsyncIterable<Buffer>) {
-      const wanted = skip < chunk.length ? chunk.subarray(skip) : undefined;
-      skip = Math.max(skip - chunk.length, 0);
-      try {
-        if (wanted) await accept(wanted);
-      } catch (error) {
-        refusal = error;
-        throw error;
-      }
-    }
-  } catch (error) {
-    if (refusal !== undefined) throw refusal as Error;
-    return error;
-  }
-  return undefined;
 }

@@ -24,8 +24,12 @@ class MemoryStorage implements RingStorage {
     this.#closed = closed;
   }
 
-  write(chunk: Buffer, position: number): Promise<void> {
-    this.#bytes?.set(chunk, position);
+  write(chunks: readonly Buffer[], position: number): Promise<void> {
+    let end = position;
+    for (const chunk of chunks) {
+      this.#bytes?.set(chunk, end);
+      end += chunk.length;
+    }
     return Promise.resolve();
   }
 

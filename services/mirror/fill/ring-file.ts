@@ -2,7 +2,7 @@ import type { SpoolFile } from './spool.ts';
 
 /** A place for bytes that are addressed from 0 on. */
 export interface RingStorage {
-  write(chunk: Buffer, position: number): Promise<void>;
+  write(chunks: readonly Buffer[], position: number): Promise<void>;
   read(buffer: Buffer, position: number, length: number): Promise<number>;
   close(): Promise<void>;
 }
@@ -18,11 +18,15 @@ export class RingFile implements SpoolFile {
     this.windowBytes = windowBytes;
   }
 
-  async append(chunk: Buffer): Promise<void> {
+  async append(chunks: readonly Buffer[]): Promise<void> {
+    for (const chunk of chunks) await this.#append(chunk);
+  }
+
+  async #append(chunk: Buffer): Promise<void> {
     for (let done = 0; done < chunk.length;) {
       const at = this.#end % this.windowBytes;
       const piece = chunk.subarray(done, done + this.windowBytes - at);
-      await this.#storage.write(piece, at);
+      await this.#storage.write([piece], at);
       done += piece.length;
       this.#end += piece.length;
     }

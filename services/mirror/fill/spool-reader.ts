@@ -2,6 +2,7 @@ import { Readable, type Writable } from 'node:stream';
 
 import { AwaitedWrites } from '../../../shared/storage/awaited-writes.ts';
 import type { InspectChunk } from '../../../shared/storage/blob-store.ts';
+import type { Piece } from './recent-bytes.ts';
 import type { SpooledBody } from './spooled-body.ts';
 
 const READ_BYTES = 128 * 1024;
@@ -24,7 +25,7 @@ export interface SpoolReaderOptions {
   readonly continueFrom?: ContinueFrom;
 }
 
-/** Follows a spooled body. Its buffers are its own, so that a slow reader holds one of them and no more. */
+/** Follows a spooled body. A slow reader holds the memory of one piece and no more. */
 export class SpoolReader extends Readable {
   readonly #body: SpooledBody;
   readonly #options: SpoolReaderOptions;
@@ -54,19 +55,22 @@ export class SpoolReader extends Readable {
   }
 
   /**
-   * Writes all of it to a destination, which stays open, through one buffer: in place of being read. Rejects when not
-   * all bytes could be written.
+   * Writes all of it to a destination, which stays open, from memory where it is there, else through one buffer: in place
+   * of being read. Rejects when not all bytes could be written.
    */
   async copyTo(destination: Writable, inspect?: InspectChunk): Promise<void> {
     const writes = new AwaitedWrites(destination);
-    const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
+    let own: Buffer | undefined;
+    const next = (): Promise<Piece | undefined> =>
+      this.#next(() => (own ??= spare.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES)));
     try {
-      for (let chunk = await this.#next(buffer); chunk; chunk = await this.#next(buffer)) {
-        inspect?.(chunk);
-        await writes.write(chunk);
+      for (let piece = await next(); piece; piece = await next()) {
+        inspect?.(piece.bytes);
+        await writes.write(piece.bytes);
+        piece.block?.release();
       }
-      // After a write that failed the buffer may still be read: it is not used again.
-      if (spare.length < MAX_SPARE) spare.push(buffer);
+      // After a write that failed the memory may still be read: it is not used again.
+      if (own && spare.length < MAX_SPARE) spare.push(own);
     } catch (error) {
       const { continueFrom } = this.#options;
       if (!(error instanceof WindowPassedError && continueFrom)) throw error;
@@ -118,23 +122,33 @@ export class SpoolReader extends Readable {
 
   async #readNext(): Promise<void> {
     // Fresh memory: what is pushed is the reader's.
-    const chunk = await this.#next(Buffer.allocUnsafe(READ_BYTES));
+    const piece = await this.#next(() => Buffer.allocUnsafe(READ_BYTES));
+    const chunk = piece?.block ? Buffer.from(piece.bytes) : piece?.bytes;
+    piece?.block?.release();
     if (!this.destroyed) this.push(chunk ?? null);
   }
 
-  /** The next bytes, in the buffer; undefined at the end. */
-  async #next(buffer: Buffer): Promise<Buffer | undefined> {
+  /** The next bytes: where they are in memory, else read into a buffer; undefined at the end. Its block is retained. */
+  async #next(buffer: () => Buffer): Promise<Piece | undefined> {
     const { end } = this.#options;
-    if (this.#position === end && end > 0) return undefined;
-    const limit = await this.#body.availableFrom(this.#position, end, () => this.destroyed);
-    if (limit === undefined) throw new Error('the reader was destroyed');
+    const position = this.#position;
+    if (position === end && end > 0) return undefined;
+    const available = await this.#body.availableFrom(position, end, () => this.destroyed);
+    if (!available) throw new Error('the reader was destroyed');
+    const { limit, piece } = available;
+    if (limit === position) return undefined;
+    piece?.block?.retain();
+    const next = piece ?? (await this.#readFile(buffer(), limit));
+    this.#position += next.bytes.length;
+    this.#body.readerMoved();
+    return next;
+  }
+
+  async #readFile(buffer: Buffer, limit: number): Promise<Piece> {
     const length = Math.min(buffer.length, limit - this.#position);
-    if (length === 0) return undefined;
     const count = await this.#body.readAt(buffer, this.#position, length);
     if (count === 0) throw new Error('the spool file is shorter than what was written to it');
-    this.#position += count;
-    this.#body.readerMoved();
-    return buffer.subarray(0, count);
+    return { bytes: buffer.subarray(0, count), block: undefined };
   }
 
   async #goOn(continueFrom: ContinueFrom): Promise<void> {

@@ -61,9 +61,9 @@ describe('Spool', () => {
     const prototype = Object.getPrototypeOf(other) as typeof other;
     await other.close();
     const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
-    const write = jest.spyOn(prototype, 'write').mockRejectedValueOnce(full);
+    const write = jest.spyOn(prototype, 'writev').mockRejectedValueOnce(full);
     try {
-      await expect(file?.append(Buffer.from('hello'))).rejects.toBe(full);
+      await expect(file?.append([Buffer.from('hello')])).rejects.toBe(full);
     } finally {
       write.mockRestore();
     }
@@ -79,8 +79,8 @@ describe('Spool', () => {
   test('gives back what was written to it', async () => {
     const spool = await openSpool();
     const file = (await spool.create(10))!;
-    await file.append(Buffer.from('hello'));
-    await file.append(Buffer.from('world'));
+    await file.append([Buffer.from('hello')]);
+    await file.append([Buffer.from('world')]);
     const buffer = Buffer.alloc(4);
     expect([await file.read(buffer, 3, 4), buffer.toString()]).toEqual([4, 'lowo']);
     await file.close();

@@ -22,8 +22,10 @@ import { RingFile } from './ring-file.ts';
 export interface SpoolFile {
   /** How many of the last bytes it holds; undefined: all. */
   readonly windowBytes?: number;
+  /** Where all of its bytes are, for whoever takes them over as a file. */
+  readonly path?: string;
   /** Appends; resolves when the bytes can be read. */
-  append(chunk: Buffer): Promise<void>;
+  append(chunks: readonly Buffer[]): Promise<void>;
   /** Fills as much of the buffer as it can from `position`; the number of bytes read. */
   read(buffer: Buffer, position: number, length: number): Promise<number>;
   /** Gives its room back to the spool. Idempotent. */
@@ -98,7 +100,8 @@ export class Spool {
     try {
       if (!(await this.#fitsDisk(opened.folder)) || this.#opened !== opened) return undefined;
       const path = join(opened.folder, randomUUID());
-      const handle = await open(path, 'wx+', 0o600);
+      // Its folder is closed to others; the file may become one of the store's.
+      const handle = await open(path, 'wx+');
       const created = new ReservedFile(handle, path, {
         writeFailed: () => {
           this.#restsUntilMs = this.#clock.monotonicMs() + REST_AFTER_WRITE_ERROR_MS;
@@ -164,15 +167,15 @@ interface FileEvents {
 }
 
 class ReservedFile implements SpoolFile {
+  readonly path: string;
   readonly #handle: FileHandle;
-  readonly #path: string;
   readonly #events: FileEvents;
   #size = 0;
   #closing: Promise<void> | undefined;
 
   constructor(handle: FileHandle, path: string, events: FileEvents) {
     this.#handle = handle;
-    this.#path = path;
+    this.path = path;
     this.#events = events;
   }
 
@@ -180,27 +183,23 @@ class ReservedFile implements SpoolFile {
     return this.#size;
   }
 
-  append(chunk: Buffer): Promise<void> {
-    return this.write(chunk, this.#size);
+  append(chunks: readonly Buffer[]): Promise<void> {
+    return this.write(chunks, this.#size);
   }
 
-  async write(chunk: Buffer, position: number): Promise<void> {
-    let written = 0;
+  async write(chunks: readonly Buffer[], position: number): Promise<void> {
+    let end = position;
     try {
-      while (written < chunk.length) {
-        const { bytesWritten } = await this.#handle.write(
-          chunk,
-          written,
-          chunk.length - written,
-          position + written,
-        );
-        written += bytesWritten;
+      for (let rest = chunks; rest.length > 0;) {
+        const { bytesWritten } = await this.#handle.writev(rest, end);
+        end += bytesWritten;
+        rest = withoutFirst(rest, bytesWritten);
       }
     } catch (error) {
       this.#events.writeFailed();
       throw error;
     }
-    this.#size = Math.max(this.#size, position + chunk.length);
+    this.#size = Math.max(this.#size, end);
   }
 
   async read(buffer: Buffer, position: number, length: number): Promise<number> {
@@ -216,11 +215,21 @@ class ReservedFile implements SpoolFile {
   async #remove(): Promise<void> {
     try {
       await this.#handle.close();
-      await rm(this.#path, { force: true });
+      await rm(this.path, { force: true });
     } finally {
       this.#events.closed();
     }
   }
+}
+
+/** What is left when the system has taken so many bytes. */
+function withoutFirst(chunks: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let skip = bytes;
+  return chunks.flatMap((chunk) => {
+    const left = chunk.subarray(Math.min(skip, chunk.length));
+    skip -= chunk.length - left.length;
+    return left.length > 0 ? [left] : [];
+  });
 }
 
 /** Removes folders of our name, made by this user, whose lock nobody listens at. */

@@ -1,21 +1,36 @@
 import type { Readable } from 'node:stream';
 
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
+import { type Piece, RecentBytes } from './recent-bytes.ts';
+import type { SharedBlock } from './shared-block.ts';
 import type { SpoolFile } from './spool.ts';
 import { SpoolReader, type SpoolReaderOptions, WindowPassedError } from './spool-reader.ts';
 
 /** The end of what a reader gets is kept from it until the whole is known to be right, so that no wrong body completes. */
 export const HOLD_BACK_BYTES = 64 * 1024;
+/** What is gathered for one call of the system: each goes through the thread pool. */
+const BATCH_BYTES = 256 * 1024;
+/** What may be in memory alone; whoever has more waits for the disk. */
+const UNWRITTEN_BYTES = 512 * 1024;
 /** Pieces that are written at once where only a window is kept: much smaller than any window. */
 const WINDOW_PIECE_BYTES = 256 * 1024;
 /** How long the writer waits for a store that takes nothing, before it goes on without it. */
 const STORE_STALL_MS = 15_000;
 
+/** What a reader may have now. */
+export interface Available {
+  /** How far it may read. */
+  readonly limit: number;
+  /** The next bytes where they are in memory; else they are in the file. */
+  readonly piece: Piece | undefined;
+}
+
 /**
  * The bytes of a fill while they arrive: one writer, any number of readers at their own speed. The file goes when the
  * writer has let go and the last reader is gone.
  *
- * A file that holds them all never waits for anybody. A window holds the last ones alone: it moves on with the reader
+ * A file that holds them all never waits for anybody. Its last bytes are in memory too, where they are read by whoever
+ * keeps up, without waiting for the disk. A window holds the last ones alone: it moves on with the reader
  * that stores them, and without one with the fastest of the others; who falls behind it gets a WindowPassedError.
  */
 export class SpooledBody {
@@ -31,6 +46,10 @@ export class SpooledBody {
   /** Up to here bytes are written or about to be: what a window lies before is lost. */
   #claimed = 0;
   #isReleased = false;
+  readonly #recent = new RecentBytes();
+  /** Never rejects. */
+  #writing: Promise<void> | undefined;
+  #writeFault: Error | undefined;
   #wakeReaders: (() => void)[] = [];
   #wakeWriter: (() => void) | undefined;
 
@@ -50,16 +69,61 @@ export class SpooledBody {
     return this.#failure !== undefined;
   }
 
-  async append(chunk: Buffer): Promise<void> {
-    if (this.isWhole) {
-      await this.#write(chunk);
-      return;
-    }
+  /** Whether all bytes can be had as a file, once they are flushed. */
+  get path(): string | undefined {
+    return this.isWhole ? this.#file.path : undefined;
+  }
+
+  /**
+   * The next bytes; those of a block are in use until it is released. Undefined when more may be appended at once, else
+   * it resolves when that is so. The disk's faults come out at a later call.
+   */
+  append(chunk: Buffer, block?: SharedBlock): Promise<void> | undefined {
+    if (!this.isWhole) return this.#appendToWindow(chunk);
+    this.#recent.push(chunk, block);
+    this.#claimed += chunk.length;
+    this.#wake();
+    const unwrittenBytes = this.#claimed - this.#written;
+    if (unwrittenBytes >= BATCH_BYTES) this.#writing ??= this.#writeRecent();
+    const isTooMuch = unwrittenBytes >= UNWRITTEN_BYTES;
+    return isTooMuch || this.#writeFault ? this.#settleWrites() : undefined;
+  }
+
+  async #appendToWindow(chunk: Buffer): Promise<void> {
     for (let start = 0; start < chunk.length; start += WINDOW_PIECE_BYTES) {
       const piece = chunk.subarray(start, start + WINDOW_PIECE_BYTES);
       await this.#makeRoom(piece.length);
-      await this.#write(piece);
+      this.#claimed += piece.length;
+      await this.#file.append([piece]);
+      this.#written += piece.length;
+      this.#wake();
     }
+  }
+
+  /** Resolves when all bytes are in the file. */
+  async flush(): Promise<void> {
+    while (this.#written < this.#claimed) {
+      this.#writing ??= this.#writeRecent();
+      await this.#settleWrites();
+    }
+  }
+
+  async #settleWrites(): Promise<void> {
+    await this.#writing;
+    if (this.#writeFault) throw this.#writeFault;
+  }
+
+  /** What is unwritten now; what comes meanwhile is gathered for the next time. */
+  async #writeRecent(): Promise<void> {
+    const end = this.#claimed;
+    try {
+      await this.#file.append(this.#recent.from(this.#written));
+      this.#written = end;
+      this.#recent.forget(end);
+    } catch (error) {
+      this.#writeFault = error instanceof Error ? error : new Error(String(error));
+    }
+    this.#writing = undefined;
   }
 
   /** The digest matches: readers get the rest. */
@@ -107,19 +171,22 @@ export class SpooledBody {
   }
 
   /**
-   * Waits until a reader up to `end` may read beyond `position`; how far it may then. Undefined when the reader is gone
-   * before that. Throws what the fill failed with, or WindowPassedError.
+   * Waits until a reader up to `end` may read beyond `position`. Undefined when the reader is gone before that. Throws
+   * what the fill failed with, or WindowPassedError.
    */
   async availableFrom(
     position: number,
     end: number,
     isReaderGone: () => boolean,
-  ): Promise<number | undefined> {
+  ): Promise<Available | undefined> {
     while (!isReaderGone()) {
       if (this.#failure) throw this.#failure;
       this.#requireInWindow(position);
-      const limit = this.#isVerified ? end : Math.min(this.#written, end - HOLD_BACK_BYTES);
-      if (this.#isVerified || limit > position) return limit;
+      const received = this.isWhole ? this.#claimed : this.#written;
+      const limit = this.#isVerified ? end : Math.min(received, end - HOLD_BACK_BYTES);
+      if (this.#isVerified || limit > position) {
+        return { limit, piece: this.#recent.at(position, limit) };
+      }
       await new Promise<void>((resolve) => this.#wakeReaders.push(resolve));
     }
     return undefined;
@@ -143,13 +210,6 @@ export class SpooledBody {
     this.#wake();
     this.#wakeWriter?.();
     this.#closeIfUnused();
-  }
-
-  async #write(bytes: Buffer): Promise<void> {
-    this.#claimed += bytes.length;
-    await this.#file.append(bytes);
-    this.#written += bytes.length;
-    this.#wake();
   }
 
   /** Waits until the window may move on by `bytes`. Throws when nobody reads any more. */
@@ -203,6 +263,12 @@ export class SpooledBody {
   }
 
   #closeIfUnused(): void {
-    if (this.#isReleased && this.#readers.size === 0) this.#file.close().catch(() => undefined);
+    if (this.#isReleased && this.#readers.size === 0) void this.#close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#writing;
+    this.#recent.clear();
+    await this.#file.close().catch(() => undefined);
   }
 }

@@ -1,6 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, fdatasync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import {
+  closeSync,
+  constants,
+  fdatasync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import {
+  copyFile,
+  link,
   lstat,
   mkdir,
   open,
@@ -31,6 +41,15 @@ export const TEMP_FOLDER = 'twinport/tmp';
 const MAX_RACES = 100;
 /** What is written without the thread pool: links and other small records. */
 const IN_PLACE_BYTES = 16 * 1024;
+/** Another file system, or one that gives no file a second name, or not to us. */
+const NO_LINKS: ReadonlySet<string> = new Set([
+  'EXDEV',
+  'EPERM',
+  'EACCES',
+  'EMLINK',
+  'ENOTSUP',
+  'ENOSYS',
+]);
 /** Folders remembered as durable; one entry takes about 200 bytes. */
 const REMEMBERED_FOLDERS = 20_000;
 
@@ -77,6 +96,27 @@ export class DurableFiles {
       return create();
     });
     return { path, handle };
+  }
+
+  /**
+   * A temporary file with the bytes of a file from elsewhere: that file by another name where both are on one file
+   * system, else a copy that the system makes. Whoever asked publishes or drops it.
+   */
+  async adoptTemp(source: string): Promise<string> {
+    const path = join(this.tempRoot, randomUUID());
+    await mkdir(this.tempRoot, { recursive: true });
+    try {
+      await link(source, path);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === undefined || !NO_LINKS.has(code)) throw error;
+      const how = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE;
+      await copyFile(source, path, how).catch(async (fault: unknown) => {
+        await this.drop(path);
+        throw fault;
+      });
+    }
+    return path;
   }
 
   /** Puts bytes under a key, whole or not at all. */

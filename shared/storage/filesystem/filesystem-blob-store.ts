@@ -1,11 +1,11 @@
 import type { Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
 import { type RangeRequest, resolveRange } from '../../oci/range.ts';
-import type { BlobBody, BlobStat, BlobStore } from '../blob-store.ts';
+import type { BlobBody, BlobSource, BlobStat, BlobStore, VerifiedFile } from '../blob-store.ts';
 import { RangeNotSatisfiableError, StorageError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault, VerifyStream } from '../verify-stream.ts';
@@ -70,12 +70,15 @@ export class FilesystemBlobStore implements BlobStore {
 
   async put(
     digest: Digest,
-    body: Buffer | Readable,
+    body: BlobSource,
     size: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobStat> {
     if (Buffer.isBuffer(body)) {
       return guarded('blob.put', signal, () => this.#putBuffer(digest, body, size, signal));
+    }
+    if (!(body instanceof Readable)) {
+      return guarded('blob.put', signal, () => this.#putFile(digest, body, signal));
     }
     try {
       const put = (): Promise<BlobStat> => this.#putStream(digest, body, size, signal);
@@ -106,6 +109,35 @@ export class FilesystemBlobStore implements BlobStore {
     if (fault) throw fault;
     await this.#files.write(blobKey(digest), bytes, signal);
     return { size: bytes.length };
+  }
+
+  async #putFile(
+    digest: Digest,
+    { path: source, size }: VerifiedFile,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    const path = await this.#files.adoptTemp(source);
+    try {
+      const handle = await open(path, 'r+');
+      try {
+        const { size: actualSize } = await handle.stat();
+        if (actualSize !== size) {
+          throw new StorageError(
+            'blob.put',
+            `${size} bytes were verified, ${actualSize} are there`,
+          );
+        }
+        await handle.datasync();
+      } finally {
+        await handle.close();
+      }
+      signal.throwIfAborted();
+      await this.#files.publish(path, blobKey(digest));
+      return { size };
+    } catch (error) {
+      await this.#files.drop(path);
+      throw error;
+    }
   }
 
   async #putStream(

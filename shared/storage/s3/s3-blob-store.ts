@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 
 import type { S3Client } from '@aws-sdk/client-s3';
 
@@ -13,7 +13,14 @@ import {
   startDigest,
 } from '../../oci/digest.ts';
 import { type RangeRequest, resolveRange } from '../../oci/range.ts';
-import type { BlobBody, BlobStat, BlobStore, InspectChunk } from '../blob-store.ts';
+import type {
+  BlobBody,
+  BlobSource,
+  BlobStat,
+  BlobStore,
+  InspectChunk,
+  VerifiedFile,
+} from '../blob-store.ts';
 import { RangeNotSatisfiableError, SizeMismatchError } from '../errors.ts';
 import { blobKey } from '../object-keys.ts';
 import { contentFault } from '../verify-stream.ts';
@@ -24,11 +31,15 @@ import { firstPartBytes, PartAssembler } from './part-assembler.ts';
 import { PartUploader } from './part-uploader.ts';
 import { sha256Of } from './payload-hash.ts';
 import { readBody } from './read-body.ts';
+import { readFile } from './read-file.ts';
 import { type OpenObject, S3Bucket } from './s3-bucket.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 
 const PUT = 'blob.put';
+
+/** Hands all bytes of a blob on and resolves to their number when they are known to be right. */
+type BytesTo = (take: (chunk: Buffer) => Promise<void>) => Promise<number>;
 
 /**
  * Blobs as objects of a bucket. A blob appears by one PutObject, CompleteMultipartUpload or CopyObject, each only after
@@ -82,11 +93,12 @@ export class S3BlobStore implements BlobStore {
 
   async put(
     digest: Digest,
-    body: Buffer | Readable,
+    body: BlobSource,
     size: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobStat> {
-    if (!Buffer.isBuffer(body)) return await this.#putStream(digest, body, size, signal);
+    if (body instanceof Readable) return await this.#putStream(digest, body, size, signal);
+    if (!Buffer.isBuffer(body)) return await this.#putFile(digest, body, signal);
     const actualDigest = digestOf(body, digestAlgorithm(digest));
     const fault = contentFault({ digest, size, actualDigest, actualSize: body.length });
     if (fault !== null) throw fault;
@@ -138,9 +150,42 @@ export class S3BlobStore implements BlobStore {
     size: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobStat> {
-    const key = blobKey(digest);
     const algorithm = digestAlgorithm(digest);
     const hash = startDigest(algorithm);
+    let actualSize = 0;
+    const bytesTo: BytesTo = async (take) => {
+      await readBody(body, signal, async (chunk) => {
+        actualSize += chunk.length;
+        if (size !== undefined && actualSize > size) throw longerThan(size, body);
+        hash.update(chunk);
+        await take(chunk);
+      });
+      const actualDigest = finishDigest(algorithm, hash);
+      const fault = contentFault({ digest, size, actualDigest, actualSize });
+      if (fault !== null) throw fault;
+      return actualSize;
+    };
+    return await this.#putBytes(digest, bytesTo, size, signal);
+  }
+
+  async #putFile(digest: Digest, file: VerifiedFile, signal: AbortSignal): Promise<BlobStat> {
+    const { size } = file;
+    const bytesTo: BytesTo = async (take) => {
+      const actualSize = await readFile(file.path, signal, take);
+      if (actualSize === size) return size;
+      const what = `${size} bytes were verified, ${actualSize} are there`;
+      throw new S3StorageError(PUT, `${blobKey(digest)}: ${what}`, false);
+    };
+    return await this.#putBytes(digest, bytesTo, size, signal);
+  }
+
+  async #putBytes(
+    digest: Digest,
+    bytesTo: BytesTo,
+    size: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobStat> {
+    const key = blobKey(digest);
     let owned: OwnedMultipart | undefined;
     const uploader = new PartUploader(this.#bucket, {
       operation: PUT,
@@ -156,25 +201,16 @@ export class S3BlobStore implements BlobStore {
     });
     const partBytes = firstPartBytes(this.#bucket.config.partBytes, size);
     const assembler = new PartAssembler({ partBytes }, (part) => uploader.add(part));
-    let actualSize = 0;
     try {
-      await readBody(body, signal, async (chunk) => {
-        actualSize += chunk.length;
-        if (size !== undefined && actualSize > size) throw longerThan(size, body);
-        hash.update(chunk);
-        await assembler.write(chunk);
-      });
-      const actualDigest = finishDigest(algorithm, hash);
-      const fault = contentFault({ digest, size, actualDigest, actualSize });
-      if (fault !== null) throw fault;
+      const actualSize = await bytesTo((chunk) => assembler.write(chunk));
       if (owned === undefined) await this.publishBytes(digest, assembler.rest.bytes, signal);
       else await this.#complete(digest, owned, { uploader, assembler, actualSize }, signal);
+      return { size: actualSize };
     } catch (error) {
       await uploader.settle();
       await owned?.abort();
       throw error;
     }
-    return { size: actualSize };
   }
 
   async #complete(

@@ -1,3 +1,7 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
 import { digestOf, type Digest } from '../../oci/digest.ts';
@@ -76,6 +80,27 @@ export function describeBlobStore(
       ['part + 1', partBytes + 1],
       ['3 parts + 1', 3 * partBytes + 1],
     ])('given %s', (_label, length) => {
+      test('stores a verified file, and leaves it where it is', async () => {
+        const { bytes, digest } = fresh(length);
+        const folder = await mkdtemp(join(tmpdir(), 'twinport-verified-'));
+        const path = join(folder, 'file');
+        await writeFile(path, bytes);
+        try {
+          const stored = await store.put(digest, { path, size: length }, undefined, unending);
+          expect(stored.size).toBe(length);
+          expect(await read(digest)).toEqual(bytes);
+          expect(await readFile(path)).toEqual(bytes);
+          const other = fresh(length);
+          const short = { path, size: length + 1 };
+          await expect(store.put(other.digest, short, undefined, unending)).rejects.toThrow(
+            'were verified',
+          );
+          await expectNothing(other.digest);
+        } finally {
+          await rm(folder, { recursive: true });
+        }
+      });
+
       test.each([
         ['a buffer of announced size', true, true],
         ['a buffer', true, false],
