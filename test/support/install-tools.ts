@@ -16,12 +16,12 @@ type Print = (line: string) => void;
 
 /**
  * For programs whose speed no test looks at: without the optimiser they compile in two thirds of the time. The tags leave
- * out containerd's Kubernetes part and the drivers of file systems.
+ * out containerd's drivers of file systems.
  */
 const QUICK_BUILD = [
   '-gcflags=all=-N -l',
   '-ldflags=-s -w',
-  '-tags=no_cri,no_btrfs,no_devmapper,no_zfs,no_tracing',
+  '-tags=no_btrfs,no_devmapper,no_zfs,no_tracing',
 ];
 
 /**

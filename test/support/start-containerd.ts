@@ -19,7 +19,9 @@ export interface ContainerdDaemon {
   readonly socket: string;
   /** Runs ctr against this daemon, to its end, whatever its exit code. */
   ctr(...args: readonly string[]): Promise<CommandResult>;
-  /** Fetches an image as a Kubernetes node does: content alone, through the hosts folder. */
+  /** Runs crictl against its Kubernetes part, which reads the hosts folder by itself; see ContainerdOptions.kubernetes. */
+  crictl(...args: readonly string[]): Promise<CommandResult>;
+  /** Fetches the content of an image, through the hosts folder. */
   fetch(reference: string): Promise<CommandResult>;
   /** Writes `hosts.toml` for a registry (`docker.io`, `_default`, …), read at each fetch. */
   configureHost(registry: string, hostsToml: string): void;
@@ -33,24 +35,24 @@ export const CONTAINERD_TOOLS = {
   '2': { daemon: 'containerd-2', client: 'ctr-2' },
 } as const satisfies Record<ContainerdVersion, Record<'daemon' | 'client', ToolName>>;
 
-/** Its Kubernetes parts, and those that write outside its own folders. */
-const DISABLED_PLUGINS = [
-  'io.containerd.grpc.v1.cri',
-  'io.containerd.nri.v1.nri',
-  'io.containerd.internal.v1.opt',
-];
+/** The service that a Kubernetes node asks. */
+const KUBERNETES_PLUGIN = 'io.containerd.grpc.v1.cri';
+/** Those that write outside its own folders. */
+const DISABLED_PLUGINS = ['io.containerd.nri.v1.nri', 'io.containerd.internal.v1.opt'];
 
 export interface ContainerdOptions {
   /** Where the daemon and its client run; without it, where the test does. */
   readonly namespace?: MountNamespace;
   /** Of an authority that both trust instead of the usual ones. */
   readonly authorityFile?: string;
+  /** With its Kubernetes part, as a node has it: for images alone, since there is no network for pods. */
+  readonly kubernetes?: true;
 }
 
-/** A containerd of its own as root, without its Kubernetes part. */
+/** A containerd of its own as root. */
 export async function startContainerd(
   version: ContainerdVersion = '1',
-  { namespace, authorityFile }: ContainerdOptions = {},
+  { namespace, authorityFile, kubernetes }: ContainerdOptions = {},
 ): Promise<ContainerdDaemon> {
   const tools = CONTAINERD_TOOLS[version];
   const folder = makeTempFolder('containerd');
@@ -58,15 +60,18 @@ export async function startContainerd(
   const socket = path.join(folder, 'containerd.sock');
   const config = path.join(folder, 'config.toml');
   mkdirSync(hosts);
+  const disabled =
+    kubernetes === true ? DISABLED_PLUGINS : [...DISABLED_PLUGINS, KUBERNETES_PLUGIN];
   writeFileSync(
     config,
     [
-      'version = 2',
+      `version = ${version === '2' ? 3 : 2}`,
       `root = ${JSON.stringify(path.join(folder, 'root'))}`,
       `state = ${JSON.stringify(path.join(folder, 'state'))}`,
-      `disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}`,
+      `disabled_plugins = ${JSON.stringify(disabled)}`,
       '[grpc]',
       `address = ${JSON.stringify(socket)}`,
+      ...(kubernetes === true ? kubernetesSettings(version, hosts) : []),
       // Without this, the second version unpacks into overlayfs alone, which not every machine has below its folder.
       '[[plugins."io.containerd.transfer.v1.local".unpack_config]]',
       `platform = "linux/${process.arch === 'x64' ? 'amd64' : process.arch}"`,
@@ -98,6 +103,11 @@ export async function startContainerd(
     hostsFolder: hosts,
     socket,
     ctr,
+    crictl: (...args) => {
+      const endpoint = `unix://${socket}`;
+      const endpoints = ['--runtime-endpoint', endpoint, '--image-endpoint', endpoint];
+      return runCommand(requireTool('crictl'), [...endpoints, ...args]);
+    },
     fetch: (reference) => ctr('content', 'fetch', '--hosts-dir', hosts, reference),
     configureHost: (registry, hostsToml) => {
       mkdirSync(path.join(hosts, registry), { recursive: true });
@@ -113,4 +123,23 @@ export async function startContainerd(
       await removeTempFolder(folder);
     },
   };
+}
+
+/** What a node says about images: where hosts.toml files lie, in the words of each version. */
+function kubernetesSettings(version: ContainerdVersion, hosts: string): string[] {
+  const folder = `config_path = ${JSON.stringify(hosts)}`;
+  if (version === '2') {
+    return [
+      '[plugins."io.containerd.cri.v1.images"]',
+      'snapshotter = "native"',
+      '[plugins."io.containerd.cri.v1.images".registry]',
+      folder,
+    ];
+  }
+  return [
+    `[plugins."${KUBERNETES_PLUGIN}".containerd]`,
+    'snapshotter = "native"',
+    `[plugins."${KUBERNETES_PLUGIN}".registry]`,
+    folder,
+  ];
 }

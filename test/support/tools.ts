@@ -35,6 +35,7 @@ const VERSIONS = {
   regctl: 'v0.11.7',
   helm: 'v3.22.0',
   cosign: 'v2.6.5',
+  criTools: 'v1.36.0',
 } as const;
 
 /** The clients and engines that the registry is tried with. Moby needs the version of BuildKit that it was made for. */
@@ -45,6 +46,7 @@ const CLIENT_MODULES = [
   `github.com/regclient/regclient@${VERSIONS.regctl}`,
   `helm.sh/helm/v3@${VERSIONS.helm}`,
   `github.com/sigstore/cosign/v2@${VERSIONS.cosign}`,
+  `sigs.k8s.io/cri-tools@${VERSIONS.criTools}`,
 ] as const;
 
 /** Versions of what Go builds are pinned; Debian's are those of the release it runs on. */
@@ -166,7 +168,8 @@ export const TOOLS = {
   },
   'containerd-2': {
     name: 'containerd',
-    version: VERSIONS.containerd,
+    // Another folder than that of builds without the Kubernetes part.
+    version: `${VERSIONS.containerd}-cri`,
     goPackage: 'github.com/containerd/containerd/v2/cmd/containerd',
     goModules: CLIENT_MODULES,
     isPinned: true,
@@ -183,6 +186,13 @@ export const TOOLS = {
     name: 'ctr',
     version: VERSIONS.containerd,
     goPackage: 'github.com/containerd/containerd/v2/cmd/ctr',
+    goModules: CLIENT_MODULES,
+    isPinned: true,
+  },
+  crictl: {
+    name: 'crictl',
+    version: VERSIONS.criTools,
+    goPackage: 'sigs.k8s.io/cri-tools/cmd/crictl',
     goModules: CLIENT_MODULES,
     isPinned: true,
   },

@@ -12,7 +12,8 @@ import {
 
 const { daemon: daemon1, client: client1 } = CONTAINERD_TOOLS['1'];
 const { daemon: daemon2, client: client2 } = CONTAINERD_TOOLS['2'];
-const TOOLS = [daemon1, client1, daemon2, client2, 'containerd-2-shim', 'registry'] as const;
+const DAEMONS = [daemon1, client1, daemon2, client2, 'containerd-2-shim'] as const;
+const TOOLS = [...DAEMONS, 'crictl', 'registry'] as const;
 
 describeWithTools(TOOLS, 'a mirror of several registries in hosts.toml', () => {
   const servers = new OwnedServers();
@@ -28,7 +29,9 @@ describeWithTools(TOOLS, 'a mirror of several registries in hosts.toml', () => {
     let containerd: ContainerdDaemon;
 
     beforeAll(async () => {
-      containerd = await daemons.own(startContainerd(version, { namespace: lab.namespace }));
+      containerd = await daemons.own(
+        startContainerd(version, { namespace: lab.namespace, kubernetes: true }),
+      );
     });
     beforeEach(() => containerd.forgetHosts());
     afterAll(() => daemons.stopAll());
@@ -113,6 +116,55 @@ describeWithTools(TOOLS, 'a mirror of several registries in hosts.toml', () => {
       } finally {
         for (const registry of registries) await registry.comeBack();
       }
+    });
+
+    describe('asked as Kubernetes asks a node', () => {
+      /** Pulls what is not there yet, and leaves nothing of it behind. */
+      const expectPulledByNode = async (
+        name: string,
+        image: FixtureImage,
+        ...flags: readonly string[]
+      ): Promise<void> => {
+        const { code, stderr } = await containerd.crictl('pull', ...flags, name);
+        expect({ name, code, stderr: code === 0 ? '' : stderr }).toEqual({
+          name,
+          code: 0,
+          stderr: '',
+        });
+        const { stdout } = await containerd.crictl('inspecti', '--output=json', name);
+        const { status } = JSON.parse(stdout) as { status: { repoDigests: string[] } };
+        expect(status.repoDigests.join()).toContain(image.manifest.digest);
+        expect((await containerd.crictl('rmi', name)).code).toBe(0);
+      };
+
+      test('one file for all registries gets each image, by tag and digest, with and without a pull secret', async () => {
+        containerd.configureHost('_default', mirrored());
+        for (const { name, image } of Object.values(lab.images)) {
+          await expectPulledByNode(name, image);
+        }
+        await expectPulledByNode('hello:1', lab.official);
+        const { name, image } = lab.images['quay.io'];
+        await expectPulledByNode(`${name.split(':')[0]!}@${image.manifest.digest}`, image);
+        await expectPulledByNode(name, image, '--creds', 'robot:secret');
+      });
+
+      test('a file for each registry works by a path before /v2, by one behind it and by one without it', async () => {
+        const { images } = lab;
+        containerd.configureHost('docker.io', mirrored('/docker.io'));
+        containerd.configureHost('ghcr.io', mirrored('/ghcr.io', 'override_path = true'));
+        containerd.configureHost('quay.io', mirrored('/v2/quay.io', 'override_path = true'));
+        containerd.configureHost(
+          new URL(lab.push.url).host,
+          `server = "${lab.push.url}"\n${mirrored()}`,
+        );
+        for (const { name, image } of Object.values(images)) await expectPulledByNode(name, image);
+      });
+
+      test('what the mirror cannot get is pulled from the registry itself', async () => {
+        const server = `server = "${lab.upstreams['quay.io'].directUrl}"\n`;
+        containerd.configureHost(DOWN, server + mirrored());
+        await expectPulledByNode(`${DOWN}/team/app:1`, lab.images['quay.io'].image);
+      });
     });
 
     test('two folders with a colon between them are none, and the mirror is not asked', async () => {
