@@ -1,4 +1,3 @@
-import { OPEN_ACCESS } from '../shared/auth/access.ts';
 import type { ByteBudget } from '../shared/concurrency/byte-budget.ts';
 import type { Config } from '../shared/config/config.ts';
 import { withCheckedPulls } from '../shared/content/checked-pulls.ts';
@@ -23,6 +22,7 @@ import {
 } from '../shared/observability/timed-stores.ts';
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
 import { findStoreTraits } from './store-traits.ts';
+import { openIdentities } from './open-identities.ts';
 import type { OpenStores } from './open-stores.ts';
 import type { Platform } from './platform.ts';
 import type { ProgramShare } from './program-share.ts';
@@ -68,6 +68,7 @@ export async function createPlatform(
   await checkStore(records, signal);
   await markStore(records, signal);
   const shutdown = new AbortController();
+  const auth = await openIdentities(config.auth, { clock, log, lifetime: shutdown.signal });
   let storeTraits: StoreTraits | undefined;
   // Beside everything else: a start does not wait for it.
   const probing = findStoreTraits(stores.probe, log, shutdown.signal).then((traits) => {
@@ -108,7 +109,7 @@ export async function createPlatform(
       links: stores.links,
       index: { ...index, members: guard.members },
       removal: { marks, timing, blobs, stored: inner },
-      access: OPEN_ACCESS,
+      ...auth,
       clock,
       log,
       observer,

@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import type { AccessPolicy } from '../shared/auth/access.ts';
 import type { DeletingMarks } from '../shared/content/removal/deleting-marks.ts';
 import type { RemovalTiming } from '../shared/content/removal/removal-timing.ts';
+import type { Identities } from '../shared/http/admission.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
@@ -29,6 +30,8 @@ export interface Platform {
   /** For those who remove bytes; what else is here keeps to the other side of the protocol by itself. */
   readonly removal?: Removal | undefined;
   readonly access: AccessPolicy;
+  /** Undefined: everybody is anonymous. */
+  readonly identities?: Identities | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;

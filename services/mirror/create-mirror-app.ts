@@ -10,6 +10,7 @@ import type { Leases } from '../../shared/index/ports.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
+import { accessName } from './access-name.ts';
 import { createMirroredContent } from './create-mirrored-content.ts';
 import { BackgroundTasks } from './background-tasks.ts';
 import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
@@ -78,6 +79,8 @@ export function createMirrorApp(
     ...platform,
     refuse: createRefusePush(config.pushPublicUrl),
     routes: new Map([['/api/v1/explain', explain]]),
+    accessName: ({ name, query }) =>
+      accessName({ name, namespace: query.get('ns') ?? undefined }, config),
     handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
   });
 

@@ -14,6 +14,7 @@ import type { ApiRoute } from '../../shared/http/api-route.ts';
 import type { WarmSource } from '../../shared/content/warm/warm-image.ts';
 import type { WarmEntry } from '../../shared/content/warm/warm-list.ts';
 import type { Platform } from '../platform.ts';
+import { accessName } from './access-name.ts';
 import type { BackgroundTasks } from './background-tasks.ts';
 import { BlobFills } from './blob-fills.ts';
 import { BlobPull } from './blob-pull.ts';
@@ -132,6 +133,11 @@ export function createMirroredContent(
     await warmOnSchedule(warm, { ...platform, leases, hints, sourceOf }, signal);
   };
   const known = { names, local, held, standings, freshness, terms };
-  const explain = createExplainRoute({ ...known, connections, clock });
+  const explain = createExplainRoute({
+    ...known,
+    connections,
+    clock,
+    accessNameOf: (repository) => accessName(repository, config),
+  });
   return { content, completion, keepWarm, explain };
 }

@@ -19,10 +19,6 @@ export async function hashPassword(password: string): Promise<string> {
   return await bcrypt.hash(password, COST);
 }
 
-/** True for a bcrypt hash that `matchesPassword` can compare with. */
-export const isPasswordHash = (hash: string): boolean =>
-  /^\$2[aby]\$(?:0[4-9]|1\d|2\d|3[01])\$[./A-Za-z0-9]{53}$/.test(hash);
-
 /** Of a random password that nobody knows. */
 const NOBODY = '$2b$12$GFU5i26kiQkvJAC7dWeUOOfk58QICIB8Ce5V8YY6W9aIsOnvDmb.6';
 

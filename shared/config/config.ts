@@ -1,3 +1,4 @@
+import type { AuthConfig } from './auth-config.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
 
 /** The parsed configuration: a value, made once by loadConfig and handed to constructors. Units are in the names. */
@@ -55,6 +56,7 @@ export interface ProxyConfig {
 type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface CommonConfig {
+  readonly auth: AuthConfig;
   readonly http: HttpConfig;
   readonly storage: StorageConfig;
   readonly redisUrl: string | undefined;

@@ -1,3 +1,4 @@
+import { createAuth } from './auth-config.ts';
 import { clientHost } from './client-host.ts';
 import type { CommonConfig, Config, MirrorConfig, PushConfig, StorageConfig } from './config.ts';
 import type { Upstreams } from './create-upstreams.ts';
@@ -75,6 +76,7 @@ function createCommon(values: Values, upstreams: Upstreams, host: string): Commo
           : { certificateFile, keyFile },
       metricsPort: 0,
     },
+    auth: createAuth(values),
     storage: createStorage(values),
     redisUrl: values.REDIS_URL,
     indexTrustSeconds: values.INDEX_TRUST_SECONDS,

@@ -419,7 +419,7 @@ describe('problems', () => {
       RUN_AS_MIRROR: 'maybe',
       HTTP_PORT: 'x',
       STORAGE: 's3',
-      REGISTRY_AUTH: 'htpasswd',
+      REGISTRY_AUTH: 'silly',
       UPSTREAM_PASSWORD_FILE: '/none',
     }).map((problem) => problem.split(' ', 1)[0]);
     expect(new Set(names)).toEqual(

@@ -1,3 +1,4 @@
+import { authProblems } from './auth-problems.ts';
 import type { Config } from './config.ts';
 import { createUpstreams } from './create-upstreams.ts';
 import { createRoles, type Mode, storageKind } from './create-roles.ts';
@@ -49,6 +50,7 @@ export function loadConfig(environment: Environment, options: LoadConfigOptions)
     ...read.problems,
     ...combinationProblems(read, registry2, env),
     ...fileProblems(read, options.readFile),
+    ...authProblems(read, options.readFile),
   ];
   const warnings = [
     ...read.warnings,

@@ -13,12 +13,15 @@ const OWN_PREFIXES = [
   'MANIFEST_',
   'METRICS_',
   'RUN_AS_',
+  'TRUSTED_',
   'TWINPORT_',
 ];
 
 /** Words that other programs use as well: only a name close to one of ours is a mistake. */
 const SHARED_PREFIXES = [
   'PUBLIC_',
+  'ALLOW_',
+  'AUTH_',
   'DELETE_',
   'LOG_',
   'STORAGE',

@@ -150,8 +150,6 @@ describe("registry:2's variables", () => {
 
   test.each([
     'REGISTRY_AUTH',
-    'REGISTRY_AUTH_HTPASSWD_PATH',
-    'REGISTRY_AUTH_HTPASSWD_REALM',
     'REGISTRY_AUTH_TOKEN_REALM',
     'REGISTRY_HTTP_TLS_CLIENTCAS_0',
     'REGISTRY_HTTP_TLS_CLIENTAUTH',

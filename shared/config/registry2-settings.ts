@@ -42,6 +42,7 @@ const PLAIN_ALIASES: Readonly<Record<string, VariableName>> = {
   REGISTRY_STORAGE_S3_REDIRECTENDPOINT: 'S3_PUBLIC_ENDPOINT',
   REGISTRY_HTTP_TLS_CERTIFICATE: 'HTTP_TLS_CERTIFICATE',
   REGISTRY_HTTP_TLS_KEY: 'HTTP_TLS_KEY',
+  REGISTRY_AUTH_HTPASSWD_REALM: 'AUTH_BASIC_REALM',
   REGISTRY_PROXY_REMOTEURL: 'UPSTREAM_URL',
   REGISTRY_PROXY_USERNAME: 'UPSTREAM_USERNAME',
   REGISTRY_PROXY_PASSWORD: 'UPSTREAM_PASSWORD',
@@ -54,6 +55,10 @@ const BOOLEAN_ALIASES: Readonly<Record<string, VariableName>> = {
   REGISTRY_STORAGE_DELETE_ENABLED: 'DELETE_ENABLED',
 };
 
+const AUTH = 'REGISTRY_AUTH';
+/** Of registry:2's, those that are called the same here. */
+const AUTH_MODES: ReadonlySet<string> = new Set(['none', 'htpasswd']);
+const HTPASSWD_PATH = 'REGISTRY_AUTH_HTPASSWD_PATH';
 const REDIRECT_DISABLE = 'REGISTRY_STORAGE_REDIRECT_DISABLE';
 const ADDRESS = 'REGISTRY_HTTP_ADDR';
 const S3_ENDPOINT = 'REGISTRY_STORAGE_S3_REGIONENDPOINT';
@@ -79,7 +84,7 @@ export function readRegistry2Settings(
     const values = translate(name, setting, settings, problems);
     if (values !== undefined) {
       for (const [own, value] of values) aliases.set(own, { source: setting.source, value });
-    } else if (isUnsupportedSecurity(name, setting)) {
+    } else if (isUnsupportedSecurity(name)) {
       problems.push({
         variable: setting.source,
         message:
@@ -94,10 +99,8 @@ export function readRegistry2Settings(
 }
 
 /** `none` is registry:2's way to say that there is no authentication. */
-function isUnsupportedSecurity(name: string, setting: Setting): boolean {
-  if (name === 'REGISTRY_AUTH' && setting.value === 'none') return false;
-  return SECURITY.test(name) && !name.startsWith('REGISTRY_AUTH_NONE');
-}
+const isUnsupportedSecurity = (name: string): boolean =>
+  SECURITY.test(name) && !name.startsWith('REGISTRY_AUTH_NONE');
 
 /** What a setting means here; undefined when it means nothing. */
 function translate(
@@ -115,6 +118,13 @@ function translate(
       return translateAddress(setting, problems);
     case S3_ENDPOINT:
       return [['S3_ENDPOINT', withScheme(setting.value, all.get(S3_SECURE)?.value)]];
+    case AUTH:
+      return AUTH_MODES.has(setting.value) ? [['AUTH_MODE', setting.value]] : undefined;
+    case HTPASSWD_PATH:
+      return [
+        ['AUTH_MODE', 'htpasswd'],
+        ['AUTH_HTPASSWD_FILE', setting.value],
+      ];
     case REDIRECT_DISABLE:
       return [['S3_REDIRECT_PULLS', negated(setting.value)]];
     case S3_SECURE:

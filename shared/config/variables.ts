@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod';
 
+import { AUTH_VARIABLES } from './auth-variables.ts';
 import { CACHE_VARIABLES } from './cache-variables.ts';
 import { INTERNAL_VARIABLES } from './internal-variables.ts';
 import {
@@ -327,6 +328,7 @@ const VARIABLES = {
       'Every `host` or `host:port` under which clients know this registry, separated by commas: they mean local content in the `ns` parameter of a mirror request. The host of `PUSH_PUBLIC_URL` is always among them, and under `npm start` localhost and 127.0.0.1 with both ports.',
     schema: hostList,
   },
+  ...AUTH_VARIABLES,
   DELETE_ENABLED: {
     reader: 'push',
     description: 'Whether tags, manifests and blobs can be deleted through the API.',

@@ -3,16 +3,19 @@ import type { Socket } from 'node:net';
 
 import express from 'express';
 
-import { type Access, type AccessPolicy, ANONYMOUS } from '../auth/access.ts';
 import { RegistryError, registryError } from '../oci/errors.ts';
+import type { RepositoryName } from '../oci/reference.ts';
 import {
   allowedMethods,
   parseV2Request,
   type V2Operation,
   type V2Request,
 } from '../oci/v2-path.ts';
+import { Admission, type AdmissionOptions, signedRequest } from './admission.ts';
+import { answerRoute } from './answer-route.ts';
 import type { ApiRoutes } from './api-route.ts';
 import { isAnswered, sendAnswer } from './answer.ts';
+import { ClientOrigins } from './client-origin.ts';
 import { renderError, sendError } from './error-renderer.ts';
 import { HEADERS } from './headers.ts';
 import { RequestLog, type RequestFacts, type RequestLogOptions } from './request-log.ts';
@@ -20,14 +23,18 @@ import { requireIdentityEncoding, requirePlainRequest } from './require-plain-re
 import { requiredAccess } from './required-access.ts';
 import { V2Exchange, type V2Handlers } from './v2-exchange.ts';
 
-export interface V2AppOptions extends RequestLogOptions {
+export interface V2AppOptions extends RequestLogOptions, AdmissionOptions {
   readonly handlers: V2Handlers;
-  readonly access: AccessPolicy;
   /** Beside the distribution API. */
   readonly routes?: ApiRoutes;
   /** Refuses whole kinds of requests, before anybody is asked who they are and before the body is read. */
   readonly refuse?: (request: V2Request) => RegistryError | undefined;
+  /** The name that rights to a request's repository are asked for; undefined: the one of its path. */
+  readonly accessName?: (request: V2Request & { readonly name: RepositoryName }) => string;
 }
+
+/** Of a role without identities, where nobody looks at it. */
+const UNPROXIED = new ClientOrigins({ trustedProxies: [], allowsInsecure: true });
 
 /**
  * The HTTP edge of a role: express as a frame, one entry that parses the raw request target once, checks rights and
@@ -81,8 +88,12 @@ class V2Edge {
   ): Promise<void> {
     requirePlainRequest(http);
     // Without a turn of waiting for everything else: an answer that is ready at once goes out before the parser reads on.
-    if (this.#options.routes?.has(pathOf(http)) === true) {
-      await this.#answerRoute(http, response, facts, signal);
+    const route = this.#options.routes?.get(pathOf(http));
+    if (route) {
+      facts.operation = route.operation;
+      const origins = this.#options.identities?.origins ?? UNPROXIED;
+      const admit = (): Promise<Admission> => this.#admit(http, signal);
+      facts.bytesIn = await answerRoute(route, { http, response, origins, admit, signal });
       return;
     }
     const request = parseV2Request(facts.method, http.url ?? '');
@@ -90,15 +101,16 @@ class V2Edge {
     const refusal = this.#options.refuse?.(request);
     if (refusal) throw refusal;
     requireIdentityEncoding(http);
-    const { access, handlers } = this.#options;
+    const { access, accessName, handlers, identities } = this.#options;
     const operation = request.operation;
     if (operation === 'unknown' || !handlers[operation]) throw this.#notAllowed(request);
 
-    const principal = ANONYMOUS;
-    const allows = (asked: Access): Promise<boolean> => access.allows(principal, asked, signal);
-    for (const required of requiredAccess(request, operation)) {
-      if (!(await allows(required))) throw registryError('DENIED', { detail: required });
-    }
+    const admission = identities
+      ? await this.#admit(http, signal)
+      : Admission.ofAnybody(access, signal);
+    if (identities && operation === 'base') admission.demandSomebody();
+    await admission.demand(requiredAccess(request, operation, accessName));
+    const { principal, allows } = admission;
     // The handler of an operation takes the request of that operation: both were looked up by the same word.
     const handler = handlers[operation] as (exchange: V2Exchange) => Promise<void>;
     const exchange = new V2Exchange(request, { http, response, principal, allows, signal });
@@ -109,28 +121,10 @@ class V2Edge {
     }
   }
 
-  /** Of a path that is one of `routes`. */
-  async #answerRoute(
-    http: IncomingMessage,
-    response: ServerResponse,
-    facts: RequestFacts,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { routes, access } = this.#options;
-    const route = routes?.get(pathOf(http));
-    if (!route) return;
-    const [, query] = (http.url ?? '').split('?', 2);
-    facts.operation = route.operation;
-    if (http.method !== 'GET' && http.method !== 'HEAD') {
-      throw registryError('UNSUPPORTED', { headers: { [HEADERS.allow]: 'GET, HEAD' } });
-    }
-    const allows = (asked: Access): Promise<boolean> => access.allows(ANONYMOUS, asked, signal);
-    const answer = await route.answer({ query: new URLSearchParams(query), allows, signal });
-    await sendAnswer(http, response, {
-      status: 200,
-      headers: { [HEADERS.contentType]: 'application/json', [HEADERS.cacheControl]: 'no-store' },
-      body: `${JSON.stringify(answer)}\n`,
-    });
+  async #admit(http: IncomingMessage, signal: AbortSignal): Promise<Admission> {
+    const { access, identities } = this.#options;
+    if (!identities) return Admission.ofAnybody(access, signal);
+    return await Admission.of(signedRequest(http, identities.origins), identities, access, signal);
   }
 
   #notAllowed(request: V2Request): RegistryError {

@@ -27,14 +27,18 @@ const RIGHTS: Record<V2Operation, Right> = {
   referrerList: 'pull',
 };
 
-export function requiredAccess(request: V2Request, operation: V2Operation): readonly Access[] {
+/** `accessName` tells the name that rights are asked for where it is not the one of the path. */
+export function requiredAccess(
+  request: V2Request,
+  operation: V2Operation,
+  accessName?: (request: NamedRequest) => string,
+): readonly Access[] {
   const right = RIGHTS[operation];
   if (right === 'none') return [];
   if (right === 'list') return [{ type: 'registry', name: 'catalog', action: 'list' }];
-  return [{ type: 'repository', name: requireNameOf(request), action: right }];
+  if (!('name' in request)) throw new Error(`${request.operation} names no repository`);
+  const name = accessName?.(request) ?? request.name;
+  return [{ type: 'repository', name, action: right }];
 }
 
-function requireNameOf(request: V2Request): RepositoryName {
-  if ('name' in request) return request.name;
-  throw new Error(`${request.operation} names no repository`);
-}
+type NamedRequest = V2Request & { readonly name: RepositoryName };

@@ -174,7 +174,7 @@ describe('the program', () => {
       'RUN_AS_MIRROR must be',
       'HTTP_PORT must be',
       'S3_ENDPOINT must be',
-      'REGISTRY_AUTH_HTPASSWD_PATH asks for a protection',
+      'REGISTRY_AUTH_HTPASSWD_PATH names a file that cannot be read',
       'UPSTREAM_PASSWORD_FILE names a file',
       'S3_BUKET is not a setting and has no effect. Did you mean S3_BUCKET?',
     ]) {

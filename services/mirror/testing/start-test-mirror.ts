@@ -163,6 +163,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     },
     http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
     storage: { kind: 'filesystem', dataDir: 'unused' },
+    auth: { mode: 'none' },
     redisUrl: undefined,
     indexTrustSeconds: 5,
     memoryCacheBytes: 1_000_000,

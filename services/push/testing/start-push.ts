@@ -2,6 +2,7 @@ import { OPEN_ACCESS, type AccessPolicy } from '../../../shared/auth/access.ts';
 import type { PushConfig } from '../../../shared/config/config.ts';
 import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
 import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
+import type { Identities } from '../../../shared/http/admission.ts';
 import { startHttpServer } from '../../../shared/http/start-http-server.ts';
 import {
   send,
@@ -26,6 +27,7 @@ export interface TestPush {
 export interface TestPushOptions {
   readonly config?: Partial<PushConfig>;
   readonly access?: AccessPolicy;
+  readonly identities?: Identities | undefined;
   /** Stands before the real blob store, to misbehave. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
 }
@@ -43,6 +45,7 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       blobs: options.wrapBlobs?.(store.blobs) ?? store.blobs,
       index: store.index,
       access: options.access ?? OPEN_ACCESS,
+      identities: options.identities,
       clock: systemClock,
       log,
       observer,
@@ -78,6 +81,7 @@ export const PUSH_CONFIG: PushConfig = {
   role: 'push',
   http: { host: '127.0.0.1', port: 0, tls: undefined, metricsPort: 0 },
   storage: { kind: 'filesystem', dataDir: '' },
+  auth: { mode: 'none' },
   redisUrl: undefined,
   indexTrustSeconds: 5,
   memoryCacheBytes: 1_000_000,

@@ -1,0 +1,100 @@
+import { readFile, stat } from 'node:fs/promises';
+
+import type { Clock } from '../../lifecycle/clock.ts';
+import type { Log } from '../../observability/observer.ts';
+import type { Identity } from '../identity.ts';
+import { matchesPassword } from '../password-hash.ts';
+import type { Credentials, PasswordSource, PasswordVerdict } from '../password-source.ts';
+import { type HtpasswdUsers, parseHtpasswd } from './parse-htpasswd.ts';
+
+const LOOK_MS = 2_000;
+
+export interface HtpasswdOptions {
+  readonly file: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called when users were read anew: whoever was signed in before may be no more. */
+  readonly onChange: () => void;
+}
+
+/** Users of a file that `htpasswd -B` writes. */
+export class HtpasswdSource implements PasswordSource {
+  readonly name = 'htpasswd';
+  readonly #options: HtpasswdOptions;
+  #users: HtpasswdUsers = new Map();
+  #costliest: string | undefined;
+  #seen = '';
+
+  constructor(options: HtpasswdOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the file for the first time. Throws what is wrong with it, in words for the operator. */
+  async open(): Promise<void> {
+    const { file } = this.#options;
+    try {
+      this.#seen = await lookOf(file);
+      this.#take(parseHtpasswd(await readFile(file, 'utf8')));
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`AUTH_HTPASSWD_FILE (${file}): ${reason}`, { cause });
+    }
+    if (this.#users.size === 0) {
+      this.#options.log.warn({ file }, 'the htpasswd file has no users: nobody can sign in');
+    }
+  }
+
+  /**
+   * Looks every two seconds whether the file is another one, until the signal aborts; what cannot be used is told once and
+   * changes nothing. Kubernetes swaps a symbolic link, so what counts is the file behind it.
+   */
+  async run(lifetime: AbortSignal): Promise<void> {
+    while (!lifetime.aborted) {
+      await this.#options.clock.sleep(LOOK_MS, lifetime).catch(() => undefined);
+      if (!lifetime.aborted) await this.reload();
+    }
+  }
+
+  async reload(): Promise<void> {
+    const { file, log, onChange } = this.#options;
+    try {
+      const look = await lookOf(file).catch((error: unknown) => String(error));
+      if (look === this.#seen) return;
+      this.#seen = look;
+      this.#take(parseHtpasswd(await readFile(file, 'utf8')));
+      onChange();
+      log.info({ file, users: this.#users.size }, 'the htpasswd file was read again');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log.error({ file, reason }, 'the htpasswd file cannot be used, its last users stay');
+    }
+  }
+
+  async check({ username, password }: Credentials): Promise<PasswordVerdict> {
+    const hash = this.#users.get(username);
+    if (await matchesPassword(password, hash, this.#costliest)) return identityOf(username);
+    return hash === undefined ? 'unknown' : 'wrong';
+  }
+
+  #take(users: HtpasswdUsers): void {
+    this.#users = users;
+    // The work that a wrong password of a known user most likely costs.
+    this.#costliest = [...users.values()].sort((one, other) => costOf(other) - costOf(one))[0];
+  }
+}
+
+const costOf = (hash: string): number => Number(hash.slice(4, 6));
+
+const identityOf = (username: string): Identity => ({
+  kind: 'user',
+  id: `htpasswd:${username}`,
+  name: username,
+  groups: [],
+  isAdmin: false,
+});
+
+/** Differs when the file does: time, size and inode, since copies may keep the time and edits the size. */
+async function lookOf(file: string): Promise<string> {
+  const { mtimeMs, size, ino, dev } = await stat(file);
+  return `${mtimeMs} ${size} ${ino} ${dev}`;
+}

@@ -1,0 +1,107 @@
+import { hash, randomBytes } from 'node:crypto';
+
+import { LRUCache } from 'lru-cache';
+import pLimit from 'p-limit';
+
+import { SingleFlight, waitFor } from '../concurrency/single-flight.ts';
+import { registryError } from '../oci/errors.ts';
+import type { ClientOrigin } from './authenticator.ts';
+import {
+  type Credentials,
+  IdentitySourceError,
+  type PasswordSource,
+  type PasswordVerdict,
+} from './password-source.ts';
+
+/** How long somebody stays signed in by the same credentials without asking again, where nothing says otherwise. */
+const BELIEVED_MS = 30_000;
+/** Passwords that are compared at once: each takes a processor for a while. */
+const CHECKS_AT_ONCE = 4;
+
+/** Somebody's identity by his user name and password, from the first source that knows him. */
+export class SignIn {
+  readonly #sources: readonly PasswordSource[];
+  /** Makes what is remembered useless to others. */
+  readonly #salt = randomBytes(16).toString('base64');
+  readonly #believed = new LRUCache<string, Exclude<PasswordVerdict, string>>({
+    max: 10_000,
+    ttl: BELIEVED_MS,
+  });
+  readonly #checks = new SingleFlight<PasswordVerdict>();
+  readonly #limit = pLimit(CHECKS_AT_ONCE);
+  #generation = 0;
+
+  constructor(sources: readonly PasswordSource[]) {
+    this.#sources = sources;
+  }
+
+  /** Whom sources were asked for is asked for again: somebody may have been locked out. */
+  forget(): void {
+    this.#generation += 1;
+    this.#believed.clear();
+  }
+
+  /**
+   * An identity, `wrong` when a source knows the user, `unknown` when none does; who was signed in just now is believed
+   * for half a minute. Throws RegistryError: 403 when the password came over a connection that others can read, 503
+   * when a source cannot be asked.
+   */
+  async check(
+    credentials: Credentials,
+    origin: ClientOrigin,
+    signal: AbortSignal,
+  ): Promise<PasswordVerdict> {
+    requireSafe(origin);
+    const { username, password } = credentials;
+    const key = hash('sha256', `${this.#salt}${username.length}:${username}${password}`);
+    const believed = this.#believed.get(key);
+    if (believed) return believed;
+    const generation = this.#generation;
+    const checked = this.#checks.run(`${generation} ${key}`, async () => {
+      const verdict = await this.#limit(() => this.#ask(credentials));
+      if (typeof verdict !== 'string' && generation === this.#generation) {
+        this.#believed.set(key, verdict);
+      }
+      return verdict;
+    });
+    return await waitFor(checked, signal);
+  }
+
+  async #ask(credentials: Credentials): Promise<PasswordVerdict> {
+    let isKnown = false;
+    // Requests share the check: it ends by the deadlines of its sources, not by one client that leaves.
+    const { signal } = new AbortController();
+    for (const source of this.#sources) {
+      const verdict = await this.#askSource(source, credentials, signal);
+      if (typeof verdict !== 'string') return verdict;
+      isKnown ||= verdict === 'wrong';
+    }
+    return isKnown ? 'wrong' : 'unknown';
+  }
+
+  async #askSource(
+    source: PasswordSource,
+    credentials: Credentials,
+    signal: AbortSignal,
+  ): Promise<PasswordVerdict> {
+    try {
+      return await source.check(credentials, signal);
+    } catch (cause) {
+      if (!(cause instanceof IdentitySourceError)) throw cause;
+      throw registryError('UNAVAILABLE', {
+        message: 'who you are cannot be found out at present',
+        headers: { 'Retry-After': '5' },
+        cause,
+      });
+    }
+  }
+}
+
+/** Secrets that anybody on the way could read are refused, so that they are not sent twice. */
+export function requireSafe(origin: ClientOrigin): void {
+  if (origin.isSafe) return;
+  throw registryError('DENIED', {
+    message:
+      'passwords are not taken over plain HTTP: use https (behind a proxy that ends TLS its address has to be in TRUSTED_PROXIES)',
+  });
+}
