@@ -1,7 +1,7 @@
 import type { Values } from './variables.ts';
 
 /** How requests show where they come from, and what may travel on which connection. */
-export interface AuthEdgeConfig {
+interface AuthEdgeConfig {
   /** Addresses or CIDR blocks. */
   readonly trustedProxies: readonly string[];
   /** Passwords are taken over plain HTTP from other machines. */

@@ -14,7 +14,7 @@ interface QuestionBase {
 }
 
 /** A question that a route of our own API answers. */
-export interface ApiQuestion extends QuestionBase {
+interface ApiQuestion extends QuestionBase {
   readonly principal: Principal;
   /** Rights are for the route to ask for. */
   readonly allows: (access: Access) => Promise<boolean>;
@@ -23,7 +23,7 @@ export interface ApiQuestion extends QuestionBase {
 }
 
 /** A question of somebody whom the route asks itself who he is. */
-export interface OpenQuestion extends QuestionBase {
+interface OpenQuestion extends QuestionBase {
   readonly request: SignedRequest;
 }
 

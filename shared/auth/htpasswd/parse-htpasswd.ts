@@ -4,7 +4,7 @@ import { isPasswordHash } from '../is-password-hash.ts';
 export type HtpasswdUsers = ReadonlyMap<string, string>;
 
 /** A line that cannot be used; never says what stands in it. */
-export class HtpasswdError extends Error {
+class HtpasswdError extends Error {
   override readonly name = 'HtpasswdError';
 }
 
