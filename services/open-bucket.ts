@@ -1,10 +1,12 @@
 import type { S3StorageConfig } from '../shared/config/config.ts';
+import type { StoreFindings } from '../shared/storage/store-findings.ts';
 import { StorageError } from '../shared/storage/errors.ts';
 import { prepareS3, StoreDeniedError } from '../shared/storage/s3/prepare-s3.ts';
 import { probeS3 } from '../shared/storage/s3/probe-s3.ts';
 import { S3BlobLinks } from '../shared/storage/s3/s3-blob-links.ts';
 import { S3BlobStore } from '../shared/storage/s3/s3-blob-store.ts';
 import { createS3Client } from '../shared/storage/s3/s3-client.ts';
+import { S3ExclusiveRecords } from '../shared/storage/s3/s3-exclusive-records.ts';
 import { S3RecordStore } from '../shared/storage/s3/s3-record-store.ts';
 import { S3UploadStore } from '../shared/storage/s3/s3-upload-store.ts';
 import type { OpenStores, StoreSurroundings } from './open-stores.ts';
@@ -16,15 +18,26 @@ const RETRY_MS = { first: 500, last: 10_000 };
 export function openBucket(config: S3StorageConfig, surroundings: StoreSurroundings): OpenStores {
   const client = createS3Client(config);
   const signer = config.redirect && createS3Client(atPublicEndpoint(config, config.redirect));
+  let probing: Promise<StoreFindings> | undefined;
+  const probe = (signal: AbortSignal): Promise<StoreFindings> => {
+    probing ??= probeS3(client, config, { now: surroundings.clock.now(), signal }).catch(
+      (error: unknown) => {
+        probing = undefined;
+        throw error;
+      },
+    );
+    return probing;
+  };
   return {
     records: new S3RecordStore(client, config),
+    exclusive: new S3ExclusiveRecords(client, config, { probe }),
     blobs: new S3BlobStore(client, config),
     uploads: new S3UploadStore(client, config),
     links:
       config.redirect && signer && new S3BlobLinks(signer, config, config.redirect.lifeSeconds),
     prepare: (signal) =>
       untilItAnswers(() => prepareS3(client, config, signal), surroundings, signal),
-    probe: (signal) => probeS3(client, config, { now: surroundings.clock.now(), signal }),
+    probe,
     close: () => {
       client.destroy();
       signer?.destroy();

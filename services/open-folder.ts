@@ -1,5 +1,6 @@
 import type { FilesystemStorageConfig } from '../shared/config/config.ts';
 import { FilesystemBlobStore } from '../shared/storage/filesystem/filesystem-blob-store.ts';
+import { FilesystemExclusiveRecords } from '../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { FilesystemRecordStore } from '../shared/storage/filesystem/filesystem-record-store.ts';
 import { FilesystemUploadStore } from '../shared/storage/filesystem/filesystem-upload-store.ts';
 import type { FilesystemTraits } from '../shared/storage/filesystem/probe-filesystem.ts';
@@ -15,6 +16,7 @@ export function openFolder(
   const records = new FilesystemRecordStore(dataDir);
   return {
     records,
+    exclusive: new FilesystemExclusiveRecords(dataDir),
     blobs: new FilesystemBlobStore(dataDir),
     uploads: new FilesystemUploadStore(dataDir, clock),
     links: undefined,

@@ -3,6 +3,7 @@ import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { Log } from '../shared/observability/observer.ts';
 import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
+import type { ExclusiveRecords } from '../shared/storage/exclusive-records.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
 import type { StoreFindings } from '../shared/storage/store-findings.ts';
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
@@ -10,6 +11,7 @@ import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.t
 /** The store behind its ports. Nothing is touched before `prepare`. */
 export interface OpenStores {
   readonly records: RecordStore;
+  readonly exclusive: ExclusiveRecords;
   readonly blobs: BlobStore;
   readonly uploads: UploadStore & UploadReaper;
   /** Set when clients are to be sent to the store for blobs. */

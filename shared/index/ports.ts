@@ -83,12 +83,60 @@ export interface ProjectRecord {
   readonly createdAt: string;
   /** True for a project found in a store that another registry wrote. */
   readonly adopted?: boolean;
+  /** How often people changed the record; absent: never. */
+  readonly revision?: number;
+  /** Random; another one when a project of the same name is made again. Projects without one go by `createdAt`. */
+  readonly id?: string;
+  /** The id of whoever made it. */
+  readonly createdBy?: string;
+  /** Whether everybody may pull; absent: public. */
+  readonly visibility?: 'public' | 'private';
+  readonly members?: readonly ProjectMember[];
+  readonly groups?: readonly ProjectGroup[];
+  /** What its blobs may take, each counted once; absent: no limit. */
+  readonly quotaBytes?: number;
+  /** Globs of tags that are not moved or deleted once they exist. */
+  readonly immutableTags?: readonly string[];
+  /** The project is a cache of this registry and hosts nothing of its own. */
+  readonly upstream?: ProjectUpstream;
+  /** Whether the mirror's root path serves it; absent: as the mirror's configuration says. */
+  readonly rootPath?: boolean;
+  /** True while it is being deleted: nothing is pushed to it. */
+  readonly closed?: boolean;
 }
+
+/** Guests pull, developers push, maintainers delete and make robots, admins do everything to the project. */
+export const PROJECT_ROLES = ['guest', 'developer', 'maintainer', 'admin'] as const;
+export type ProjectRole = (typeof PROJECT_ROLES)[number];
+
+export interface ProjectMember {
+  /** Of an identity. */
+  readonly id: string;
+  readonly role: ProjectRole;
+}
+
+export interface ProjectGroup {
+  /** `<source>:<group>`. */
+  readonly group: string;
+  readonly role: ProjectRole;
+}
+
+export interface ProjectUpstream {
+  readonly url: string;
+  readonly hosts?: readonly string[];
+}
+
+/** What a token was issued for stays valid for this project alone. */
+export const projectIdOf = ({ id, createdAt }: ProjectRecord): string => id ?? createdAt;
 
 export interface ProjectIndex {
   get(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined>;
   /** Idempotent: a record that exists is left as it is. */
   create(record: ProjectRecord, signal: AbortSignal): Promise<void>;
+  /** Replaces the record; whoever may meet other writers does so through VersionedRecords. */
+  put(record: ProjectRecord, signal: AbortSignal): Promise<void>;
+  /** Idempotent. */
+  remove(name: string, signal: AbortSignal): Promise<void>;
   list(signal: AbortSignal): Promise<ProjectRecord[]>;
 }
 

@@ -21,6 +21,7 @@ export type CrashPoint =
   | 'manifest.tags-deleted'
   | 'manifest.unlinked'
   | 'project.created'
+  | 'change.claimed'
   | 'origin.marked'
   | 'adopt.marked'
   | 'adopt.copied'

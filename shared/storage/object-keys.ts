@@ -19,6 +19,12 @@
  *     projects/<name>.json
  *     upstreams/<project>.json
  *     upstreams/<project>.mirrors/<instance>             sign of life of a mirror that published it
+ *     users/<name>.json                                people who sign in here
+ *     robots/<project>/<name>.json                     accounts of programs
+ *     robots/<project>/<name>.used                     when one signed in last
+ *     changes/<kind>/<name>/<revision>.json            the last change of a record that people change
+ *     usage/<project>.json                             what a project with a quota takes
+ *     renames/<project>.json                           a project that is being renamed
  *     dirty/<journal id>.json
  *     deleting/<alg>-<hex>.<run>.<phase>               a blob that is being removed (shared/content/removal)
  *     deny/<id>.json                                   a reference or digest that nobody may have
@@ -147,3 +153,25 @@ export const lastUseKey = (name: RepositoryName): string => `${ownRepositoryFold
 /** Who is writing a blob by a multipart upload without a session. */
 export const multipartFolder = `${OWN}/multipart`;
 export const multipartOwnerKey = (id: string): string => `${multipartFolder}/${id}.json`;
+
+/** Changes of records that people change, one folder for each record. */
+const REVISION_DIGITS = 10;
+const allChangesFolder = `${OWN}/changes`;
+export const changesFolder = (kind: string, name: string): string =>
+  `${allChangesFolder}/${kind}/${name}`;
+export const changeKey = (kind: string, name: string, revision: number): string =>
+  `${changesFolder(kind, name)}/${String(revision).padStart(REVISION_DIGITS, '0')}.json`;
+/** The revision that the name of a change's record tells; undefined for other names. */
+export function changeRevision(name: string): number | undefined {
+  const digits = /^(\d+)\.json$/.exec(name)?.[1];
+  return digits?.length === REVISION_DIGITS ? Number(digits) : undefined;
+}
+export const usersFolder = `${OWN}/users`;
+export const userKey = (name: string): string => `${usersFolder}/${name}.json`;
+export const robotsFolder = `${OWN}/robots`;
+export const robotsOfProject = (project: string): string => `${robotsFolder}/${project}`;
+export const robotKey = (project: string, name: string): string =>
+  `${robotsOfProject(project)}/${name}.json`;
+/** When the robot signed in last. */
+export const robotUseKey = (project: string, name: string): string =>
+  `${robotsOfProject(project)}/${name}.used`;

@@ -1,5 +1,5 @@
 import type { ProjectIndex, ProjectRecord } from '../ports.ts';
-import { changes, type CoherentCache } from './coherent-cache.ts';
+import { becomes, changes, type CoherentCache } from './coherent-cache.ts';
 import { projectCacheKey } from './redis-keys.ts';
 
 /** Projects of the store, kept in Redis one by one; the list, which start-up alone needs, comes from the store. */
@@ -24,6 +24,16 @@ export class RedisProjectIndex implements ProjectIndex {
       (before) => before ?? record,
     );
     await this.#cache.mutate([mutation], (s) => this.#inner.create(record, s), signal);
+  }
+
+  async put(record: ProjectRecord, signal: AbortSignal): Promise<void> {
+    const mutation = becomes(projectCacheKey(record.name), record);
+    await this.#cache.mutate([mutation], (s) => this.#inner.put(record, s), signal);
+  }
+
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    const mutation = becomes(projectCacheKey(name), undefined);
+    await this.#cache.mutate([mutation], (s) => this.#inner.remove(name, s), signal);
   }
 
   list(signal: AbortSignal): Promise<ProjectRecord[]> {

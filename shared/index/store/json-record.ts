@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Digest, parseDigest } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { StorageError } from '../../storage/errors.ts';
-import type { OriginMarker, ProjectRecord } from '../ports.ts';
+import { type OriginMarker, PROJECT_ROLES, type ProjectRecord } from '../ports.ts';
 
 const schemaVersion = z.literal(1);
 
@@ -20,12 +20,27 @@ const descriptor = z.object({
   urls: z.array(z.string()).exactOptional(),
 }) satisfies z.ZodType<Descriptor>;
 
+const role = z.enum(PROJECT_ROLES);
+
 /** The JSON records of the index, each with the version of its schema. Unknown fields are dropped. */
 export const projectRecordSchema = z.object({
   schemaVersion,
   name: z.string(),
   createdAt: z.string(),
   adopted: z.boolean().exactOptional(),
+  revision: z.number().int().nonnegative().exactOptional(),
+  id: z.string().exactOptional(),
+  createdBy: z.string().exactOptional(),
+  visibility: z.enum(['public', 'private']).exactOptional(),
+  members: z.array(z.object({ id: z.string(), role })).exactOptional(),
+  groups: z.array(z.object({ group: z.string(), role })).exactOptional(),
+  quotaBytes: z.number().int().nonnegative().exactOptional(),
+  immutableTags: z.array(z.string()).exactOptional(),
+  upstream: z
+    .object({ url: z.string(), hosts: z.array(z.string()).exactOptional() })
+    .exactOptional(),
+  rootPath: z.boolean().exactOptional(),
+  closed: z.boolean().exactOptional(),
 }) satisfies z.ZodType<ProjectRecord>;
 
 export const originMarkerSchema = z.object({

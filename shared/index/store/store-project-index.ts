@@ -12,6 +12,11 @@ const SUFFIX = '.json';
 const isProjectName = (name: string): boolean =>
   !name.includes('/') && parseRepositoryName(name) !== undefined;
 
+function requireProjectName(name: string): void {
+  if (isProjectName(name)) return;
+  throw new StorageError('project.put', 'the name is no first segment of a repository name');
+}
+
 /** Projects straight from the store, one JSON record each. */
 export class StoreProjectIndex implements ProjectIndex {
   readonly #records: RecordStore;
@@ -28,11 +33,19 @@ export class StoreProjectIndex implements ProjectIndex {
   }
 
   async create(record: ProjectRecord, signal: AbortSignal): Promise<void> {
-    if (!isProjectName(record.name)) {
-      throw new StorageError('project.create', 'the name is no first segment of a repository name');
-    }
+    requireProjectName(record.name);
     if (await this.get(record.name, signal)) return;
+    await this.put(record, signal);
+  }
+
+  async put(record: ProjectRecord, signal: AbortSignal): Promise<void> {
+    requireProjectName(record.name);
     await this.#records.put(projectKey(record.name), formatJsonRecord(record), signal);
+  }
+
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    requireProjectName(name);
+    await this.#records.delete(projectKey(name), signal);
   }
 
   async list(signal: AbortSignal): Promise<ProjectRecord[]> {

@@ -349,6 +349,30 @@ function describeRecords(bench: () => IndexBench): void {
     expect(await replica.projects.list(unending)).toContainEqual(record);
   });
 
+  test('a project is replaced and removed, and every replica sees it at once', async () => {
+    const { index, replica } = bench();
+    const name = `project-${randomUUID()}`;
+    const record = { schemaVersion: 1 as const, name, createdAt: '2026-01-01T00:00:00.000Z' };
+    await index.projects.create(record, unending);
+    expect(await replica.projects.get(name, unending)).toEqual(record);
+    const changed = {
+      ...record,
+      revision: 1,
+      id: 'one',
+      visibility: 'private' as const,
+      members: [{ id: 'local:alice', role: 'maintainer' as const }],
+      groups: [{ group: 'ldap:staff', role: 'guest' as const }],
+      quotaBytes: 1000,
+      immutableTags: ['v*'],
+      rootPath: false,
+    };
+    await index.projects.put(changed, unending);
+    expect(await replica.projects.get(name, unending)).toEqual(changed);
+    await index.projects.remove(name, unending);
+    expect(await replica.projects.get(name, unending)).toBeUndefined();
+    await index.projects.remove(name, unending);
+  });
+
   test('no name but a first segment is a project', async () => {
     const { index } = bench();
     for (const name of ['', 'a/b', '..', '../x', 'UPPER', '.hidden']) {
