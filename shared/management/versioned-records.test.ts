@@ -10,11 +10,8 @@ import { systemClock } from '../lifecycle/clock.ts';
 import { FilesystemExclusiveRecords } from '../storage/filesystem/filesystem-exclusive-records.ts';
 import { FilesystemRecordStore } from '../storage/filesystem/filesystem-record-store.ts';
 import { unending } from '../storage/testing/contract-support.ts';
-import {
-  memoryExclusive,
-  MemoryRecordStore,
-  unreliableExclusive,
-} from '../storage/testing/memory-store.ts';
+import { MemoryRecordStore } from '../index/testing/memory-record-store.ts';
+import { exclusiveOfMemory, unreliableExclusive } from './testing/exclusive-of-memory.ts';
 import { describeVersionedRecords } from './testing/versioned-records-contract.ts';
 import { VersionedRecords } from './versioned-records.ts';
 
@@ -22,7 +19,7 @@ describeVersionedRecords('a memory', () => {
   const records = new MemoryRecordStore();
   const deps = (): ConstructorParameters<typeof VersionedRecords>[0] => ({
     records,
-    exclusive: memoryExclusive(records),
+    exclusive: exclusiveOfMemory(records),
     leases: new ProcessLeases(systemClock),
   });
   return Promise.resolve({ replicas: [deps(), deps()], cleanUp: () => Promise.resolve() });
@@ -58,6 +55,6 @@ describe('a store that lets several writers win, without a Redis', () => {
       code: 'UNAVAILABLE',
       status: 503,
     });
-    expect(records.keys).toEqual([]);
+    expect([...records.records.keys()]).toEqual([]);
   });
 });

@@ -14,7 +14,7 @@ import { probeS3 } from '../../shared/storage/s3/probe-s3.ts';
 import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
 import { S3ExclusiveRecords } from '../../shared/storage/s3/s3-exclusive-records.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
-import { unreliableExclusive } from '../../shared/storage/testing/memory-store.ts';
+import { unreliableExclusive } from '../../shared/management/testing/exclusive-of-memory.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { PATIENT } from '../support/index-lab.ts';
 import { s3StorageConfig } from '../support/s3-storage-config.ts';

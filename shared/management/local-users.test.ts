@@ -1,0 +1,120 @@
+import { describe, expect, test } from '@jest/globals';
+import bcrypt from 'bcrypt';
+
+import { IdentitySourceError } from '../auth/password-source.ts';
+import { unending } from '../storage/testing/contract-support.ts';
+import { BELIEVED_MS } from './brief-cache.ts';
+import { makeFirstAdmin } from './first-admin.ts';
+import { LocalUsers } from './local-users.ts';
+import { type TestManagement, testManagement } from './testing/test-management.ts';
+import { Users } from './users.ts';
+
+const PASSWORD = 'correct horse';
+
+interface Bench extends TestManagement {
+  readonly users: Users;
+  readonly local: LocalUsers;
+  readonly check: (username: string, password: string) => Promise<unknown>;
+}
+
+function newBench(): Bench {
+  const management = testManagement();
+  const users = new Users({ ...management, hash: (password) => bcrypt.hash(password, 4) });
+  const local = new LocalUsers(users, management.clock);
+  return {
+    ...management,
+    users,
+    local,
+    check: (username, password) => local.check({ username, password }, unending),
+  };
+}
+
+const add = (users: Users, name: string, more = {}): Promise<void> =>
+  users.add({ name, password: PASSWORD, isAdmin: false, mustChange: false, ...more }, unending);
+
+describe('people whose passwords are kept here', () => {
+  test('are who they are by name and password, and nobody by another password', async () => {
+    const { users, check } = newBench();
+    await add(users, 'alice');
+    await add(users, 'root', { isAdmin: true });
+    const alice = { kind: 'user', id: 'local:alice', name: 'alice', groups: [], isAdmin: false };
+    expect(await check('alice', PASSWORD)).toEqual(alice);
+    expect(await check('root', PASSWORD)).toMatchObject({ id: 'local:root', isAdmin: true });
+    expect(await check('alice', 'wrong')).toBe('wrong');
+    expect(await check('alice', '')).toBe('wrong');
+    expect(await check('bob', PASSWORD)).toBe('unknown');
+    expect(await check('../robots/x', PASSWORD)).toBe('unknown');
+    expect(await check('Alice', PASSWORD)).toBe('unknown');
+  });
+
+  test('may not have a password that bcrypt would cut, nor a short one, nor a name of two forms', async () => {
+    const { users } = newBench();
+    const denied = { code: 'DENIED', status: 400 };
+    await expect(add(users, 'alice', { password: 'x'.repeat(73) })).rejects.toMatchObject(denied);
+    await expect(add(users, 'alice', { password: 'short' })).rejects.toMatchObject(denied);
+    for (const name of ['Alice', 'robot$team+ci', 'a/b', '..', '', '-a', 'a'.repeat(65)]) {
+      await expect(add(users, name)).rejects.toMatchObject(denied);
+    }
+    await add(users, 'alice', { password: 'x'.repeat(72) });
+    await expect(add(users, 'alice')).rejects.toMatchObject(denied);
+  });
+
+  test('have no way in within 30 seconds after they are disabled', async () => {
+    const { users, local, clock, check } = newBench();
+    await add(users, 'alice');
+    await check('alice', PASSWORD);
+    await users.setDisabled('alice', true, unending);
+    clock.advance(BELIEVED_MS);
+    expect(await check('alice', PASSWORD)).toBe('wrong');
+    await users.setDisabled('alice', false, unending);
+    clock.advance(BELIEVED_MS);
+    expect(await local.check({ username: 'alice', password: PASSWORD }, unending)).toMatchObject({
+      id: 'local:alice',
+    });
+  });
+
+  test('use a changed password at once, and the one before for 30 seconds at most', async () => {
+    const { users, clock, check } = newBench();
+    await add(users, 'alice');
+    await check('alice', PASSWORD);
+    await users.setPassword('alice', 'another one', { mustChange: false }, unending);
+    expect(await check('alice', 'another one')).toMatchObject({ id: 'local:alice' });
+    clock.advance(BELIEVED_MS);
+    expect(await check('alice', PASSWORD)).toBe('wrong');
+  });
+
+  test('open nothing with a password that must be changed first', async () => {
+    const { users, clock, check } = newBench();
+    await add(users, 'alice', { mustChange: true });
+    expect(await check('alice', PASSWORD)).toBe('wrong');
+    await users.setPassword('alice', 'chosen by alice', { mustChange: false }, unending);
+    clock.advance(BELIEVED_MS);
+    expect(await check('alice', 'chosen by alice')).toMatchObject({ id: 'local:alice' });
+  });
+
+  test('are not taken for unknown while the store does not answer', async () => {
+    const { users, records, check } = newBench();
+    await add(users, 'alice');
+    records.isBroken = true;
+    await expect(check('alice', PASSWORD)).rejects.toBeInstanceOf(IdentitySourceError);
+    await expect(check('bob', PASSWORD)).rejects.toBeInstanceOf(IdentitySourceError);
+  });
+
+  test('have their password in no record', async () => {
+    const { users, records } = newBench();
+    await add(users, 'alice');
+    for (const bytes of records.records.values()) expect(bytes.toString()).not.toContain(PASSWORD);
+  });
+});
+
+describe('the first administrator', () => {
+  test('is made once, by one of several starts, and only where there is nobody', async () => {
+    const { users } = newBench();
+    const made = await Promise.all([1, 2, 3].map(() => makeFirstAdmin(users, unending)));
+    const admins = made.filter((admin) => admin !== undefined);
+    expect(admins).toHaveLength(1);
+    expect(admins[0]?.password.length).toBeGreaterThanOrEqual(24);
+    expect(await makeFirstAdmin(users, unending)).toBeUndefined();
+    expect(await users.find('admin', unending)).toMatchObject({ isAdmin: true, mustChange: true });
+  });
+});
