@@ -19,6 +19,7 @@ export default {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   reporters: ['default', '<rootDir>/test/support/closing-line-reporter.ts'],
+  testSequencer: '<rootDir>/test/support/long-files-first.ts',
   maxWorkers: 2,
   testTimeout: FULL_SIZES ? 3_600_000 : 120_000,
   projects: [
