@@ -37,7 +37,7 @@ export function testBrokenOffUploads(bench: UploadBench): void {
           expect(answer.status).toBe(416);
           return undefined;
         },
-        { what: `the session to go on after byte ${k}` },
+        { what: `the session to go on after byte ${k}`, timeoutMs: 60_000 },
       );
       expect(offset.kept).toBeLessThanOrEqual(k);
       const answered = await commit(next(), path, digest);
