@@ -1,6 +1,12 @@
+import type { Readable } from 'node:stream';
+
 import { noteFreshBytes } from '../../../shared/lifecycle/fresh-bytes.ts';
+import { LentBody } from '../../../shared/plain-http/lent-body.ts';
 import type { FillBytes } from './fill-source.ts';
-import type { SharedBlock } from './shared-block.ts';
+import { SharedBlock } from './shared-block.ts';
+
+/** Less room than this in a block is not read into. */
+const MIN_READ_BYTES = 64 * 1024;
 
 /** Takes bytes, those of a block as long as it retains that. A promise: no more before it resolves. */
 export type AcceptBytes = (bytes: Buffer, block?: SharedBlock) => Promise<void> | undefined;
@@ -14,15 +20,23 @@ export async function receiveBody(
   position: number,
   accept: AcceptBytes,
 ): Promise<unknown> {
-  let skip = position - source.offset;
+  const { body, offset } = source;
+  let skip = position - offset;
+  const acceptFrom: AcceptBytes = (bytes, block) => {
+    const wanted = skip < bytes.length ? bytes.subarray(skip) : undefined;
+    skip = Math.max(skip - bytes.length, 0);
+    return wanted && accept(wanted, block);
+  };
+  return body instanceof LentBody ? receiveLent(body, acceptFrom) : receiveChunks(body, acceptFrom);
+}
+
+async function receiveChunks(body: Readable, accept: AcceptBytes): Promise<unknown> {
   let refusal: unknown;
   try {
-    for await (const chunk of source.body as AsyncIterable<Buffer>) {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
       noteFreshBytes(chunk.length);
-      const wanted = skip < chunk.length ? chunk.subarray(skip) : undefined;
-      skip = Math.max(skip - chunk.length, 0);
       try {
-        if (wanted) await accept(wanted);
+        await accept(chunk);
       } catch (error) {
         refusal = error;
         throw error;
@@ -33,4 +47,70 @@ export async function receiveBody(
     return error;
   }
   return undefined;
+}
+
+/** Read straight into the blocks that the bytes are then taken from. */
+async function receiveLent(body: LentBody, accept: AcceptBytes): Promise<unknown> {
+  const blocks = new Blocks();
+  let refusal: unknown;
+  const refuse = (error: unknown): void => {
+    refusal = error;
+    body.destroy();
+  };
+  const take = (piece: Buffer): boolean => {
+    try {
+      const accepted = blocks.has(piece)
+        ? accept(piece, blocks.taken(piece))
+        : // What came with the head of the answer.
+          accept(Buffer.from(piece));
+      if (!accepted) return true;
+      accepted.then(() => body.more(), refuse);
+    } catch (error) {
+      refuse(error);
+    }
+    return false;
+  };
+  try {
+    const fault = await new Promise<unknown>((resolve) => {
+      body.once('end', () => resolve(undefined));
+      body.once('error', resolve);
+      body.once('close', () => resolve(undefined));
+      body.lend(take, () => blocks.next());
+    });
+    if (refusal !== undefined) throw refusal as Error;
+    return fault;
+  } finally {
+    blocks.end();
+  }
+}
+
+/** Blocks that are filled one after the other. */
+class Blocks {
+  #block: SharedBlock | undefined;
+  #filled = 0;
+
+  /** Where to read to. */
+  next(): Buffer {
+    if (!this.#block || this.#block.bytes.length - this.#filled < MIN_READ_BYTES) {
+      this.#block?.release();
+      this.#block = new SharedBlock();
+      this.#filled = 0;
+    }
+    return this.#block.bytes.subarray(this.#filled);
+  }
+
+  has(piece: Buffer): boolean {
+    return piece.buffer === this.#block?.bytes.buffer;
+  }
+
+  /** The piece that was read. */
+  taken(piece: Buffer): SharedBlock | undefined {
+    this.#filled += piece.length;
+    return this.#block;
+  }
+
+  end(): void {
+    this.#block?.release();
+    this.#block = undefined;
+  }
 }

@@ -1,11 +1,13 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
-import type { ConnectionOptions } from 'node:tls';
+import { connect, isIP, type LookupFunction, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 
 import { buildConnector } from 'undici';
 
 import type { AddressGuard } from './address-guard.ts';
 import { UpstreamFault } from './outcome.ts';
+
+const KEEP_ALIVE_PROBE_MS = 60_000;
 
 /** The part of dns.lookup that is used: all addresses of a host. */
 export type LookupAll = (
@@ -53,6 +55,38 @@ export function guardedConnector(options: GuardedConnectorOptions): buildConnect
       else callback(null, socket);
     });
   };
+}
+
+/**
+ * The same for connections that hand on what they read by themselves. Throws what forbids it; a name that leads to where
+ * nobody may go ends the connection with that.
+ */
+export function openGuarded(
+  { guard, trustedOrigins, ownOrigin, tls, lookup: lookupAll }: GuardedConnectorOptions,
+  { protocol, hostname, port, origin }: URL,
+  onread: OnReadOpts,
+): Socket {
+  const isTls = protocol === 'https:';
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const isTrusted = trustedOrigins.has(origin);
+  if (!isTrusted && isIP(host) !== 0 && !guard.allows(host)) throw forbiddenAddress(host);
+  const options = {
+    host,
+    port: port === '' ? (isTls ? 443 : 80) : Number(port),
+    onread,
+    ...(!isTrusted && { lookup: guardedLookup(guard, lookupAll ?? systemLookup) }),
+  };
+  const socket = isTls
+    ? connectTls({ ...tls, ...options, servername: isIP(host) === 0 ? host : '' })
+    : connect(options);
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
+  if (origin === ownOrigin) {
+    socket.once('connect', () => {
+      if (socket.remoteAddress !== undefined) guard.noteOwn(socket.remoteAddress);
+    });
+  }
+  return socket;
 }
 
 function guardedLookup(guard: AddressGuard, lookupAll: LookupAll): LookupFunction {

@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
 
-import { type Dispatcher, errors } from 'undici';
+import { errors } from 'undici';
 
 import type { Observer } from '../../../shared/observability/observer.ts';
+import type { OpenAnswer } from './body-connections.ts';
 import { UpstreamFault } from './outcome.ts';
 import { MAX_REDIRECTS, redirectedHeaders, redirectTarget } from './redirect-policy.ts';
-import type { UpstreamTransport } from './upstream-transport.ts';
+import type { TransportRequest, UpstreamTransport } from './upstream-transport.ts';
 
 export interface ExchangeRequest {
   readonly method: 'GET' | 'HEAD';
@@ -13,6 +14,8 @@ export interface ExchangeRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Without it a 3xx is given back as it is. */
   readonly followsRedirects: boolean;
+  /** A body of many megabytes may come. */
+  readonly isBlob?: boolean;
 }
 
 /** The body must be read to its end or destroyed by whoever asked. */
@@ -53,7 +56,8 @@ export class HttpExchange {
     let { url } = request;
     let headers = request.headers;
     for (let hop = 0; ; hop += 1) {
-      const response = await this.#sendOnce(request.method, url, headers, signal);
+      const { method, isBlob = false } = request;
+      const response = await this.#sendOnce({ method, url, headers, isBlob }, signal);
       const location = response.header('location');
       const isRedirect = REDIRECT_STATUSES.has(response.status) && location !== undefined;
       if (!isRedirect || !request.followsRedirects) return response;
@@ -66,46 +70,45 @@ export class HttpExchange {
     }
   }
 
-  async #sendOnce(
-    method: 'GET' | 'HEAD',
-    url: URL,
-    headers: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<ExchangeResponse> {
+  async #sendOnce(request: TransportRequest, signal: AbortSignal): Promise<ExchangeResponse> {
+    const { method, url } = request;
     const startedAt = performance.now();
     const observe = (statusClass: string): void => {
       this.#observer.upstreamRequest(method, statusClass, (performance.now() - startedAt) / 1000);
     };
-    let data: Dispatcher.ResponseData;
+    let answer: OpenAnswer;
     try {
-      data = await this.#transport.request(url, {
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        // What was compressed on the way would have another length and another digest (wire: quay, Red Hat).
-        headers: { ...headers, 'accept-encoding': 'identity' },
-        signal,
-      });
+      // What was compressed on the way would have another length and another digest (wire: quay, Red Hat).
+      const headers = { ...request.headers, 'accept-encoding': 'identity' };
+      answer = await this.#transport.request({ ...request, headers }, signal);
     } catch (error) {
       observe('error');
       signal.throwIfAborted();
       throw asFault(error, url);
     }
-    observe(`${Math.floor(data.statusCode / 100)}xx`);
+    const { status, headers, body } = answer;
+    observe(`${Math.floor(status / 100)}xx`);
     return {
-      status: data.statusCode,
+      status,
       url,
-      body: data.body,
+      body,
       header: (name) => {
-        const value = data.headers[name];
+        const value = headers[name];
         return Array.isArray(value) ? value.join(', ') : value;
       },
-      discard: () => {
-        data.body.on('error', () => undefined);
-        data.body.dump({ limit: DISCARD_BYTES }).catch(() => undefined);
-      },
+      discard: () => discard(body),
     };
   }
+}
+
+/** Reads a little away, and breaks off what has more. */
+function discard(body: Readable): void {
+  let left = DISCARD_BYTES;
+  body.on('error', () => undefined);
+  body.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) body.destroy();
+  });
 }
 
 const TIMEOUTS: ReadonlySet<string> = new Set([

@@ -83,6 +83,7 @@ const get = (exchange: HttpExchange, url: string): Promise<ExchangeResponse> =>
       url: new URL(url),
       headers: { authorization: 'Bearer secret', cookie: 'a=b' },
       followsRedirects: true,
+      isBlob,
     },
     signal,
   );
@@ -94,6 +95,8 @@ const redirectTo =
     void response.writeHead(307, { location }).end();
 
 let upstream: TestServer;
+/** Whether blobs are asked for, over connections of their own. */
+let isBlob = false;
 beforeEach(async () => {
   upstream = await listen();
 });
@@ -101,7 +104,10 @@ afterEach(async () => {
   await Promise.all(closers.splice(0).map((close) => close()));
 });
 
-describe('redirects', () => {
+describe.each([false, true])('redirects (of blobs: %s)', (ofBlobs) => {
+  beforeEach(() => {
+    isBlob = ofBlobs;
+  });
   test('to another host carry neither the token nor what the other end could tell a user by', async () => {
     const other = await listen();
     upstream.handle = redirectTo(`${other.url}/x`);
@@ -155,7 +161,10 @@ describe('redirects', () => {
   });
 });
 
-describe('a name that changes its address', () => {
+describe.each([false, true])('a name that changes its address (of blobs: %s)', (ofBlobs) => {
+  beforeEach(() => {
+    isBlob = ofBlobs;
+  });
   test('is checked by the look-up that connects: no second one is made', async () => {
     const internal = await listen('127.0.0.2');
     upstream.handle = redirectTo(`http://cdn.example:${internal.port}/x`);
@@ -248,6 +257,9 @@ describe('a token service', () => {
 });
 
 describe('answers', () => {
+  beforeEach(() => {
+    isBlob = false;
+  });
   test('with headers without end are refused', async () => {
     upstream.handle = (_, response) => {
       for (let n = 0; n < 40; n += 1) response.setHeader(`x-${n}`, 'y'.repeat(1024));

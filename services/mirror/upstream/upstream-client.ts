@@ -55,6 +55,7 @@ interface Ask {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly followsRedirects?: boolean;
+  readonly isBlob?: boolean;
 }
 
 /**
@@ -243,7 +244,8 @@ export class UpstreamClient {
   ): Promise<Outcome<UpstreamBlob>> {
     const { repository, path, range } = request;
     const headers = range === undefined ? {} : { range };
-    const answer = await this.#ask({ method: 'GET', repository, path, headers }, signal);
+    const ask: Ask = { method: 'GET', repository, path, headers, isBlob: true };
+    const answer = await this.#ask(ask, signal);
     if (answer.kind !== 'found') return answer;
     const { value: response } = answer;
     const { status, body } = response;
@@ -258,9 +260,9 @@ export class UpstreamClient {
   }
 
   async #ask(ask: Ask, signal: AbortSignal): Promise<Outcome<ExchangeResponse>> {
-    const { method, repository, path, headers = {}, followsRedirects = true } = ask;
+    const { repository, path, headers = {}, followsRedirects = true } = ask;
     const url = new URL(`v2/${repository}/${path}`, this.#upstream);
-    const request = { method, url, headers, followsRedirects };
+    const request = { ...ask, url, headers, followsRedirects };
     const answer = await this.#exchange.send(request, repository, signal);
     if (answer.kind === 'found' && answer.value.url.origin === this.#upstream.origin) {
       const quota = parseQuota((name) => answer.value.header(name));

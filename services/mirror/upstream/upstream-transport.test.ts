@@ -4,6 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { TLSSocket } from 'node:tls';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -16,6 +17,7 @@ import { ManualClock } from '../../../shared/index/testing/manual-clock.ts';
 import { UpstreamTransport } from './upstream-transport.ts';
 
 let folder = '';
+let ofBlobs = false;
 const closers: (() => Promise<unknown>)[] = [];
 
 beforeEach(async () => {
@@ -54,17 +56,26 @@ function transport({ proxies, ...upstream }: Settings, clock = new ManualClock()
   closers.push(() => made.close());
   return async (url: string = upstream.url): Promise<string> => {
     const target = new URL(url);
-    const answer = await made.request(target, {
-      origin: target.origin,
-      path: target.pathname,
-      method: 'GET',
-    });
-    return answer.body.text();
+    const ask = async (isBlob: boolean): Promise<string> => {
+      const request = { url: target, method: 'GET', headers: {}, isBlob } as const;
+      return text((await made.request(request, new AbortController().signal)).body);
+    };
+    const answer = await ask(false);
+    if (ofBlobs) {
+      // The first one tells that the upstream has its blobs itself; then they have connections of their own.
+      await ask(true);
+      expect(await ask(true)).toBe(answer);
+      expect(await ask(true)).toBe(answer);
+    }
+    return answer;
   };
 }
 
-describe('TLS towards an upstream', () => {
+describe.each([false, true])('TLS towards an upstream (for blobs: %s)', (isForBlobs) => {
   let url = '';
+  beforeEach(() => {
+    ofBlobs = isForBlobs;
+  });
   beforeEach(async () => {
     const { certificate, key } = TLS_PAIRS.loopback;
     const server = createHttpsServer(
@@ -120,6 +131,9 @@ describe('TLS towards an upstream', () => {
 });
 
 describe('a proxy on the way', () => {
+  beforeEach(() => {
+    ofBlobs = false;
+  });
   let upstreamUrl = '';
   let secureUrl = '';
   let proxyUrl = '';

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
+import { isIP, type OnReadOpts, type Socket } from 'node:net';
 import { type ConnectionOptions, getCACertificates } from 'node:tls';
 
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
@@ -8,7 +8,13 @@ import type { ProxyConfig } from '../../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import { AddressGuard } from './address-guard.ts';
-import { forbiddenAddress, guardedConnector, type LookupAll } from './guarded-connector.ts';
+import { BodyConnections, type OpenAnswer } from './body-connections.ts';
+import {
+  forbiddenAddress,
+  guardedConnector,
+  type LookupAll,
+  openGuarded,
+} from './guarded-connector.ts';
 import { UpstreamFault } from './outcome.ts';
 
 /** Deadlines in milliseconds. */
@@ -56,12 +62,26 @@ interface TlsFiles {
   readonly key: string | undefined;
 }
 
+interface Connections {
+  readonly dispatcher: Dispatcher;
+  /** For blobs, where that may be. */
+  readonly bodies: BodyConnections | undefined;
+}
+
 interface Dispatchers {
   readonly files: TlsFiles;
   /** To the upstream itself and the hosts that are configured for its tokens. */
-  readonly own: Dispatcher;
+  readonly own: Connections;
   /** To hosts that only the upstream named: without its client certificate, and always with a certificate's check. */
-  readonly other: Dispatcher;
+  readonly other: Connections;
+}
+
+/** One request, which is followed nowhere. */
+export interface TransportRequest {
+  readonly url: URL;
+  readonly method: 'GET' | 'HEAD';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly isBlob: boolean;
 }
 
 /** Connections on behalf of one upstream, by its settings. Certificates in files are taken up when they change. */
@@ -71,6 +91,9 @@ export class UpstreamTransport {
   readonly #ownHosts: ReadonlySet<string>;
   readonly #trustedOrigins: ReadonlySet<string>;
   readonly #mayBeProxied: boolean;
+  readonly #origin: string;
+  /** It does not lead to others for its blobs. */
+  #hasOwnBlobs = false;
   #dispatchers: Promise<Dispatchers> | undefined;
   #readAtMs = -Infinity;
 
@@ -78,6 +101,7 @@ export class UpstreamTransport {
     const { hostname, origin } = new URL(options.upstream.url);
     const { upstream, proxies } = options;
     this.#options = options;
+    this.#origin = origin;
     this.#trustedOrigins = new Set([
       origin,
       ...upstream.authHosts.map((host) => new URL(`https://${host}`).origin),
@@ -90,7 +114,14 @@ export class UpstreamTransport {
     ]);
   }
 
-  async request(url: URL, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+  /**
+   * One answer, whatever its status. `isBlob`: its body is worth a connection of its own, from everybody but an upstream
+   * that leads to others for its blobs as far as is known; that has a connection from before.
+   */
+  async request(
+    { url, method, headers, isBlob }: TransportRequest,
+    signal: AbortSignal,
+  ): Promise<OpenAnswer> {
     // Through a proxy no connection is made from here: what the URL spells out is all that can be checked.
     const literal = url.hostname.replace(/^\[|\]$/g, '');
     const isNamed = isIP(literal) !== 0 && !this.#trustedOrigins.has(url.origin);
@@ -98,13 +129,22 @@ export class UpstreamTransport {
       throw forbiddenAddress(literal);
     }
     const { own, other } = await this.#current();
-    return (this.#ownHosts.has(url.hostname) ? own : other).request(options);
+    const { dispatcher, bodies } = this.#ownHosts.has(url.hostname) ? own : other;
+    const isOwn = url.origin === this.#origin;
+    if (isBlob && bodies && (!isOwn || this.#hasOwnBlobs)) return bodies.get(url, headers, signal);
+    const path = `${url.pathname}${url.search}`;
+    const answer = await dispatcher.request({ origin: url.origin, path, method, headers, signal });
+    const { statusCode: status, body } = answer;
+    if (isBlob && isOwn && status === 200) this.#hasOwnBlobs = true;
+    return { status, headers: answer.headers, body };
   }
 
   /** Ends every connection, also those in use. */
   async close(): Promise<void> {
     const dispatchers = await this.#dispatchers?.catch(() => undefined);
-    await Promise.all([dispatchers?.own.destroy(), dispatchers?.other.destroy()]);
+    const both = dispatchers ? [dispatchers.own, dispatchers.other] : [];
+    for (const { bodies } of both) bodies?.destroy();
+    await Promise.all(both.map(({ dispatcher }) => dispatcher.destroy()));
   }
 
   #current(): Promise<Dispatchers> {
@@ -136,8 +176,10 @@ export class UpstreamTransport {
     }
     if (current && isSame(current.files, files)) return current;
     // Requests under way end on the connections that they have.
-    void current?.own.close();
-    void current?.other.close();
+    for (const { dispatcher, bodies } of current ? [current.own, current.other] : []) {
+      void dispatcher.close();
+      bodies?.closeIdle();
+    }
     const { ca: extra, cert, key } = files;
     const ca = extra === undefined ? undefined : [...getCACertificates('default'), extra];
     const anybody: ConnectionOptions = { ...(ca && { ca }) };
@@ -147,7 +189,7 @@ export class UpstreamTransport {
       ...(key !== undefined && { key }),
       ...(this.#options.upstream.insecure && { rejectUnauthorized: false }),
     };
-    return { files, own: this.#dispatcher(itself), other: this.#dispatcher(anybody) };
+    return { files, own: this.#connections(itself), other: this.#connections(anybody) };
   }
 
   async #readFiles(): Promise<TlsFiles> {
@@ -162,11 +204,18 @@ export class UpstreamTransport {
     return { ca, cert, key };
   }
 
-  #dispatcher(tls: ConnectionOptions): Dispatcher {
+  #connections(tls: ConnectionOptions): Connections {
     const { upstream, deadlines = DEFAULT_DEADLINES, proxies, lookup } = this.#options;
-    const { origin: ownOrigin } = new URL(upstream.url);
     const { proxyUrl, maxConnections } = upstream;
-    return new EnvHttpProxyAgent({
+    const guarded = {
+      guard: this.#guard,
+      ownOrigin: this.#origin,
+      trustedOrigins: this.#trustedOrigins,
+      timeoutMs: deadlines.connectMs,
+      tls,
+      ...(lookup && { lookup }),
+    };
+    const dispatcher = new EnvHttpProxyAgent({
       // Empty: none; the process's environment is read by the configuration alone.
       httpProxy: proxyUrl ?? proxies?.http ?? '',
       httpsProxy: proxyUrl ?? proxies?.https ?? '',
@@ -179,15 +228,12 @@ export class UpstreamTransport {
       connectTimeout: deadlines.connectMs,
       connections: maxConnections ?? null,
       requestTls: tls as object,
-      connect: guardedConnector({
-        guard: this.#guard,
-        ownOrigin,
-        trustedOrigins: this.#trustedOrigins,
-        timeoutMs: deadlines.connectMs,
-        tls,
-        ...(lookup && { lookup }),
-      }),
+      connect: guardedConnector(guarded),
     });
+    // Proxies, and a limit for all connections together, are the agent's.
+    const isPlain = !this.#mayBeProxied && maxConnections === undefined;
+    const open = (url: URL, onread: OnReadOpts): Socket => openGuarded(guarded, url, onread);
+    return { dispatcher, bodies: isPlain ? new BodyConnections(open, deadlines) : undefined };
   }
 }
 

@@ -12,7 +12,7 @@ import {
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { TLS_PAIRS } from '../../http/testing/tls-pairs.ts';
-import { LentBody } from './lent-body.ts';
+import { LentBody } from '../../plain-http/lent-body.ts';
 import { PullHttpHandler } from './pull-http-handler.ts';
 import { defaultDeadlines } from './s3-deadlines.ts';
 

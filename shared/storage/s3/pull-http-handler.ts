@@ -1,14 +1,12 @@
-import { Agent } from 'node:http';
-import type { Duplex } from 'node:stream';
-
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
-import type { HandedOver } from './handed-over.ts';
-import { type PlainAnswer, PullConnection } from './pull-connection.ts';
-import { requestText } from './request-text.ts';
+import type { HandedOver } from '../../plain-http/handed-over.ts';
+import { type PlainAnswer, PullConnection } from '../../plain-http/pull-connection.ts';
+import { OneConnectionAgent } from '../../plain-http/one-connection-agent.ts';
+import { requestText } from '../../plain-http/request-text.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { StorePool } from './store-pool.ts';
-import { type Endpoint, endpointOf } from './store-socket.ts';
+import { type Endpoint, endpointOf, openStoreSocket } from './store-socket.ts';
 
 type HandleParameters = Parameters<NodeHttpHandler['handle']>;
 type Request = HandleParameters[0];
@@ -22,7 +20,9 @@ type Handled = Awaited<ReturnType<NodeHttpHandler['handle']>>;
 export class PullHttpHandler {
   readonly #deadlines: S3Deadlines;
   readonly #maxConnections: number;
-  readonly #pool = new StorePool((endpoint, onFree) => new PullConnection(endpoint, onFree));
+  readonly #pool = new StorePool(
+    (endpoint, onFree) => new PullConnection((onread) => openStoreSocket(endpoint, onread), onFree),
+  );
 
   constructor(deadlines: S3Deadlines, maxConnections: number) {
     this.#deadlines = deadlines;
@@ -102,20 +102,6 @@ async function handOver(to: HandedOver, request: Request, options: Options): Pro
   });
   const plain = Object.create(request, { protocol: { value: 'http:' } }) as Request;
   return await handler.handle(plain, options);
-}
-
-/** Has one connection, for one request. */
-class OneConnectionAgent extends Agent {
-  readonly #connection: Duplex;
-
-  constructor(connection: Duplex) {
-    super({ keepAlive: false });
-    this.#connection = connection;
-  }
-
-  override createConnection(): Duplex {
-    return this.#connection;
-  }
 }
 
 /** `keep` is given what ends the listening. */

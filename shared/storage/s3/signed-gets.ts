@@ -1,6 +1,6 @@
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 
-import { escapeName, requestText } from './request-text.ts';
+import { escapeName, requestText } from '../../plain-http/request-text.ts';
 import { type Endpoint, endpointOf } from './store-socket.ts';
 
 type Signer = Awaited<ReturnType<S3Client['config']['signer']>>;

@@ -1,7 +1,8 @@
 import type { OnReadOpts, Socket } from 'node:net';
 
-import { type PlainHead, readHead } from './plain-head.ts';
-import { type Endpoint, hangUp, openStoreSocket } from './store-socket.ts';
+import { type PlainHead, readHead } from '../../plain-http/plain-head.ts';
+import { hangUp } from '../../plain-http/pull-connection.ts';
+import { type Endpoint, openStoreSocket } from './store-socket.ts';
 
 export interface SmallAnswer {
   readonly head: PlainHead;

@@ -34,7 +34,3 @@ export function openStoreSocket({ isTls, host, port }: Endpoint, onread: OnReadO
   socket.on('error', () => undefined);
   return socket;
 }
-
-/** A connection that ended before its answer, as Node's client has it. */
-export const hangUp = (): Error =>
-  Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { expect, test } from '@jest/globals';
 
 import { StorageError } from '../errors.ts';
-import { LentBody } from './lent-body.ts';
+import { LentBody } from '../../plain-http/lent-body.ts';
 import { StoredBody, type StoredBodyOptions } from './stored-body.ts';
 
 const bytes = Buffer.from('what a store sends');

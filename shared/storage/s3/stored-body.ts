@@ -3,7 +3,7 @@ import { finished } from 'node:stream/promises';
 
 import { AwaitedWrites } from '../awaited-writes.ts';
 import type { InspectChunk } from '../blob-store.ts';
-import { LentBody } from './lent-body.ts';
+import { LentBody } from '../../plain-http/lent-body.ts';
 import { S3StorageError, storageFault } from './s3-errors.ts';
 
 export interface StoredBodyOptions {

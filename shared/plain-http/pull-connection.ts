@@ -3,7 +3,6 @@ import type { OnReadOpts, Socket } from 'node:net';
 import { HandedOver } from './handed-over.ts';
 import { LentBody } from './lent-body.ts';
 import { type PlainHead, readHead } from './plain-head.ts';
-import { type Endpoint, hangUp, openStoreSocket } from './store-socket.ts';
 
 export interface PlainAnswer {
   readonly head: PlainHead;
@@ -22,7 +21,7 @@ type State =
   | { readonly is: 'handed-over'; readonly to: HandedOver };
 
 /**
- * A connection to a store for one GET after the other, which reads bodies into memory that is used again. Node's own
+ * A connection for one GET after the other, which reads bodies into memory that is used again. Node's own
  * client copies each piece of a body into fresh memory, which costs several times the reading itself. It knows plain
  * answers alone (see parsePlainHead) and hands the connection over when another one begins.
  */
@@ -32,14 +31,18 @@ export class PullConnection {
   #state: State = { is: 'idle' };
   #received = NOTHING;
 
-  /** `onFree` is told each time when it can be asked again. */
-  constructor(endpoint: Endpoint, onFree: () => void) {
+  /**
+   * `open` connects; what is read goes where it is told. The socket's errors are met here. `onFree` is told each time
+   * when it can be asked again.
+   */
+  constructor(open: (onread: OnReadOpts) => Socket, onFree: () => void) {
     this.#onFree = onFree;
     const onread: OnReadOpts = {
       buffer: () => this.#nextBuffer(),
       callback: (bytes, buffer) => this.#onBytes((buffer as Buffer).subarray(0, bytes)),
     };
-    this.#socket = openStoreSocket(endpoint, onread);
+    this.#socket = open(onread);
+    this.#socket.on('error', () => undefined);
     this.#socket.once('close', () => this.#onClose());
   }
 
@@ -49,6 +52,11 @@ export class PullConnection {
 
   get isUsable(): boolean {
     return this.#state.is === 'idle' && !this.#socket.destroyed && this.#socket.writable;
+  }
+
+  /** All that has been received by it. */
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
   }
 
   onceConnected(listener: () => void): void {
@@ -155,3 +163,7 @@ export class PullConnection {
     else if (state.is === 'body') state.body.destroy(error);
   }
 }
+
+/** A connection that ended before its answer, as Node's client has it. */
+export const hangUp = (): Error =>
+  Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });

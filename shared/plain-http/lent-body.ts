@@ -32,6 +32,8 @@ export class LentBody extends Readable {
   #first: Buffer | undefined;
   #buffer: Buffer | undefined;
   #take: TakePiece | undefined;
+  #memory: (() => Buffer) | undefined;
+  #isWaiting = false;
 
   constructor(source: BodySource, length: number, first: Buffer) {
     super();
@@ -44,8 +46,14 @@ export class LentBody extends Readable {
 
   /** Where the connection reads the next piece into. */
   get buffer(): Buffer {
+    if (this.#memory) return this.#memory();
     this.#buffer ??= spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
     return this.#buffer;
+  }
+
+  /** Whether it is the sender's turn, not the reader's. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
   }
 
   /** Bytes that have not been handed on yet. */
@@ -60,10 +68,12 @@ export class LentBody extends Readable {
 
   /**
    * In place of reading: hands every piece over, in memory that is used again as soon as `take` returns true, or after
-   * a call of `more`. Then, and not before, the stream ends; it fails as it would for a reader.
+   * a call of `more`. Then, and not before, the stream ends; it fails as it would for a reader. With `memory` it is read
+   * into what that gives each time; the first pieces may be elsewhere.
    */
-  lend(take: TakePiece): void {
+  lend(take: TakePiece, memory?: () => Buffer): void {
     this.#take = take;
+    this.#memory = memory;
     this.more();
   }
 
@@ -73,14 +83,17 @@ export class LentBody extends Readable {
     const first = this.#first;
     this.#first = undefined;
     if (first && first.length > 0 && !this.#hand(first)) return;
-    if (this.#missing > 0) this.#source.resume();
+    this.#isWaiting = this.#missing > 0;
+    if (this.#isWaiting) this.#source.resume();
     else this.#end();
   }
 
   /** The connection has read a piece of the body. False: it shall not read on. */
   feed(piece: Buffer): boolean {
+    this.#isWaiting = false;
     if (!this.#hand(piece)) return false;
-    if (this.#missing > 0) return true;
+    this.#isWaiting = this.#missing > 0;
+    if (this.#isWaiting) return true;
     this.#end();
     return false;
   }
