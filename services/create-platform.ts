@@ -22,6 +22,7 @@ import {
 } from '../shared/observability/timed-stores.ts';
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
 import { findStoreTraits } from './store-traits.ts';
+import { openAudit } from './open-audit.ts';
 import { openIdentities } from './open-identities.ts';
 import type { OpenStores } from './open-stores.ts';
 import type { Platform } from './platform.ts';
@@ -68,7 +69,7 @@ export async function createPlatform(
   await checkStore(records, signal);
   await markStore(records, signal);
   const shutdown = new AbortController();
-  const auth = await openIdentities(config.auth, { clock, log, lifetime: shutdown.signal });
+  const { audit, close: closeAudit } = await openAudit(config.auditLog, clock, log);
   let storeTraits: StoreTraits | undefined;
   // Beside everything else: a start does not wait for it.
   const probing = findStoreTraits(stores.probe, log, shutdown.signal).then((traits) => {
@@ -90,8 +91,16 @@ export async function createPlatform(
       shutdown: shutdown.signal,
     });
   }
-  const onDamage = damageReporter({ log, observer });
   const index = redis ?? inner;
+  const auth = await openIdentities(config.auth, {
+    ...{ clock, log, audit, shared: index, lifetime: shutdown.signal },
+    countsUnknown: config.role === 'push',
+  }).catch(async (error: unknown) => {
+    shutdown.abort();
+    await Promise.all([redis?.close(), probing]);
+    throw error;
+  });
+  const onDamage = damageReporter({ log, observer });
   const blobs = withSmallBlobsInMemory(
     withCheckedPulls(timedBlobStore(stores.blobs, observer, clock), {
       clock,
@@ -110,6 +119,7 @@ export async function createPlatform(
       index: { ...index, members: guard.members },
       removal: { marks, timing, blobs, stored: inner },
       ...auth,
+      audit,
       clock,
       log,
       observer,
@@ -123,6 +133,7 @@ export async function createPlatform(
     abort: () => shutdown.abort(),
     close: async () => {
       await Promise.all([redis?.close(), probing]);
+      closeAudit();
     },
   };
 }

@@ -2,12 +2,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { basic, htpasswdLines } from '../shared/auth/testing/htpasswd-lines.ts';
 import type { HtpasswdConfig } from '../shared/config/auth-config.ts';
 import { errorCode, type TestAnswer } from '../shared/http/testing/http-client.ts';
 import { RecordedEdge } from '../shared/http/testing/recorded-edge.ts';
+import { ProcessHints } from '../shared/index/store/process-hints.ts';
+import { ProcessLeases } from '../shared/index/store/process-leases.ts';
+import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
 import { systemClock } from '../shared/lifecycle/clock.ts';
 import { openIdentities, type OpenIdentities } from './open-identities.ts';
 import { startPush, type TestPush } from './push/testing/start-push.ts';
@@ -16,6 +19,8 @@ const MANIFEST = '/v2/team/app/manifests/v1';
 const UPLOADS = '/v2/team/app/blobs/uploads/';
 const ALICE = basic('alice', 'wonderland');
 const end = new AbortController();
+const events: AuditEvent[] = [];
+const audit: AuditLog = { record: (event) => void events.push(event) };
 let folder: string;
 
 beforeAll(async () => {
@@ -38,7 +43,10 @@ function open(config: Partial<HtpasswdConfig> = {}): Promise<OpenIdentities> {
     ...config,
   };
   const { log } = new RecordedEdge();
-  return openIdentities(auth, { clock: systemClock, log, lifetime: end.signal });
+  const shared = { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) };
+  return openIdentities(auth, {
+    ...{ clock: systemClock, log, shared, audit, countsUnknown: true, lifetime: end.signal },
+  });
 }
 
 const told = ({ status, headers, body }: TestAnswer): unknown => [
@@ -130,4 +138,89 @@ test('a password that came over plain HTTP through a proxy is refused in words',
   } finally {
     await push.close();
   }
+});
+
+describe('behind a proxy that is trusted', () => {
+  let push: TestPush;
+  const ask = (target: string, authorization: string, from: string, method = 'GET') =>
+    push.send(target, {
+      method,
+      headers: { authorization, 'x-forwarded-for': from, 'x-forwarded-proto': 'https' },
+    });
+
+  beforeAll(async () => {
+    push = await startPush({ ...(await open({ trustedProxies: ['127.0.0.1'] })), audit });
+  });
+  beforeEach(() => {
+    events.length = 0;
+  });
+  afterAll(() => push.close());
+
+  test('who guesses passwords waits, and the right one works from elsewhere all the time', async () => {
+    const statuses: number[] = [];
+    for (let guess = 0; guess < 8; guess += 1) {
+      statuses.push((await ask('/v2/', basic('alice', `guess ${guess}`), '192.0.2.66')).status);
+    }
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429]);
+    const late = await ask('/v2/', ALICE, '192.0.2.66');
+    expect([late.status, errorCode(late)]).toEqual([429, 'TOOMANYREQUESTS']);
+    expect(Number(late.headers['retry-after'])).toBeGreaterThan(0);
+    expect((await ask('/v2/', ALICE, '192.0.2.7')).status).toBe(200);
+    // Nor does it help that somebody signed in rightly a moment ago, there or behind the same address.
+    expect((await ask('/v2/', ALICE, '192.0.2.66')).status).toBe(429);
+    for (let guess = 0; guess < 7; guess += 1) {
+      await ask('/v2/', basic('alice', `guess ${guess}`), '192.0.2.7');
+    }
+    expect((await ask('/v2/', ALICE, '192.0.2.7')).status).toBe(429);
+  });
+
+  test('it is put down who signed in, who tried to, and who changed what, from where', async () => {
+    const from = '198.51.100.8';
+    const actor = { id: 'htpasswd:alice', name: 'alice' };
+    await ask('/v2/', ALICE, from);
+    await ask('/v2/', basic('alice', 'secret-guess'), from);
+    await ask('/v2/', basic('typed-a-password-here', 'x'), from);
+    await ask(MANIFEST, ALICE, from, 'DELETE');
+    await push.send(MANIFEST, { method: 'DELETE' });
+    expect(events).toEqual([
+      { action: 'sign-in', result: 'done', actor, address: from },
+      {
+        ...{ action: 'sign-in', result: 'denied', claimedName: 'alice' },
+        ...{ address: from, status: 401 },
+      },
+      { action: 'sign-in', result: 'denied', address: from, status: 401 },
+      {
+        ...{ action: 'delete-tag', result: 'failed', actor, address: from },
+        ...{ repository: 'team/app', reference: 'v1', status: 404 },
+      },
+    ]);
+    expect(JSON.stringify(events)).not.toMatch(/secret-guess|typed-a-password|wonderland/);
+  });
+
+  test('a push is put down with the digest that it stored', async () => {
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [],
+    });
+    const { status, headers } = await push.send(MANIFEST, {
+      method: 'PUT',
+      body: manifest,
+      headers: {
+        ...{
+          authorization: ALICE,
+          'x-forwarded-for': '198.51.100.4',
+          'x-forwarded-proto': 'https',
+        },
+        'content-type': 'application/vnd.oci.image.index.v1+json',
+      },
+    });
+    expect(status).toBe(201);
+    expect(events.at(-1)).toEqual({
+      ...{ action: 'push', result: 'done', status: 201, address: '198.51.100.4' },
+      actor: { id: 'htpasswd:alice', name: 'alice' },
+      ...{ repository: 'team/app', reference: 'v1' },
+      digest: headers['docker-content-digest'],
+    });
+  });
 });

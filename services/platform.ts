@@ -6,6 +6,7 @@ import type { RemovalTiming } from '../shared/content/removal/removal-timing.ts'
 import type { Identities } from '../shared/http/admission.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
+import type { AuditLog } from '../shared/observability/audit-log.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
 import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
@@ -32,6 +33,8 @@ export interface Platform {
   readonly access: AccessPolicy;
   /** Undefined: everybody is anonymous. */
   readonly identities?: Identities | undefined;
+  /** Undefined: nobody keeps a record. */
+  readonly audit?: AuditLog | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;

@@ -6,12 +6,14 @@ import pLimit from 'p-limit';
 import { SingleFlight, waitFor } from '../concurrency/single-flight.ts';
 import { registryError } from '../oci/errors.ts';
 import type { ClientOrigin } from './authenticator.ts';
+import type { Identity } from './identity.ts';
 import {
   type Credentials,
   IdentitySourceError,
   type PasswordSource,
   type PasswordVerdict,
 } from './password-source.ts';
+import { OPEN_GATE, type SignInGate } from './sign-in-gate.ts';
 
 /** How long somebody stays signed in by the same credentials without asking again, where nothing says otherwise. */
 const BELIEVED_MS = 30_000;
@@ -21,9 +23,10 @@ const CHECKS_AT_ONCE = 4;
 /** Somebody's identity by his user name and password, from the first source that knows him. */
 export class SignIn {
   readonly #sources: readonly PasswordSource[];
+  readonly #gate: SignInGate;
   /** Makes what is remembered useless to others. */
   readonly #salt = randomBytes(16).toString('base64');
-  readonly #believed = new LRUCache<string, Exclude<PasswordVerdict, string>>({
+  readonly #believed = new LRUCache<string, { readonly key: string; readonly identity: Identity }>({
     max: 10_000,
     ttl: BELIEVED_MS,
   });
@@ -31,8 +34,9 @@ export class SignIn {
   readonly #limit = pLimit(CHECKS_AT_ONCE);
   #generation = 0;
 
-  constructor(sources: readonly PasswordSource[]) {
+  constructor(sources: readonly PasswordSource[], gate: SignInGate = OPEN_GATE) {
     this.#sources = sources;
+    this.#gate = gate;
   }
 
   /** Whom sources were asked for is asked for again: somebody may have been locked out. */
@@ -43,8 +47,8 @@ export class SignIn {
 
   /**
    * An identity, `wrong` when a source knows the user, `unknown` when none does; who was signed in just now is believed
-   * for half a minute. Throws RegistryError: 403 when the password came over a connection that others can read, 503
-   * when a source cannot be asked.
+   * for half a minute. Throws RegistryError: 403 when the password came over a connection that others can read, 429
+   * when too many attempts went wrong, 503 when a source cannot be asked.
    */
   async check(
     credentials: Credentials,
@@ -53,24 +57,35 @@ export class SignIn {
   ): Promise<PasswordVerdict> {
     requireSafe(origin);
     const { username, password } = credentials;
-    const key = hash('sha256', `${this.#salt}${username.length}:${username}${password}`);
-    const believed = this.#believed.get(key);
-    if (believed) return believed;
+    const { address } = origin;
+    const place = this.#hash(address, username);
+    const key = this.#hash(address, username, password);
+    const believed = this.#believed.get(place);
+    if (believed?.key === key) return believed.identity;
+    // What is believed is not counted. It must not tell at once which of many guesses is right, so that any other
+    // password under the name ends it.
+    this.#believed.delete(place);
     const generation = this.#generation;
     const checked = this.#checks.run(`${generation} ${key}`, async () => {
-      const verdict = await this.#limit(() => this.#ask(credentials));
+      // Requests share the check: it ends by the deadlines of its sources, not by one client that leaves.
+      const unending = new AbortController().signal;
+      const verdict = await this.#gate.attempt({ username, address }, unending, () =>
+        this.#limit(() => this.#ask(credentials, unending)),
+      );
       if (typeof verdict !== 'string' && generation === this.#generation) {
-        this.#believed.set(key, verdict);
+        this.#believed.set(place, { key, identity: verdict });
       }
       return verdict;
     });
     return await waitFor(checked, signal);
   }
 
-  async #ask(credentials: Credentials): Promise<PasswordVerdict> {
+  #hash(...parts: readonly string[]): string {
+    return hash('sha256', JSON.stringify([this.#salt, ...parts]));
+  }
+
+  async #ask(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     let isKnown = false;
-    // Requests share the check: it ends by the deadlines of its sources, not by one client that leaves.
-    const { signal } = new AbortController();
     for (const source of this.#sources) {
       const verdict = await this.#askSource(source, credentials, signal);
       if (typeof verdict !== 'string') return verdict;

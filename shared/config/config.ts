@@ -75,6 +75,8 @@ export interface CommonConfig {
   /** Processes that share the ports; `auto`: one for each core that the program may use. */
   readonly workers: number | 'auto';
   readonly logLevel: LogLevel;
+  /** A file, or `stdout`; undefined: nobody keeps a record. */
+  readonly auditLog: string | undefined;
   /** How long running requests may take to finish after the first signal to stop. */
   readonly shutdownGraceSeconds: number;
   /** A connection without progress for this long is closed. */

@@ -87,6 +87,7 @@ function createCommon(values: Values, upstreams: Upstreams, host: string): Commo
     defaultUpstream: upstreams.standard,
     workers: values.WORKERS,
     logLevel: values.LOG_LEVEL,
+    auditLog: values.AUDIT_LOG,
     shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
     idleTimeoutSeconds: values.HTTP_IDLE_TIMEOUT_SECONDS,
     crashPoint: values.TWINPORT_CRASH_POINT,

@@ -55,6 +55,7 @@ describe('loadConfig without any variable', () => {
       manifestReferences: 'require',
       uploadTtlSeconds: 604_800,
       logLevel: 'info',
+      auditLog: undefined,
       defaultUpstream: {
         project: 'mirror',
         url: 'https://registry-1.docker.io',

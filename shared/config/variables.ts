@@ -374,6 +374,13 @@ const VARIABLES = {
     schema: word('debug', 'info', 'warn', 'error'),
     fallback: 'info',
   },
+  AUDIT_LOG: {
+    reader: 'both',
+    description:
+      'File to which a line of JSON is added for every push, delete and sign-in: who, what, from where, with what result ([auth-sources.md](auth-sources.md)). `stdout` writes them among the other lines.',
+    schema: text,
+    fallbackNote: 'no record',
+  },
   TWINPORT_CRASH_POINT: {
     reader: 'both',
     description: 'Tests only: the process kills itself at this named point.',

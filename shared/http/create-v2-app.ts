@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 
 import express from 'express';
 
+import type { AuditLog } from '../observability/audit-log.ts';
 import { RegistryError, registryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import {
@@ -18,6 +19,7 @@ import { isAnswered, sendAnswer } from './answer.ts';
 import { ClientOrigins } from './client-origin.ts';
 import { renderError, sendError } from './error-renderer.ts';
 import { HEADERS } from './headers.ts';
+import { RequestAudit, type RequestTrace, untraced } from './request-audit.ts';
 import { RequestLog, type RequestFacts, type RequestLogOptions } from './request-log.ts';
 import { requireIdentityEncoding, requirePlainRequest } from './require-plain-request.ts';
 import { requiredAccess } from './required-access.ts';
@@ -29,6 +31,8 @@ export interface V2AppOptions extends RequestLogOptions, AdmissionOptions {
   readonly routes?: ApiRoutes;
   /** Refuses whole kinds of requests, before anybody is asked who they are and before the body is read. */
   readonly refuse?: (request: V2Request) => RegistryError | undefined;
+  /** Keeps a record of who changed what; without it nobody does. */
+  readonly audit?: AuditLog | undefined;
   /** The name that rights to a request's repository are asked for; undefined: the one of its path. */
   readonly accessName?: (request: V2Request & { readonly name: RepositoryName }) => string;
 }
@@ -60,10 +64,13 @@ export function createV2App(options: V2AppOptions): RequestListener {
 class V2Edge {
   readonly #options: V2AppOptions;
   readonly #requestLog: RequestLog;
+  readonly #audit: RequestAudit | undefined;
 
   constructor(options: V2AppOptions) {
     this.#options = options;
     this.#requestLog = new RequestLog(options);
+    const { audit, identities } = options;
+    this.#audit = audit && new RequestAudit(audit, identities?.origins ?? UNPROXIED);
   }
 
   async serve(http: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -73,9 +80,12 @@ class V2Edge {
     }
     const facts: RequestFacts = { operation: 'unknown', method: http.method ?? '', bytesIn: 0 };
     const client = watchClient(http, response, this.#requestLog.begin(facts));
+    const trace = untraced();
     try {
-      await this.#handle(http, response, facts, client.signal);
+      await this.#handle(http, response, { facts, trace }, client.signal);
+      this.#audit?.note(http, facts, trace, response.statusCode);
     } catch (error) {
+      this.#audit?.note(http, facts, trace, renderError(error).status);
       await this.#fail(http, response, error, { facts, client });
     }
   }
@@ -83,7 +93,7 @@ class V2Edge {
   async #handle(
     http: IncomingMessage,
     response: ServerResponse,
-    facts: RequestFacts,
+    { facts, trace }: { readonly facts: RequestFacts; readonly trace: RequestTrace },
     signal: AbortSignal,
   ): Promise<void> {
     requirePlainRequest(http);
@@ -108,6 +118,7 @@ class V2Edge {
     const admission = identities
       ? await this.#admit(http, signal)
       : Admission.ofAnybody(access, signal);
+    trace.principal = admission.principal;
     if (identities && operation === 'base') admission.demandSomebody();
     await admission.demand(requiredAccess(request, operation, accessName));
     const { principal, allows } = admission;
@@ -118,6 +129,7 @@ class V2Edge {
       await handler(exchange);
     } finally {
       facts.bytesIn = exchange.closeBody();
+      trace.digest = exchange.sentHeader(HEADERS.contentDigest);
     }
   }
 

@@ -22,6 +22,7 @@ export class V2Exchange<Request = V2Request> {
   readonly principal: Principal;
   readonly signal: AbortSignal;
   #body: RequestBody | undefined;
+  #sent: Answer | undefined;
   /** Whether the principal has a right beyond that which the operation itself needs. */
   readonly allows: (access: Access) => Promise<boolean>;
 
@@ -54,7 +55,14 @@ export class V2Exchange<Request = V2Request> {
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
+  /** A header of the answer that was sent whole; undefined when there was none, or it had no such header. */
+  sentHeader(name: string): string | undefined {
+    const value = this.#sent?.headers?.[name];
+    return typeof value === 'string' ? value : undefined;
+  }
+
   send(answer: Answer): Promise<void> {
+    this.#sent = answer;
     return sendAnswer(this.http, this.response, answer);
   }
 }

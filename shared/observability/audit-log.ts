@@ -39,6 +39,3 @@ export interface AuditActor {
 export interface AuditLog {
   record(event: AuditEvent): void;
 }
-
-/** Nobody keeps a record. */
-export const NO_AUDIT: AuditLog = { record: () => undefined };

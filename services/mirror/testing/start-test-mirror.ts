@@ -173,6 +173,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     defaultUpstream: upstream,
     workers: 1,
     logLevel: 'info',
+    auditLog: undefined,
     crashPoint: undefined,
     shutdownGraceSeconds: 1,
     idleTimeoutSeconds: 30,

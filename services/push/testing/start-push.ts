@@ -3,6 +3,7 @@ import type { PushConfig } from '../../../shared/config/config.ts';
 import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
 import { createTempStore, type TempStore } from '../../../shared/content/testing/temp-store.ts';
 import type { Identities } from '../../../shared/http/admission.ts';
+import type { AuditLog } from '../../../shared/observability/audit-log.ts';
 import { startHttpServer } from '../../../shared/http/start-http-server.ts';
 import {
   send,
@@ -28,6 +29,7 @@ export interface TestPushOptions {
   readonly config?: Partial<PushConfig>;
   readonly access?: AccessPolicy;
   readonly identities?: Identities | undefined;
+  readonly audit?: AuditLog | undefined;
   /** Stands before the real blob store, to misbehave. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
 }
@@ -46,6 +48,7 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       index: store.index,
       access: options.access ?? OPEN_ACCESS,
       identities: options.identities,
+      audit: options.audit,
       clock: systemClock,
       log,
       observer,
@@ -91,6 +94,7 @@ export const PUSH_CONFIG: PushConfig = {
   defaultUpstream: testUpstream(),
   workers: 1,
   logLevel: 'info',
+  auditLog: undefined,
   shutdownGraceSeconds: 1,
   idleTimeoutSeconds: 30,
   crashPoint: undefined,

@@ -4,6 +4,7 @@ import type { Leases, SharedHints } from '../../index/ports.ts';
 import type { Clock } from '../../lifecycle/clock.ts';
 import { registryError } from '../../oci/errors.ts';
 import type { PasswordVerdict } from '../password-source.ts';
+import type { Attempt, SignInGate } from '../sign-in-gate.ts';
 import { type Backoff, FailureCounts } from './failures.ts';
 import { networkOf } from './network-of.ts';
 
@@ -27,19 +28,12 @@ export interface SignInLimitsOptions {
   readonly countsUnknown: boolean;
 }
 
-/** A sign-in that may have to wait. */
-export interface Attempt {
-  readonly username: string;
-  /** The client's address, as far as trusted proxies tell it. */
-  readonly address: string;
-}
-
 /**
  * Makes guessing slow (OWASP ASVS 2.2.1): failures of a user name from one network, of a network, and of a user name
  * are counted and delay what comes next, with 429 and Retry-After. Who signed in from a network before is held up
  * there by his own mistakes alone, and mistakes elsewhere never refuse anybody.
  */
-export class SignInLimits {
+export class SignInLimits implements SignInGate {
   readonly #options: SignInLimitsOptions;
   readonly #failures: FailureCounts;
   #held = 0;
