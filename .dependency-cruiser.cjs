@@ -80,6 +80,12 @@ module.exports = {
       to: { path: '^node_modules/ldapts/' },
     },
     {
+      name: 'openid-client-only-in-its-adapter',
+      severity: 'error',
+      from: { pathNot: `^shared/auth/oidc/|${tests}` },
+      to: { path: '^node_modules/openid-client/' },
+    },
+    {
       name: 'express-only-at-the-edge',
       severity: 'error',
       from: {

@@ -69,7 +69,8 @@ export async function createPlatform(
   await checkStore(records, signal);
   await markStore(records, signal);
   const shutdown = new AbortController();
-  const { audit, close: closeAudit } = await openAudit(config.auditLog, clock, log);
+  const auditLog = await openAudit(config.auditLog, clock, log);
+  const { audit } = auditLog;
   let storeTraits: StoreTraits | undefined;
   // Beside everything else: a start does not wait for it.
   const probing = findStoreTraits(stores.probe, log, shutdown.signal).then((traits) => {
@@ -133,7 +134,7 @@ export async function createPlatform(
     abort: () => shutdown.abort(),
     close: async () => {
       await Promise.all([redis?.close(), probing]);
-      closeAudit();
+      auditLog.close();
     },
   };
 }

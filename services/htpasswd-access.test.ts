@@ -189,6 +189,8 @@ describe('behind a proxy that is trusted', () => {
         ...{ address: from, status: 401 },
       },
       { action: 'sign-in', result: 'denied', address: from, status: 401 },
+      // The wrong password has ended what was believed.
+      { action: 'sign-in', result: 'done', actor, address: from },
       {
         ...{ action: 'delete-tag', result: 'failed', actor, address: from },
         ...{ repository: 'team/app', reference: 'v1', status: 404 },

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import { ANONYMOUS, type Principal } from '../auth/access.ts';
 import type { AuditActor, AuditEvent, AuditLog } from '../observability/audit-log.ts';
+import type { Operation } from '../observability/observer.ts';
 import type { ClientOrigins } from './client-origin.ts';
 import type { RequestFacts } from './request-log.ts';
 
@@ -45,18 +46,16 @@ export class RequestAudit {
   }
 }
 
+const ACTIONS: Partial<Record<Operation, AuditEvent['action']>> = {
+  manifestPut: 'push',
+  // Where a push without the right ends.
+  uploadStart: 'push',
+  blobDelete: 'delete-blob',
+};
+
 function actionOf({ operation, reference }: RequestFacts): AuditEvent['action'] | undefined {
-  switch (operation) {
-    case 'manifestPut':
-    case 'uploadStart':
-      return 'push';
-    case 'manifestDelete':
-      return reference?.includes(':') === true ? 'delete-manifest' : 'delete-tag';
-    case 'blobDelete':
-      return 'delete-blob';
-    default:
-      return undefined;
-  }
+  if (operation !== 'manifestDelete') return ACTIONS[operation];
+  return reference?.includes(':') === true ? 'delete-manifest' : 'delete-tag';
 }
 
 function resultOf(status: number): AuditEvent['result'] {

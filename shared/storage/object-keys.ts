@@ -25,6 +25,8 @@
  *     changes/<kind>/<name>/<revision>.json            the last change of a record that people change
  *     usage/<project>.json                             what a project with a quota takes
  *     renames/<project>.json                           a project that is being renamed
+ *     people/<hash>.{json,locked}                      who came by single sign-on, and whom an administrator locked out
+ *     cli-passwords/<hash>/<id>.{json,used}            what people made for their command lines
  *     dirty/<journal id>.json
  *     deleting/<alg>-<hex>.<run>.<phase>               a blob that is being removed (shared/content/removal)
  *     deny/<id>.json                                   a reference or digest that nobody may have
@@ -175,3 +177,12 @@ export const robotKey = (project: string, name: string): string =>
 /** When the robot signed in last. */
 export const robotUseKey = (project: string, name: string): string =>
   `${robotsOfProject(project)}/${name}.used`;
+/** People of other sources of identities and what is theirs; `person` is the hash of an identity's id. */
+export const personKey = (person: string): string => `${OWN}/people/${person}.json`;
+export const lockedPersonKey = (person: string): string => `${OWN}/people/${person}.locked`;
+export const cliPasswordsFolder = (person: string): string => `${OWN}/cli-passwords/${person}`;
+export const cliPasswordKey = (person: string, id: string): string =>
+  `${cliPasswordsFolder(person)}/${id}.json`;
+/** When the password was used last. */
+export const cliPasswordUseKey = (person: string, id: string): string =>
+  `${cliPasswordsFolder(person)}/${id}.used`;
