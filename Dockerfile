@@ -10,19 +10,20 @@ ARG BASE_IMAGE=gcr.io/distroless/base-nossl-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
-COPY package.json package-lock.json ./
-# The cache of npm stays out of the layer. No package of ours needs an install script.
-RUN npm ci --ignore-scripts --no-audit --no-fund --cache /tmp/npm && rm -rf /tmp/npm
 COPY . .
-# What the image takes, in parts, so that a change of the source makes one small layer:
+# One step, so that neither the packages that only building needs nor npm's cache are stored in a layer, and what the
+# image takes is moved and not copied. No package of ours needs an install script. The parts, so that a change of the
+# source makes one small layer of the image:
 #   /out/node     the locked Node with the libraries that it needs beyond glibc's own
 #   /out/packages the packages of production
 #   /out/program  the compiled program
 #   /out/bin      the command `twinport`, for `docker exec`: run by that Node, since there is no /usr/bin/env
 #   /out/empty    the folders for data and spool: a new volume takes its owner from them
 RUN set -eu; \
+    npm ci --ignore-scripts --no-audit --no-fund --cache /tmp/npm; \
     npm run build; \
-    npm prune --omit=dev --ignore-scripts --no-audit --no-fund --offline; \
+    npm prune --omit=dev --ignore-scripts --no-audit --no-fund --offline --cache /tmp/npm; \
+    rm -rf /tmp/npm; \
     mkdir -p /out/node/bin /out/node/lib /out/packages /out/program /out/bin /out/empty; \
     node="$(readlink -f node_modules/.bin/node)"; \
     if ldd "$node" | grep 'not found' >&2; then echo 'BUILD_IMAGE lacks what Node needs (above)' >&2; exit 1; fi; \
