@@ -24,7 +24,7 @@ import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.t
 import { findStoreTraits } from './store-traits.ts';
 import { openAudit } from './open-audit.ts';
 import { openIdentities } from './open-identities.ts';
-import type { OpenStores } from './open-stores.ts';
+import type { OpenStores } from './opened-stores.ts';
 import type { Platform } from './platform.ts';
 import type { ProgramShare } from './program-share.ts';
 

@@ -9,7 +9,7 @@ import { createS3Client } from '../shared/storage/s3/s3-client.ts';
 import { S3ExclusiveRecords } from '../shared/storage/s3/s3-exclusive-records.ts';
 import { S3RecordStore } from '../shared/storage/s3/s3-record-store.ts';
 import { S3UploadStore } from '../shared/storage/s3/s3-upload-store.ts';
-import type { OpenStores, StoreSurroundings } from './open-stores.ts';
+import type { OpenStores, StoreSurroundings } from './opened-stores.ts';
 
 /** Between two attempts to reach a bucket at the start, in milliseconds; doubled each time. */
 const RETRY_MS = { first: 500, last: 10_000 };

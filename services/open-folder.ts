@@ -5,7 +5,7 @@ import { FilesystemRecordStore } from '../shared/storage/filesystem/filesystem-r
 import { FilesystemUploadStore } from '../shared/storage/filesystem/filesystem-upload-store.ts';
 import type { FilesystemTraits } from '../shared/storage/filesystem/probe-filesystem.ts';
 import { probeFolder } from '../shared/storage/filesystem/probe-folder.ts';
-import type { OpenStores, StoreSurroundings } from './open-stores.ts';
+import type { OpenStores, StoreSurroundings } from './opened-stores.ts';
 
 /** A store in a folder. */
 export function openFolder(

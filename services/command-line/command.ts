@@ -1,6 +1,6 @@
 import type { Config } from '../../shared/config/config.ts';
 import type { Log } from '../../shared/observability/observer.ts';
-import type { OpenStores } from '../open-stores.ts';
+import type { OpenStores } from '../opened-stores.ts';
 
 /** What commands end with. */
 export const EXIT = {

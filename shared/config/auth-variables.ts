@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 
 import { list, strictBoolean, text, word } from './value-schemas.ts';
-import type { Variable } from './variables.ts';
+import type { Variable } from './variable.ts';
 
 /** `address` or `address/bits`. */
 function isAddressBlock(entry: string): boolean {

@@ -1,5 +1,5 @@
 import { list, wholeNumber } from './value-schemas.ts';
-import type { Variable } from './variables.ts';
+import type { Variable } from './variable.ts';
 
 const YEAR_SECONDS = 366 * 24 * 3600;
 

@@ -1,5 +1,6 @@
 import type { AuthConfig } from './auth-config.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
+import type { WarmSchedule } from './warm-schedule.ts';
 
 /** The parsed configuration: a value, made once by loadConfig and handed to constructors. Units are in the names. */
 export interface FilesystemStorageConfig {
@@ -108,12 +109,6 @@ export interface CacheConfig {
   readonly pins: readonly string[];
   readonly intervalSeconds: number;
 }
-
-/** When images are pulled without a client. */
-export type WarmSchedule =
-  | { readonly kind: 'interval'; readonly ms: number }
-  /** Five fields (minute, hour, day, month, weekday) or six with seconds before them, in UTC. */
-  | { readonly kind: 'cron'; readonly pattern: string };
 
 export interface WarmConfig {
   /** References, one a line; read each time. */

@@ -1,4 +1,5 @@
-import { type Reader, variable, VARIABLE_NAMES, type VariableName } from './variables.ts';
+import type { Reader } from './variable.ts';
+import { variable, VARIABLE_NAMES, type VariableName } from './variables.ts';
 
 const READERS: Record<Reader, string> = {
   both: 'both roles',

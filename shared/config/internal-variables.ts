@@ -1,5 +1,5 @@
 import { listenHost, port, serverUrl, text } from './value-schemas.ts';
-import type { Variable } from './variables.ts';
+import type { Variable } from './variable.ts';
 
 /** How the mirrors of one store reach each other. */
 export const INTERNAL_VARIABLES = {

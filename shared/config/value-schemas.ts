@@ -2,7 +2,7 @@
 import { Cron } from 'croner';
 import { z } from 'zod';
 
-import type { WarmSchedule } from './config.ts';
+import type { WarmSchedule } from './warm-schedule.ts';
 
 /** A value that `parse` understands; anything else (undefined) is told with the message. */
 function understood<Value>(message: string, parse: (input: string) => Value | undefined) {

@@ -5,7 +5,8 @@ import type { Failure } from '../upstream/outcome.ts';
 import type { FillBytes, FillSource } from './fill-source.ts';
 import { type AcceptBytes, receiveBody } from './receive-body.ts';
 import { RunningDigest } from './running-digest.ts';
-import type { Spool, SpoolFile } from './spool.ts';
+import type { Spool } from './spool.ts';
+import type { SpoolFile } from './spool-file.ts';
 import { SpooledBody } from './spooled-body.ts';
 
 /** How a fill began, for everyone who joined it. */

@@ -1,4 +1,4 @@
-import type { SpoolFile } from './spool.ts';
+import type { SpoolFile } from './spool-file.ts';
 
 /** A place for bytes that are addressed from 0 on. */
 export interface RingStorage {

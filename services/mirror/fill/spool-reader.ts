@@ -3,7 +3,6 @@ import { Readable, type Writable } from 'node:stream';
 import { AwaitedWrites } from '../../../shared/storage/awaited-writes.ts';
 import type { InspectChunk } from '../../../shared/storage/blob-store.ts';
 import type { Piece } from './recent-bytes.ts';
-import type { SpooledBody } from './spooled-body.ts';
 
 const READ_BYTES = 128 * 1024;
 /** Buffers kept for the next reader. */
@@ -25,14 +24,35 @@ export interface SpoolReaderOptions {
   readonly continueFrom?: ContinueFrom;
 }
 
+/** What a reader may have now. */
+export interface Available {
+  /** How far it may read. */
+  readonly limit: number;
+  /** The next bytes where they are in memory; else they are in the file. */
+  readonly piece: Piece | undefined;
+}
+
+/** What its readers ask of a body. */
+export interface FollowedBody {
+  availableFrom(
+    position: number,
+    end: number,
+    isReaderGone: () => boolean,
+  ): Promise<Available | undefined>;
+  /** The number of bytes read. Throws WindowPassedError when they are bytes of elsewhere. */
+  readAt(buffer: Buffer, position: number, length: number): Promise<number>;
+  readerMoved(): void;
+  readerGone(reader: SpoolReader): void;
+}
+
 /** Follows a spooled body. A slow reader holds the memory of one piece and no more. */
 export class SpoolReader extends Readable {
-  readonly #body: SpooledBody;
+  readonly #body: FollowedBody;
   readonly #options: SpoolReaderOptions;
   #position: number;
   #rest: Readable | undefined;
 
-  constructor(body: SpooledBody, options: SpoolReaderOptions) {
+  constructor(body: FollowedBody, options: SpoolReaderOptions) {
     super({ highWaterMark: READ_BYTES });
     this.#body = body;
     this.#options = options;

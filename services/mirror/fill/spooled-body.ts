@@ -1,10 +1,16 @@
 import type { Readable } from 'node:stream';
 
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
-import { type Piece, RecentBytes } from './recent-bytes.ts';
+import { RecentBytes } from './recent-bytes.ts';
 import type { SharedBlock } from './shared-block.ts';
-import type { SpoolFile } from './spool.ts';
-import { SpoolReader, type SpoolReaderOptions, WindowPassedError } from './spool-reader.ts';
+import type { SpoolFile } from './spool-file.ts';
+import {
+  type Available,
+  type FollowedBody,
+  SpoolReader,
+  type SpoolReaderOptions,
+  WindowPassedError,
+} from './spool-reader.ts';
 
 /** The end of what a reader gets is kept from it until the whole is known to be right, so that no wrong body completes. */
 export const HOLD_BACK_BYTES = 64 * 1024;
@@ -17,14 +23,6 @@ const WINDOW_PIECE_BYTES = 256 * 1024;
 /** How long the writer waits for a store that takes nothing, before it goes on without it. */
 const STORE_STALL_MS = 15_000;
 
-/** What a reader may have now. */
-export interface Available {
-  /** How far it may read. */
-  readonly limit: number;
-  /** The next bytes where they are in memory; else they are in the file. */
-  readonly piece: Piece | undefined;
-}
-
 /**
  * The bytes of a fill while they arrive: one writer, any number of readers at their own speed. The file goes when the
  * writer has let go and the last reader is gone.
@@ -33,7 +31,7 @@ export interface Available {
  * keeps up, without waiting for the disk. A window holds the last ones alone: it moves on with the reader
  * that stores them, and without one with the fastest of the others; who falls behind it gets a WindowPassedError.
  */
-export class SpooledBody {
+export class SpooledBody implements FollowedBody {
   readonly totalBytes: number;
   readonly #file: SpoolFile;
   readonly #windowBytes: number;

@@ -1,6 +1,6 @@
 import { Cron } from 'croner';
 
-import type { WarmSchedule } from '../../../shared/config/config.ts';
+import type { WarmSchedule } from '../../../shared/config/warm-schedule.ts';
 
 /** A moment at which all replicas mean the same run by the same name. */
 export interface WarmTime {

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { testUpstream } from '../../../../shared/config/testing/test-upstream.ts';
 import type { UpstreamCredential } from '../../../../shared/config/upstream-config.ts';
 import { ManualClock } from '../../../../shared/index/testing/manual-clock.ts';
-import { createCredentialSources, type CredentialSource } from './credential-source.ts';
+import { createCredentialSources } from './create-credential-sources.ts';
+import type { CredentialSource } from './credential-source.ts';
 import { HelperCredentials } from './helper-credentials.ts';
 
 const signal = new AbortController().signal;
