@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { describeWithTools } from '../../support/describe-with-tools.ts';
 import { type MirrorLab, startMirrorLab } from '../../support/mirror-lab.ts';
 import { OwnedServers } from '../../support/owned-servers.ts';
+import { pullImage } from '../../support/registry-client.ts';
 import { startBuildkitd } from '../../support/start-buildkitd.ts';
 import { type DockerDaemon, DOCKER_TOOLS, startDockerd } from '../../support/start-dockerd.ts';
 import { makeTempFolder } from '../../support/temp-folder.ts';
@@ -48,6 +49,22 @@ describeWithTools(TOOLS, 'a mirror of several registries', () => {
       expect(await pullOf(name)).toContain(image.manifest.digest);
     }
     expect(await pullOf(lab.images['quay.io'].name)).toMatch(/connection refused/);
+  });
+
+  test('docker 29 builds on an image that it takes through it, and pushes what it built', async () => {
+    const folder = makeTempFolder('docker-build');
+    const base = `${lab.mirror.host}/mirror/library/hello:1`;
+    writeFileSync(path.join(folder, 'file'), 'built');
+    writeFileSync(path.join(folder, 'Dockerfile'), `FROM ${base}\nCOPY file /built\n`);
+    const built = `${lab.push.host}/project/derived:1`;
+    await docker.succeed('build', '--tag', built, folder);
+    const pushed = await docker.succeed('push', built);
+    const pulled = await pullImage(lab.mirror.url, 'project/derived', '1');
+    expect(pushed).toContain(pulled.digest);
+    const { layers } = JSON.parse(lab.official.manifest.bytes.toString()) as {
+      layers: readonly { digest: string }[];
+    };
+    for (const { digest } of layers) expect(pulled.bytes.toString()).toContain(digest);
   });
 
   test('docker 29 takes it for every registry by one hosts.toml', async () => {
