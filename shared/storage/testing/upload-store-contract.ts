@@ -333,7 +333,7 @@ export function describeUploadStore(
       await Promise.all(
         contents.map(async ({ bytes, digest, repo }, i) => {
           const session = await store.create(repo, undefined, unending);
-          const appended = await appendAll(session, cut(bytes, 10_000 * (i + 1)));
+          const appended = await appendAll(session, cut(bytes, 50_000 * (i + 1)));
           await store.commit(appended, digest, unending);
         }),
       );
