@@ -26,6 +26,7 @@
  *     usage/<project>.json                             what a project with a quota takes
  *     renames/<project>.json                           a project that is being renamed
  *     people/<hash>.{json,locked}                      who came by single sign-on, and whom an administrator locked out
+ *     sessions/<hash>.json                             who is signed in at the web
  *     cli-passwords/<hash>/<id>.{json,used}            what people made for their command lines
  *     dirty/<journal id>.json
  *     deleting/<alg>-<hex>.<run>.<phase>               a blob that is being removed (shared/content/removal)
@@ -177,6 +178,9 @@ export const robotKey = (project: string, name: string): string =>
 /** When the robot signed in last. */
 export const robotUseKey = (project: string, name: string): string =>
   `${robotsOfProject(project)}/${name}.used`;
+/** Who is signed in at the web, by the hash of what his browser has. */
+export const sessionsFolder = `${OWN}/sessions`;
+export const sessionKey = (hash: string): string => `${sessionsFolder}/${hash}.json`;
 /** People of other sources of identities and what is theirs; `person` is the hash of an identity's id. */
 export const personKey = (person: string): string => `${OWN}/people/${person}.json`;
 export const lockedPersonKey = (person: string): string => `${OWN}/people/${person}.locked`;

@@ -12,7 +12,7 @@ export interface WorkloadIssuer {
 }
 
 /** Tokens whose claim fits belong to the group. */
-export interface WorkloadGroup {
+interface WorkloadGroup {
   readonly group: string;
   /** `sub`, or a path like `kubernetes.io/namespace`. */
   readonly claim: string;
