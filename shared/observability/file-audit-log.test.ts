@@ -78,6 +78,8 @@ describe('FileAuditLog', () => {
   });
 
   test('a file that cannot be opened is told at once', () => {
-    expect(() => new FileAuditLog(folder, clock, log)).toThrow('EISDIR');
+    for (const wrong of [folder, path.join(folder, 'no', 'such', 'folder'), '/proc/none/audit']) {
+      expect(() => new FileAuditLog(wrong, clock, log)).toThrow(`AUDIT_LOG (${wrong})`);
+    }
   });
 });

@@ -1,4 +1,12 @@
-import { closeSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import type { Clock } from '../lifecycle/clock.ts';
@@ -29,8 +37,14 @@ export class FileAuditLog implements AuditLog {
     this.#file = file;
     this.#clock = clock;
     this.#log = log;
-    mkdirSync(path.dirname(file), { recursive: true });
-    this.#open();
+    try {
+      // One level alone: where no folder can be made, as in /proc, Node tries to make several of them for ever.
+      const folder = path.dirname(file);
+      if (!existsSync(folder)) mkdirSync(folder);
+      this.#open();
+    } catch (cause) {
+      throw new Error(`AUDIT_LOG (${file}) cannot be written`, { cause });
+    }
   }
 
   record(event: AuditEvent): void {
