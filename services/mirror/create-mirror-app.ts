@@ -57,6 +57,7 @@ export function createMirrorApp(
     upstreams,
     proxies: config.proxies,
     hints,
+    blocks,
     lifetime,
   });
   const background = new BackgroundTasks(platform.log);

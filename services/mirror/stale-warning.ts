@@ -23,6 +23,8 @@ function reasonOf(failure: Failure): string {
   switch (failure.kind) {
     case 'not-found':
       return 'the upstream has no such tag any more';
+    case 'blocked':
+      return failure.error.message;
     case 'denied':
       return 'the upstream denies it';
     case 'limited':

@@ -17,7 +17,7 @@ export type Holding = 'held' | 'too-old' | 'unheld';
  *   serve-stale    what is held is served, with a warning
  *   drop           404, and the held tag goes; what it named stays readable by digest
  *   not-found      404 MANIFEST_UNKNOWN
- *   denied         403 DENIED: the client goes on to the upstream with a login of its own
+ *   denied         403 DENIED: the client goes on to the upstream with a login of its own; blocked here, with the reason
  *   unavailable    503 with Retry-After. Never 404, which would be a lie, and never 429, at which clients wait or
  *                  hammer (wire: containerd repeats it at once, podman sleeps)
  */
@@ -39,6 +39,7 @@ const TAG_DECISIONS: Readonly<Record<TagAnswer, Decisions>> = {
   moved: FETCHED,
   'not-found': { held: 'drop', 'too-old': 'drop', unheld: 'not-found' },
   denied: { held: 'serve-stale', 'too-old': 'denied', unheld: 'denied' },
+  blocked: { held: 'denied', 'too-old': 'denied', unheld: 'denied' },
   limited: NOT_TOLD,
   timeout: NOT_TOLD,
   connection: NOT_TOLD,

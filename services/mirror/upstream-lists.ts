@@ -11,6 +11,9 @@ const FAILURE_PAUSE_MS = 10_000;
 const BUDGET_MS = 10_000;
 const LATE = unavailable('timeout', 'the upstream takes long to list what it has');
 
+/** What is never remembered: it may be another one the next time. */
+const STATEMENTS: ReadonlySet<string> = new Set(['not-found', 'denied', 'blocked']);
+
 interface Listed<Value> {
   readonly outcome: Outcome<Value>;
   readonly untilMs: number;
@@ -45,7 +48,7 @@ export class UpstreamLists<Value extends object> {
     const flight = this.#flights.run(key, async () => {
       const outcome = await ask();
       const lifeMs = outcome.kind === 'found' ? lifeSeconds * 1000 : FAILURE_PAUSE_MS;
-      const isStatement = outcome.kind === 'not-found' || outcome.kind === 'denied';
+      const isStatement = STATEMENTS.has(outcome.kind);
       if (lifeMs > 0 && !isStatement) {
         this.#known.set(key, { outcome, untilMs: this.#clock.monotonicMs() + lifeMs });
       }

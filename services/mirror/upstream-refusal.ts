@@ -40,6 +40,8 @@ function refusalOf(
 ): RegistryError {
   const name = upstreamRepository;
   switch (outcome.kind) {
+    case 'blocked':
+      return outcome.error;
     case 'denied':
       return registryError('DENIED', {
         message: `pull access denied for ${name}, repository does not exist or may require 'docker login': ${upstream.url} shows it to nobody who is not logged in there, so this mirror does not serve it`,

@@ -41,6 +41,7 @@ export function withCredentials(options: CredentialPoolOptions): Upstream {
           limited = sooner(limited, outcome);
           break;
         case 'not-found':
+        case 'blocked':
         case 'unavailable':
           return outcome;
       }

@@ -1,3 +1,5 @@
+import type { RegistryError } from '../../../shared/oci/errors.ts';
+
 /** Why an upstream could not be asked, or why what it said is of no use. */
 export type UnavailableReason =
   | 'timeout'
@@ -30,6 +32,8 @@ export type Outcome<Value> =
       /** The budget of pulls is used up: what is no pull of a manifest may still be asked. */
       readonly isPullLimit?: boolean;
     }
+  /** Not asked, or not to be given out: an operator of this registry has blocked it; what a client is told. */
+  | { readonly kind: 'blocked'; readonly error: RegistryError }
   | {
       readonly kind: 'unavailable';
       readonly reason: UnavailableReason;

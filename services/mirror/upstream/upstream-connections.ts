@@ -1,5 +1,6 @@
 import type { ProxyConfig } from '../../../shared/config/config.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
+import type { BlockList } from '../../../shared/content/blocks/block-list.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { SharedHints } from '../../../shared/index/ports.ts';
 import type { Observer } from '../../../shared/observability/observer.ts';
@@ -18,6 +19,7 @@ import { UpstreamClient } from './upstream-client.ts';
 import { type ExchangeDeadlines, UpstreamTransport } from './upstream-transport.ts';
 import { RequestRate, withRate } from './request-rate.ts';
 import { withBreaker } from './with-breaker.ts';
+import { withoutBlocked } from './without-blocked.ts';
 
 /** The two ways to ask an upstream. */
 export interface UpstreamConnection {
@@ -36,6 +38,7 @@ export interface UpstreamConnectionsOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly hints: SharedHints;
+  readonly blocks: Pick<BlockList, 'blockOf'>;
   /** Ends what is shared among requests. */
   readonly lifetime: AbortSignal;
   readonly proxies: ProxyConfig;
@@ -52,7 +55,7 @@ export class UpstreamConnections {
   readonly #refusedAccounts = new Map<string, Set<string>>();
 
   constructor(options: UpstreamConnectionsOptions) {
-    const { upstreams, clock, observer, hints, lifetime } = options;
+    const { upstreams, clock, observer, hints, lifetime, blocks } = options;
     const connect = (config: UpstreamConfig): UpstreamConnection => {
       const upstream = new URL(config.url.endsWith('/') ? config.url : `${config.url}/`);
       const exchange = new HttpExchange(
@@ -102,7 +105,8 @@ export class UpstreamConnections {
         requestsPerSecond === undefined ? undefined : new RequestRate(requestsPerSecond, clock);
       const guarded = (client: Upstream): Upstream => {
         const asked = withBreaker(client, breaker, upstream.host);
-        return rate ? withRate(asked, rate, clock, lifetime) : asked;
+        const rated = rate ? withRate(asked, rate, clock, lifetime) : asked;
+        return withoutBlocked(rated, config.project, blocks);
       };
       const configured = withCredentials({ accounts, anonymous, onAccount });
       return {

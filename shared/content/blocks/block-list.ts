@@ -1,6 +1,6 @@
 import { within } from '../../concurrency/within.ts';
 import type { Clock } from '../../lifecycle/clock.ts';
-import { registryError } from '../../oci/errors.ts';
+import { type RegistryError, registryError } from '../../oci/errors.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
 import type { RecordStore } from '../../storage/record-store.ts';
 import { DENIED, type PatternRecord, PatternRecords } from '../pattern-records.ts';
@@ -35,8 +35,14 @@ export class BlockList {
 
   /** Throws DENIED with the reason when what is known of the content so far is blocked. */
   async refuse(content: Referred, signal: AbortSignal): Promise<void> {
+    const error = await this.blockOf(content, signal);
+    if (error) throw error;
+  }
+
+  /** What `refuse` throws; undefined for what is not blocked as far as it is known. */
+  async blockOf(content: Referred, signal: AbortSignal): Promise<RegistryError | undefined> {
     const block = (await this.#blocks(signal)).find(({ pattern }) => isMeant(pattern, content));
-    if (block) throw denied(block);
+    return block && denied(block);
   }
 
   /** As the store, but it takes no bytes of a digest that is blocked everywhere. */
@@ -66,7 +72,7 @@ export class BlockList {
   }
 }
 
-function denied({ pattern, reason }: PatternRecord): Error {
+function denied({ pattern, reason }: PatternRecord): RegistryError {
   return registryError('DENIED', {
     message: `blocked by the operator of this registry${reason === undefined ? '' : `: ${reason}`}`,
     detail: { blocked: pattern.text },
