@@ -4,10 +4,11 @@ import { withCheckedPulls } from '../shared/content/checked-pulls.ts';
 import { damageReporter } from '../shared/content/damage.ts';
 import { checkStore } from '../shared/content/store-check.ts';
 import { withSmallBlobsInMemory } from '../shared/content/small-blobs.ts';
+import { AbandonedMarks } from '../shared/content/removal/abandoned-marks.ts';
 import { DeletingMarks } from '../shared/content/removal/deleting-marks.ts';
 import { guardedUploads } from '../shared/content/removal/guarded-uploads.ts';
 import { RemovalGuard } from '../shared/content/removal/removal-guard.ts';
-import { REMOVAL_TIMING } from '../shared/content/removal/removal-timing.ts';
+import { hastened, REMOVAL_TIMING } from '../shared/content/removal/removal-timing.ts';
 import { markStore } from '../shared/content/store-probe.ts';
 import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
@@ -109,8 +110,10 @@ export async function createPlatform(
     }),
     config.memoryCacheBytes / 2,
   );
-  const timing = REMOVAL_TIMING;
+  const timing = hastened(REMOVAL_TIMING, config.removalHaste);
   const marks = new DeletingMarks({ records, clock, timing, lifetime: shutdown.signal });
+  // Beside both roles: a run may have died where no mirror is left.
+  const tidying = new AbandonedMarks({ marks, clock, timing }).run(log, shutdown.signal);
   const guard = new RemovalGuard({ blobs, members: index.members, marks, clock, timing });
   return {
     platform: {
@@ -133,7 +136,7 @@ export async function createPlatform(
     storeTraits: () => storeTraits,
     abort: () => shutdown.abort(),
     close: async () => {
-      await Promise.all([redis?.close(), probing]);
+      await Promise.all([redis?.close(), probing, tidying]);
       auditLog.close();
     },
   };

@@ -1,4 +1,6 @@
 import { EventEmitter } from 'node:events';
+import { readdirSync, utimesSync } from 'node:fs';
+import path from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
@@ -22,6 +24,11 @@ beforeAll(async () => {
   const lab = openProcess(store, systemClock);
   await markCached(lab, REPOSITORY);
   await putImage(lab, REPOSITORY, '1', image);
+  // What came within the last minute would stay.
+  const old = new Date(Date.now() - 3_600_000);
+  for (const entry of readdirSync(store.folder, { recursive: true, encoding: 'utf8' })) {
+    utimesSync(path.join(store.folder, entry), old, old);
+  }
 });
 afterAll(() => store.remove());
 

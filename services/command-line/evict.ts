@@ -1,9 +1,10 @@
 import { OPEN_ACCESS } from '../../shared/auth/access.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
 import { DeletingMarks } from '../../shared/content/removal/deleting-marks.ts';
-import { REMOVAL_TIMING } from '../../shared/content/removal/removal-timing.ts';
+import { hastened, REMOVAL_TIMING } from '../../shared/content/removal/removal-timing.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { armCrashPoint } from '../../shared/lifecycle/crash-point.ts';
 import { UNOBSERVED } from '../../shared/observability/observer.ts';
 import type { CacheEviction, SurveyedCache } from '../mirror/eviction/cache-eviction.ts';
 import { createCacheEviction } from '../mirror/eviction/create-cache-upkeep.ts';
@@ -18,7 +19,7 @@ export const evict: StoreCommand = {
   usage: `[${DRY_RUN}]`,
   summary: 'hold the cache against its budget now, or say what would go',
   help: `Evicts the longest unused cached images until the cache is within its budget (CACHE_MAX_BYTES, and cacheBytes of an
-upstream), as a running mirror does by itself. Removing the bytes takes about a minute, in which everything may go on.
+upstream), as a running mirror does by itself. It takes a minute or two, in which everything may go on.
 It needs the configuration of the mirror, RUN_AS_MIRROR=true and REDIS_URL, if the mirror has one, among it.
 ${DRY_RUN} lists what would go, the longest unused first, and writes nothing.
 
@@ -33,6 +34,7 @@ async function run(context: CommandContext): Promise<number> {
   if (config.role !== 'mirror') {
     throw new CommandError('the cache is the mirror’s: set RUN_AS_MIRROR=true and its variables');
   }
+  if (config.crashPoint !== undefined) armCrashPoint(config.crashPoint);
   await requireRegistryStore(context);
   const stored = createStoreIndex(stores.records, systemClock);
   const shutdown = new AbortController();
@@ -67,7 +69,7 @@ function openEviction(
   stored: ReturnType<typeof createStoreIndex>,
 ): CacheEviction {
   const { records, blobs } = stores;
-  const timing = REMOVAL_TIMING;
+  const timing = hastened(REMOVAL_TIMING, config.removalHaste);
   const marks = new DeletingMarks({ records, clock: systemClock, timing, lifetime: signal });
   const eviction = createCacheEviction(
     {

@@ -52,14 +52,7 @@ export function createMirrorApp(
     blobs: blocks.guarding(cache?.counting(shared.blobs) ?? shared.blobs),
   };
   const { hints } = index;
-  const connections = new UpstreamConnections({
-    ...platform,
-    upstreams,
-    proxies: config.proxies,
-    hints,
-    blocks,
-    lifetime,
-  });
+  const connections = new UpstreamConnections({ ...platform, ...config, hints, blocks, lifetime });
   const background = new BackgroundTasks(platform.log);
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);

@@ -119,7 +119,7 @@ export function createMirroredContent(
   const pulls = { local, manifests: manifestPull, blobs: blobPull, held };
   const completion = new Completion({ ...platform, ...parts, ...pulls });
   const discovery = new UpstreamDiscovery({ ...platform, ...parts, local, verdicts });
-  const mirrored = new MirroredContent({ ...pulls, names, discovery, completion });
+  const mirrored = new MirroredContent({ ...pulls, names, discovery, completion, clock });
   const content = new BlockedContent(mirrored, parts.blocks, async (requested, signal) => {
     const meaning = await names.resolve(requested, signal);
     if (meaning.kind === 'local') return meaning.repository;

@@ -1,3 +1,4 @@
+import { within } from '../../shared/concurrency/within.ts';
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type {
   BlobOptions,
@@ -12,6 +13,7 @@ import type {
 import type { HeldContent } from '../../shared/content/held-content.ts';
 import type { MirrorMeaning, MirrorNames } from '../../shared/content/mirror-names.ts';
 import { notHeld } from '../../shared/content/push-content.ts';
+import type { Clock } from '../../shared/lifecycle/clock.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { registryError } from '../../shared/oci/errors.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/reference.ts';
@@ -20,7 +22,9 @@ import type { BlobPull } from './blob-pull.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import type { Completion } from './completion.ts';
 import type { ManifestPull } from './manifest-pull.ts';
+import { unavailable } from './upstream/outcome.ts';
 import type { UpstreamDiscovery } from './upstream-discovery.ts';
+import { refusalOf } from './upstream-refusal.ts';
 
 export interface MirroredContentOptions {
   readonly names: MirrorNames<UpstreamConfig>;
@@ -30,7 +34,12 @@ export interface MirroredContentOptions {
   readonly discovery: UpstreamDiscovery;
   readonly held: HeldContent;
   readonly completion: Pick<Completion, 'pulled'>;
+  readonly clock: Clock;
 }
+
+/** How long a client waits for an upstream. What is joined by others goes on, and the next try finds it. */
+const ANSWER_MS = 10_000;
+const LATE = unavailable('timeout', 'it takes its time');
 
 /** An upstream's repository, with the trace of the request that named it. */
 type UpstreamMeaning = Extract<MirrorMeaning<UpstreamConfig>, { kind: 'upstream' }> &
@@ -57,7 +66,7 @@ export class MirroredContent implements ContentSource {
     const meaning = await this.#meaning(requested, signal);
     return meaning.kind === 'local'
       ? this.#localManifest(requested, meaning, reference, signal)
-      : this.#options.manifests.pull(meaning, reference, signal);
+      : this.#soon(meaning, this.#options.manifests.pull(meaning, reference, signal));
   }
 
   async manifest(
@@ -70,7 +79,7 @@ export class MirroredContent implements ContentSource {
       return this.#localManifest(requested, meaning, reference, signal);
     }
     const { manifests, completion } = this.#options;
-    const content = await manifests.pull(meaning, reference, signal);
+    const content = await this.#soon(meaning, manifests.pull(meaning, reference, signal));
     if (content) completion.pulled(meaning, content);
     return content;
   }
@@ -83,7 +92,7 @@ export class MirroredContent implements ContentSource {
     const meaning = await this.#meaning(requested, signal);
     return meaning.kind === 'local'
       ? this.#options.local.blobStat(meaning.repository, digest, signal)
-      : this.#options.blobs.stat(meaning, digest, signal);
+      : this.#soon(meaning, this.#options.blobs.stat(meaning, digest, signal));
   }
 
   async blob(
@@ -95,7 +104,9 @@ export class MirroredContent implements ContentSource {
     const meaning = await this.#meaning(requested, signal);
     return meaning.kind === 'local'
       ? this.#options.local.blob(meaning.repository, digest, options, signal)
-      : this.#options.blobs.open(meaning, digest, options, signal);
+      : this.#soon(meaning, this.#options.blobs.open(meaning, digest, options, signal), (late) => {
+          if (late && 'stream' in late) late.stream.destroy();
+        });
   }
 
   async tags(requested: RequestedRepository, signal: AbortSignal): Promise<Tag[] | undefined> {
@@ -114,7 +125,7 @@ export class MirroredContent implements ContentSource {
     const meaning = await this.#meaning(requested, signal);
     return meaning.kind === 'local'
       ? this.#options.local.referrers(meaning.repository, subject, request, signal)
-      : this.#options.discovery.referrers(meaning, subject, request, signal);
+      : this.#soon(meaning, this.#options.discovery.referrers(meaning, subject, request, signal));
   }
 
   /** Of an upstream's image as much as the push service has of it: all, or nothing. */
@@ -129,6 +140,19 @@ export class MirroredContent implements ContentSource {
     if (!isCache) return content;
     if (content && (await held.isHeld(repository, content, signal))) return content;
     throw notHeld(name);
+  }
+
+  /** The answer, unless it takes so long that clients give up; `release` is for one that comes too late. */
+  async #soon<Answer>(
+    repository: CachedRepository,
+    asked: Promise<Answer>,
+    release: (late: Answer) => void = () => undefined,
+  ): Promise<Answer> {
+    const answered = asked.then((answer) => ({ answer }));
+    const inTime = await within(answered, ANSWER_MS, this.#options.clock);
+    if (inTime) return inTime.answer;
+    answered.then(({ answer }) => release(answer)).catch(() => undefined);
+    throw refusalOf(LATE, repository);
   }
 
   async #meaning(requested: RequestedRepository, signal: AbortSignal): Promise<Meaning> {

@@ -7,8 +7,6 @@ import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import type { CachedRepository } from './cached-repository.ts';
 
-/** How long a proof holds. After that it is proved again, in the background. */
-const PROOF_TTL_MS = 24 * 60 * 60 * 1000;
 /** How old this process's copy of a marker may be. */
 const MARKER_TTL_MS = 10_000;
 const MAX_REPOSITORIES = 10_000;
@@ -75,12 +73,12 @@ export class Standings {
     return isGoodHere && isOfUpstream(marker, repository);
   }
 
-  /** There is no proof, or it is older than a day. */
+  /** There is no proof, or it is older than its upstream's `proofTtlSeconds`. */
   isDue(standing: Standing, repository: CachedRepository): boolean {
     if (standing.kind !== 'marked' || !this.isProved(standing, repository)) return true;
     const provedAt = Date.parse(standing.marker.provedAt ?? '');
     const age = this.#options.clock.now().getTime() - provedAt;
-    return !(age >= 0 && age < PROOF_TTL_MS);
+    return !(age >= 0 && age < repository.upstream.proofTtlSeconds * 1000);
   }
 
   /** Writes down a proof that was given, unless a good one stands there. */

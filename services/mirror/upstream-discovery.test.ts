@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import type { RepositoryName } from '../../shared/oci/reference.ts';
 import type { TestAnswer } from '../../shared/http/testing/http-client.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import {
@@ -131,6 +132,22 @@ describe('referrers of an upstream', () => {
     expect(answer.status).toBe(403);
     expect(answer.body.toString()).not.toContain('application/vnd.example.signature');
   });
+});
+
+test('a list of tags is not served any more when its repository turned private, however fresh it is', async () => {
+  const list = async (): Promise<number> => (await mirror.send('/v2/hello/tags/list')).status;
+  expect((await mirror.send('/v2/hello/manifests/1')).status).toBe(200);
+  expect(await list()).toBe(200);
+  const { origins } = mirror.store.index;
+  const name = 'mirror/library/hello' as RepositoryName;
+  const { signal } = new AbortController();
+  const marker = await origins.get(name, signal);
+  await origins.put(name, { ...marker!, verdict: 'private' }, signal);
+  upstream.behaviour.wantsToken = true;
+  upstream.behaviour.privateRepositories.add('library/hello');
+  // Well within the life of the list.
+  mirror.clock.advance(15_000);
+  expect(await list()).toBe(403);
 });
 
 test('tags of an upstream are cut into pages by n and last, from one list', async () => {

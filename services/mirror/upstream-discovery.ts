@@ -51,7 +51,7 @@ export class UpstreamDiscovery {
     const { cached, upstream, upstreamRepository } = repository;
     const { client, isHeldServable } = await verdicts.admitUnproved(repository, signal);
     const outcome = await this.#tags.get(
-      cached,
+      listName(cached, isHeldServable),
       upstream.tagTtlSeconds,
       () => client.tagList(upstreamRepository, lifetime),
       signal,
@@ -82,7 +82,7 @@ export class UpstreamDiscovery {
     }
     const { client, isHeldServable } = admitted.admission;
     const outcome = await this.#referrers.get(
-      `${cached}@${subject}`,
+      listName(`${cached}@${subject}`, isHeldServable),
       upstream.tagTtlSeconds,
       () => client.referrers(upstreamRepository, subject, lifetime),
       signal,
@@ -102,6 +102,10 @@ export class UpstreamDiscovery {
     return { ...held, warning: HELD_ALONE };
   }
 }
+
+/** What was listed while a repository was public is nobody's any more when that is withdrawn. */
+const listName = (name: string, isProved: boolean): string =>
+  `${name} ${isProved ? 'proved' : 'unproved'}`;
 
 /** Tags are ASCII, so that code units are bytes. */
 const byBytes = (a: Tag, b: Tag): number => (a < b ? -1 : a > b ? 1 : 0);

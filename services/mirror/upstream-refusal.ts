@@ -34,7 +34,8 @@ export function tooStale(
 const retrySeconds = (outcome: Failure): number =>
   ('retryAfterSeconds' in outcome ? outcome.retryAfterSeconds : undefined) ?? RETRY_SECONDS;
 
-function refusalOf(
+/** What a client is told of content that cannot be had. */
+export function refusalOf(
   outcome: Exclude<Failure, { kind: 'not-found' }>,
   { upstream, upstreamRepository }: CachedRepository,
 ): RegistryError {

@@ -57,7 +57,7 @@ export interface VerdictsOptions {
  * configured account never gives the verdict and is used only while a proof that the repository is public holds, so that
  * nothing that it alone may read gets here. Where the upstream is `shared`, its account is the witness instead.
  *
- * A proof lasts 24 hours; after that new content is asked for as the witness, which proves it again, and what is held is
+ * A proof lasts for `proofTtlSeconds` of its upstream; after that new content is asked for as the witness, which proves it again, and what is held is
  * still served. It is withdrawn by two registry-shaped denials a minute apart, after fresh tokens; any other answer (a
  * limit, a proxy's 403, a failure) leaves it as it is.
  */

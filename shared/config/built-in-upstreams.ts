@@ -23,6 +23,7 @@ export const UPSTREAM_DEFAULTS: Omit<
   private: 'refuse',
   maxConnections: undefined,
   requestsPerSecond: undefined,
+  proofTtlSeconds: 24 * 60 * 60,
   cacheBytes: undefined,
   prefetchPlatforms: [],
   completeBytes: 2 * GIB,

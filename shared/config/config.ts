@@ -84,6 +84,8 @@ export interface CommonConfig {
   readonly idleTimeoutSeconds: number;
   /** Tests only: where the process kills itself (shared/lifecycle/crash-point.ts). */
   readonly crashPoint: string | undefined;
+  /** Tests only: divides the times of the removal protocol (shared/content/removal/removal-timing.ts). */
+  readonly removalHaste: number;
 }
 
 export interface PushConfig extends CommonConfig {

@@ -91,6 +91,7 @@ function createCommon(values: Values, upstreams: Upstreams, host: string): Commo
     shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
     idleTimeoutSeconds: values.HTTP_IDLE_TIMEOUT_SECONDS,
     crashPoint: values.TWINPORT_CRASH_POINT,
+    removalHaste: values.TWINPORT_REMOVAL_HASTE,
   };
 }
 

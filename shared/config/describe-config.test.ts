@@ -28,10 +28,7 @@ describe('describeConfig', () => {
         redis: 'redis://redis:6379/3',
         storage: { kind: 's3', bucket: 'images', credentials: 'configured' },
         defaultUpstream: 'mirror',
-        upstreams: expect.arrayContaining([
-          expect.objectContaining({ project: 'mirror', credentials: ['password'] }),
-          expect.objectContaining({ project: 'quay.io', proxyUrl: 'http://proxy:3128/' }),
-        ]) as unknown,
+        upstreams: { count: 7, projects: expect.arrayContaining(['mirror', 'quay.io']) as unknown },
       });
     }
   });

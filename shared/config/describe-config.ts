@@ -1,19 +1,20 @@
 import type { Config, InternalConfig, ProxyConfig, StorageConfig } from './config.ts';
-import type { UpstreamConfig } from './upstream-config.ts';
 
-/** The configuration for a log line: complete, but for secrets, of which only the presence is told. */
+/** The configuration for a log line: secrets are told by their presence alone, upstreams by their projects. */
 export function describeConfig(config: Config): Record<string, unknown> {
-  const { storage, upstreams, defaultUpstream, redisUrl, http, crashPoint, ...rest } = config;
+  const { storage, upstreams, defaultUpstream, redisUrl, http, crashPoint, removalHaste, ...rest } =
+    config;
   return {
     ...rest,
     ...('proxies' in rest && { proxies: describeProxies(rest.proxies) }),
     ...('internal' in rest && { internal: describeInternal(rest.internal) }),
     ...(crashPoint === undefined ? {} : { crashPoint }),
+    ...(removalHaste === 1 ? {} : { removalHaste }),
     http: { ...http, tls: http.tls?.certificateFile },
     storage: describeStorage(storage),
     redis: redisUrl === undefined ? undefined : withoutCredentials(redisUrl),
     defaultUpstream: defaultUpstream.project,
-    upstreams: upstreams.map(describeUpstream),
+    upstreams: { count: upstreams.length, projects: upstreams.map(({ project }) => project) },
   };
 }
 
@@ -21,15 +22,6 @@ const describeInternal = ({ secret, ...rest }: InternalConfig): object => ({
   ...rest,
   secret: secret === undefined ? 'kept in the store' : 'configured',
 });
-
-/** Programs and files are named, accounts and what a proxy wants to hear are not. */
-function describeUpstream({ credentials, proxyUrl, ...rest }: UpstreamConfig): object {
-  return {
-    ...rest,
-    ...(proxyUrl === undefined ? {} : { proxyUrl: withoutCredentials(proxyUrl) }),
-    credentials: credentials.map(({ kind }) => kind),
-  };
-}
 
 const describeProxies = ({ http, https, exceptions }: ProxyConfig): object => ({
   http: http === undefined ? undefined : withoutCredentials(http),

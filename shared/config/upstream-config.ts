@@ -50,6 +50,8 @@ export interface UpstreamConfig {
   readonly maxConnections: number | undefined;
   /** Undefined: no limit. */
   readonly requestsPerSecond: number | undefined;
+  /** How long a proof that a repository is public (or shared) holds before it is asked for again. */
+  readonly proofTtlSeconds: number;
   /** What its cached content may take in the store; undefined: no budget of its own. */
   readonly cacheBytes: number | undefined;
   /** Platforms that are fetched as soon as an image index is pulled, for example `linux/amd64`. */

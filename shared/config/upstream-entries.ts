@@ -101,6 +101,7 @@ const entrySchema = z.strictObject(
     private: oneOf('refuse', 'shared').optional(),
     maxConnections: whole(1, 10_000).optional(),
     requestsPerSecond: z.number(rate).positive(rate).optional(),
+    proofTtlSeconds: whole(60).optional(),
     cacheBytes: whole(0).optional(),
     prefetchPlatforms: listOf(PLATFORM, 'a platform like "linux/amd64"').optional(),
     completeBytes: whole(0).optional(),

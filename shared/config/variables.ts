@@ -371,6 +371,13 @@ const VARIABLES = {
     description: 'Tests only: the process kills itself at this named point.',
     schema: text,
   },
+  TWINPORT_REMOVAL_HASTE: {
+    reader: 'both',
+    description:
+      'Tests only: by how much the waits are shortened after which unused bytes are removed. The same for all processes.',
+    schema: wholeNumber(1, 1000),
+    fallback: '1',
+  },
 } as const satisfies Record<string, Variable>;
 
 export type VariableName = keyof typeof VARIABLES;

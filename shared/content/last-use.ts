@@ -12,7 +12,8 @@ import { parseRecord } from './record-json.ts';
 
 /** Uses within one such time are one use. */
 const GRAIN_MS = 60 * 60 * 1000;
-const FLUSH_MS = 60 * 1000;
+/** With what the store takes, less than `usesToldMs` of the removal protocol: eviction waits for it. */
+const FLUSH_MS = 10 * 1000;
 /** Uses that a process remembers to have told already; one that is forgotten is told again. */
 const MAX_TOLD = 50_000;
 const MAX_PENDING = 50_000;
@@ -33,7 +34,7 @@ export interface LastUseOptions {
 }
 
 /**
- * When cached manifests were last pulled, to the hour. Noted in memory and written once a minute, one record a cached
+ * When cached manifests were last pulled, to the hour. Noted in memory and written every ten seconds, one record a cached
  * repository, so that it survives restarts and all processes add to it. A note is dropped when the record was read with
  * it: what another process overwrote at the same time is written again.
  */
@@ -64,7 +65,7 @@ export class LastUse {
     for (const [repository, notes] of this.#pending) await this.#flush(repository, notes, signal);
   }
 
-  /** Flushes once a minute until the signal aborts, and a last time then. */
+  /** Flushes every ten seconds until the signal aborts, and a last time then. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     for (;;) {

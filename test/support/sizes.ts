@@ -21,6 +21,8 @@ const TABLE = {
   slowUploadSeconds: { ci: 3, full: 330 },
   /** The blob that is pushed and pulled while memory is watched. */
   giantBlobBytes: { ci: 256 * MIB, full: 10 * GIB },
+  /** How long pushes, mounts, retags and deletes go on against removals without grace, over each store. */
+  removalStormSeconds: { ci: 2, full: 600 },
 } as const satisfies Record<string, { readonly ci: number; readonly full: number }>;
 
 /** The size or duration of one row, from the column of this run. */

@@ -9,7 +9,11 @@ import { until } from '../../../shared/http/testing/recorded-edge.ts';
 import { ManualClock } from '../../../shared/index/testing/manual-clock.ts';
 import { digestOf } from '../../../shared/oci/digest.ts';
 import type { RepositoryName, Tag } from '../../../shared/oci/reference.ts';
-import { deletingFolder, evictionFolder } from '../../../shared/storage/object-keys.ts';
+import {
+  deletingFolder,
+  evictionFolder,
+  evictionKey,
+} from '../../../shared/storage/object-keys.ts';
 import { auditStore } from '../../../shared/storage/testing/audit-store.ts';
 import { isFullRun } from '../../../test/support/sizes.ts';
 import { type FixtureImage, makeImage, makeIndex } from '../../../test/support/oci-fixtures.ts';
@@ -187,6 +191,48 @@ describe('keeping the cache within its budget', () => {
     await use(late);
     await passing(lab.eviction({ minAgeSeconds: 24 * 3600 }).run(signal));
     expect(await Promise.all([early, late].map(stored))).toEqual([0, 3]);
+  });
+
+  test('what is pulled while the run waits for others to tell what they used stays', async () => {
+    const image = makeImage();
+    await putImage(lab, CACHED, '1', image);
+    clock.advance(HOUR_MS);
+    const run = lab.eviction().run(signal);
+    await until(() => clock.sleepers > 0);
+    const puller = openProcess(store, clock);
+    puller.lastUse.touch(CACHED, digestIn(image.manifest));
+    await puller.lastUse.flush(signal);
+    await passing(run);
+    expect(await stored(image)).toBe(3);
+  });
+
+  test('what came within the last minute stays, whatever the minimum age', async () => {
+    const image = makeImage();
+    await putImage(lab, CACHED, '1', image);
+    clock.advance(WAIT_MS - 5_000);
+    await passing(lab.eviction().run(signal));
+    expect(await stored(image)).toBe(3);
+  });
+
+  test('bytes that another run has left without links go with the next one, and its record when it is dead', async () => {
+    const left = makeImage();
+    for (const blob of left.blobs) {
+      await store.blobs.put(digestIn(blob), blob.bytes, blob.bytes.length, signal);
+    }
+    const at = clock.now().toISOString();
+    const digests = left.blobs.map(({ digest }) => digest);
+    const record = Buffer.from(JSON.stringify({ schemaVersion: 1, at, digests }));
+    await store.records.put(evictionKey('other'), record, signal);
+    await store.records.put(evictionKey('torn'), Buffer.from('{'), signal);
+    await passing(lab.eviction().run(signal));
+    expect(await stored(left)).toBe(0);
+    expect(await foldersLeft()).toEqual(['other.json', 'torn.json']);
+    clock.advance(HOUR_MS);
+    await passing(lab.eviction().run(signal));
+    expect(await foldersLeft()).toEqual(['torn.json']);
+    expect(lab.edge.lines.find(({ level }) => level === 'warn')?.fields).toMatchObject({
+      key: evictionKey('torn'),
+    });
   });
 
   test('layers that an image which stays has in common with one that goes, stay', async () => {

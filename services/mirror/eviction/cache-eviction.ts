@@ -6,6 +6,7 @@ import {
   type ReferencePattern,
 } from '../../../shared/content/reference-pattern.ts';
 import type { Log, Observer } from '../../../shared/observability/observer.ts';
+import { removalWaitMs } from '../../../shared/content/removal/removal-timing.ts';
 import { CacheLedger } from './cache-ledger.ts';
 import {
   CacheSurvey,
@@ -17,7 +18,7 @@ import {
   evictCached,
   type EvictCachedOptions,
   type Evicted,
-  finishDeadRuns,
+  finishOtherRuns,
 } from './evict-cached.ts';
 import {
   type CacheBudget,
@@ -75,8 +76,9 @@ export class CacheEviction {
 
   /** Looks, and writes nothing. Images are read only when a budget is exceeded. */
   async survey(signal: AbortSignal): Promise<SurveyedCache> {
-    const { config, clock, observer } = this.#options;
-    const usedBefore = new Date(clock.now().getTime() - config.minAgeSeconds * 1000);
+    const { config, clock, observer, timing } = this.#options;
+    const minAgeMs = Math.max(config.minAgeSeconds * 1000, removalWaitMs(timing));
+    const usedBefore = new Date(clock.now().getTime() - minAgeMs);
     const { highPercent, lowPercent } = config;
     const rules: EvictionRules = { budgets: this.budgets, highPercent, lowPercent, usedBefore };
     const holdings = await this.#survey.holdings(signal);
@@ -103,8 +105,8 @@ export class CacheEviction {
 
   /** Surveys the cache and evicts what has to go. */
   async run(signal: AbortSignal): Promise<Evicted> {
-    const { observer, log } = this.#options;
-    await finishDeadRuns(this.#options, signal);
+    const { observer, log, clock, timing } = this.#options;
+    await finishOtherRuns(this.#options, signal);
     const { plan, holdings, units, usedBefore } = await this.survey(signal);
     for (const { budget, overBytes } of plan.unmet) {
       log.warn(
@@ -112,6 +114,8 @@ export class CacheEviction {
         'the cache cannot be kept within its budget: what is left is pinned or was used too lately',
       );
     }
+    // What was used just now is not written down yet; it is looked at once more before anything goes.
+    if (plan.units.length > 0) await clock.sleep(timing.usesToldMs, signal);
     const context = { holdings, all: units, usedBefore };
     const evicted = await evictCached(plan.units, context, this.#options, signal);
     observer.eviction({ kind: 'evicted', ...evicted });

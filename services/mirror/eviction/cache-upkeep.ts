@@ -1,4 +1,3 @@
-import { AbandonedMarks } from '../../../shared/content/removal/abandoned-marks.ts';
 import type { Leases, SharedHints } from '../../../shared/index/ports.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 import type { CacheEviction, CacheEvictionOptions } from './cache-eviction.ts';
@@ -12,23 +11,21 @@ const LOOKED = 'cache-eviction';
 
 export interface CacheUpkeepOptions extends Pick<
   CacheEvictionOptions,
-  'marks' | 'clock' | 'timing' | 'log' | 'observer' | 'config'
+  'clock' | 'log' | 'observer' | 'config'
 > {
   readonly eviction: CacheEviction;
   readonly leases: Leases;
   readonly hints: SharedHints;
 }
 
-/** Evicts from time to time, on one mirror at a time where they can agree, and tidies up after those that died. */
+/** Evicts from time to time, on one mirror at a time where they can agree. */
 export class CacheUpkeep {
   readonly #options: CacheUpkeepOptions;
-  readonly #abandoned: AbandonedMarks;
   #storedBytes = 0;
   #ranAtMs = -Infinity;
 
   constructor(options: CacheUpkeepOptions) {
     this.#options = options;
-    this.#abandoned = new AbandonedMarks(options);
   }
 
   /** The store, whose new bytes bring the next run forward. */
@@ -46,7 +43,6 @@ export class CacheUpkeep {
     for (;;) {
       try {
         await clock.sleep(TICK_MS, signal);
-        await this.#abandoned.drop(signal);
         if (await this.#isDue()) await this.#evictAlone(signal);
       } catch (error) {
         if (signal.aborted) return;

@@ -9,6 +9,7 @@ import {
   removeBlobs,
   type RemoveBlobsOptions,
 } from '../../../shared/content/removal/remove-blobs.ts';
+import type { Log } from '../../../shared/observability/observer.ts';
 import type { RegistryIndex } from '../../../shared/index/ports.ts';
 import { mapBounded } from '../../../shared/index/store/map-bounded.ts';
 import { crashPoint } from '../../../shared/lifecycle/crash-point.ts';
@@ -32,7 +33,7 @@ export interface Evicted {
 
 /** Digests that lose links before the next wait. */
 const BATCH = 3_000;
-/** A run that left its record this long ago is dead. */
+/** A run that left its record this long ago is dead: nothing of it is still to come. */
 const LEFT_MS = 60 * 60 * 1000;
 
 const schema = z.object({
@@ -80,21 +81,39 @@ export async function evictCached(
   return evicted;
 }
 
-/** Removes what dead runs have left without links. */
-export async function finishDeadRuns(
-  options: RemoveBlobsOptions,
+/**
+ * Removes what other runs have left without links. Those that go on lose nothing by it; so their records stay until they
+ * are surely dead, and nobody needs to tell the one from the other.
+ */
+export async function finishOtherRuns(
+  options: RemoveBlobsOptions & { readonly log: Log },
   signal: AbortSignal,
 ): Promise<void> {
-  const { records, clock } = options;
+  const { records, blobs, clock, log } = options;
+  const dead: string[] = [];
+  const left = new Set<Digest>();
   for (const { name } of await records.list(evictionFolder, {}, signal)) {
     const key = evictionKey(name.replace(/\.json$/, ''));
     const bytes = await records.get(key, signal);
-    const record = bytes && parseRecord(schema, bytes);
-    if (!record || clock.now().getTime() - Date.parse(record.at) < LEFT_MS) continue;
-    const digests = record.digests.map(parseDigest).filter((digest) => digest !== undefined);
-    const { unsure } = await removeBlobs(digests, options, signal);
-    if (unsure.length === 0) await records.delete(key, signal);
+    if (!bytes) continue;
+    const record = parseRecord(schema, bytes);
+    if (!record) {
+      log.warn(
+        { operation: 'cache.evict', key },
+        'the record of an eviction cannot be read: bytes that it left without links may stay',
+      );
+      continue;
+    }
+    for (const digest of record.digests.map(parseDigest)) if (digest) left.add(digest);
+    if (clock.now().getTime() - Date.parse(record.at) >= LEFT_MS) dead.push(key);
   }
+  const stored = await mapBounded([...left], async (digest) =>
+    (await blobs.stat(digest, signal)) ? digest : undefined,
+  );
+  const there = stored.filter((digest) => digest !== undefined);
+  const { unsure } = await removeBlobs(there, options, signal);
+  if (unsure.length > 0) return;
+  for (const key of dead) await records.delete(key, signal);
 }
 
 /** Returns how many images went. */

@@ -175,6 +175,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     logLevel: 'info',
     auditLog: undefined,
     crashPoint: undefined,
+    removalHaste: 1,
     shutdownGraceSeconds: 1,
     idleTimeoutSeconds: 30,
     proxies: { http: undefined, https: undefined, exceptions: undefined },

@@ -33,6 +33,27 @@ describe('a circuit breaker', () => {
     expect(changes).toEqual([true]);
   });
 
+  test('counts questions that hang before they fail, once each, and takes a late answer for one', () => {
+    const attempts = [1, 2, 3, 4, 5].map(() => breaker.enter('a'));
+    for (const attempt of attempts.slice(0, 4)) attempt?.hangs();
+    attempts[0]?.failed('unreachable');
+    expect(breaker.isOpen).toBe(false);
+    attempts[4]?.hangs();
+    expect(breaker.isOpen).toBe(true);
+    attempts[1]?.answered();
+    expect(breaker.isOpen).toBe(false);
+    clock.advance(1_000);
+    fail(5);
+    clock.advance(1_000);
+    const probe = breaker.enter('a');
+    probe?.hangs();
+    expect(breaker.isProbeDue).toBe(false);
+    clock.advance(2_000);
+    const next = breaker.enter('a');
+    probe?.failed('unreachable');
+    expect([next !== undefined, breaker.isProbeDue]).toEqual([true, false]);
+  });
+
   test('lets one question through when its pause is over, and closes with its answer', () => {
     fail(5);
     expect(breaker.isProbeDue).toBe(false);

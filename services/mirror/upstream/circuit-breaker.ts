@@ -8,8 +8,10 @@ const MAX_PAUSE_MS = 30_000;
 /** `unreachable`: no answer came. `server-error`: one of 500 and above. */
 export type BreakerFailure = 'unreachable' | 'server-error';
 
-/** One question that the breaker let through. The first of the three calls counts. */
+/** One question that the breaker let through. The first of the last three calls counts. */
 export interface Attempt {
+  /** It has waited for so long that it counts as failed; an answer that comes yet counts as one all the same. */
+  hangs(): void;
   /** The upstream answered, whatever it said. */
   answered(): void;
   failed(failure: BreakerFailure): void;
@@ -73,15 +75,25 @@ export class CircuitBreaker {
     if (this.isOpen && !isProbe) return undefined;
     if (isProbe) this.#isProbing = true;
     let isOver = false;
+    let isCounted = false;
     const once = (act: () => void): void => {
       if (isOver) return;
       isOver = true;
-      if (isProbe) this.#isProbing = false;
+      if (isProbe && !isCounted) this.#isProbing = false;
       act();
     };
+    const fail = (failure: BreakerFailure): void => {
+      if (isCounted) return;
+      isCounted = true;
+      if (isProbe) this.#isProbing = false;
+      this.#fail(failure, repository, isProbe);
+    };
     return {
+      hangs: () => {
+        if (!isOver) fail('unreachable');
+      },
       answered: () => once(() => this.#close()),
-      failed: (failure) => once(() => this.#fail(failure, repository, isProbe)),
+      failed: (failure) => once(() => fail(failure)),
       abandoned: () => once(() => undefined),
     };
   }

@@ -52,7 +52,7 @@ export const unavailable = (
   reason: UnavailableReason,
   detail: string,
   retryAfterSeconds?: number,
-): Failure => ({
+): Extract<Failure, { kind: 'unavailable' }> => ({
   kind: 'unavailable',
   reason,
   detail,

@@ -104,7 +104,7 @@ export class UpstreamConnections {
       const rate =
         requestsPerSecond === undefined ? undefined : new RequestRate(requestsPerSecond, clock);
       const guarded = (client: Upstream): Upstream => {
-        const asked = withBreaker(client, breaker, upstream.host);
+        const asked = withBreaker(client, breaker, { host: upstream.host, clock });
         const rated = rate ? withRate(asked, rate, clock, lifetime) : asked;
         return withoutBlocked(rated, config.project, blocks);
       };

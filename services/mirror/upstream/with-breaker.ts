@@ -1,3 +1,5 @@
+import { within } from '../../../shared/concurrency/within.ts';
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { BreakerFailure, CircuitBreaker } from './circuit-breaker.ts';
 import { type Outcome, unavailable, type UnavailableReason } from './outcome.ts';
 import { routedUpstream, type Upstream } from './routed-upstream.ts';
@@ -14,8 +16,15 @@ const FAILURES: Readonly<Record<UnavailableReason, BreakerFailure | undefined>> 
   'digest-mismatch': undefined,
 };
 
+/** A question without an answer for so long counts as failed, while it is still waited for. */
+const HANGING_MS = 5_000;
+
 /** The upstream as long as it answers; while the breaker is open nobody waits, and nobody is asked. */
-export function withBreaker(upstream: Upstream, breaker: CircuitBreaker, host: string): Upstream {
+export function withBreaker(
+  upstream: Upstream,
+  breaker: CircuitBreaker,
+  { host, clock }: { readonly host: string; readonly clock: Clock },
+): Upstream {
   return routedUpstream(
     async <Value>(
       { repository }: { readonly repository: string },
@@ -27,7 +36,9 @@ export function withBreaker(upstream: Upstream, breaker: CircuitBreaker, host: s
         return unavailable('paused', `${host} has not answered for a while`, retryAfterSeconds);
       }
       try {
-        const outcome = await ask(upstream);
+        const asked = ask(upstream);
+        if (!(await within(asked, HANGING_MS, clock))) attempt.hangs();
+        const outcome = await asked;
         const failure = outcome.kind === 'unavailable' ? FAILURES[outcome.reason] : undefined;
         if (failure) attempt.failed(failure);
         // A limit of our own is no answer.

@@ -35,7 +35,8 @@ export function withoutBlocked(
     signal: AbortSignal,
     ask: () => Promise<Outcome<Value>>,
   ): Promise<Outcome<Value>> => {
-    const { kind: _, ...asked } = reference;
+    const asked: Asked =
+      reference.kind === 'tag' ? { tag: reference.tag } : { digest: reference.digest };
     const block = await blockOf(name, asked, signal);
     if (block) return block;
     const outcome = await ask();

@@ -98,6 +98,7 @@ export const PUSH_CONFIG: PushConfig = {
   shutdownGraceSeconds: 1,
   idleTimeoutSeconds: 30,
   crashPoint: undefined,
+  removalHaste: 1,
   isDeleteEnabled: true,
   isDottedReserved: true,
   manifestReferences: 'require',

@@ -1,3 +1,4 @@
+import type { Log } from '../../observability/observer.ts';
 import type { Clock } from '../../lifecycle/clock.ts';
 import { type DeletingMarks, type Mark, markName } from './deleting-marks.ts';
 import type { RemovalTiming } from './removal-timing.ts';
@@ -19,6 +20,26 @@ export class AbandonedMarks {
 
   constructor(options: AbandonedMarksOptions) {
     this.#options = options;
+  }
+
+  /** Looks for them until the signal aborts; what fails is logged and tried again. */
+  async run(log: Log, signal: AbortSignal): Promise<void> {
+    const { clock, timing } = this.#options;
+    for (;;) {
+      try {
+        await clock.sleep(timing.lookMs, signal);
+        const dropped = await this.drop(signal);
+        if (dropped > 0) {
+          log.info({ operation: 'removal.marks', dropped }, 'marks of a dead removal were dropped');
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn(
+          { operation: 'removal.marks', err: error },
+          'looking for marks of dead removals failed',
+        );
+      }
+    }
   }
 
   /** To be called again and again. Returns how many it dropped. */

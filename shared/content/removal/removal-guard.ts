@@ -10,6 +10,8 @@ import type { RemovalTiming } from './removal-timing.ts';
 
 /** Blobs of which it is remembered when they were last found; what is forgotten is looked for again. */
 const MAX_FOUND = 50_000;
+/** Blobs of which it is remembered that a mark of this process keeps them; another mark is set for what is forgotten. */
+const MAX_KEPT = 10_000;
 const POLL_MS = 200;
 
 export interface RemovalGuardOptions {
@@ -23,27 +25,33 @@ export interface RemovalGuardOptions {
 
 /**
  * The side of those who use blobs in the protocol by which blobs are removed (docs/architecture.md, "Removing bytes").
- * A blob that a run is removing is not there for whoever asks; and no link is written to a blob that may be gone.
+ * A blob that a run wants to remove is kept by whoever asks for it, or it is not there for them; and no link is written
+ * to a blob that may be gone.
  */
 export class RemovalGuard {
   readonly #options: RemovalGuardOptions;
-  /** When a blob was surely there and, as far as `viewMs` tells, not marked. */
+  /** When a blob was surely there and kept, or as far as `viewMs` tells not marked. */
   readonly #foundAtMs = new LRUCache<Digest, number>({ max: MAX_FOUND });
+  /** Since when a mark of this process keeps a blob that no run was about to delete then. */
+  readonly #keptSinceMs = new LRUCache<Digest, number>({ max: MAX_KEPT });
 
   constructor(options: RemovalGuardOptions) {
     this.#options = options;
   }
 
-  /** As the store, but what is being removed is not found. Reading is as before: bytes that are there may be read. */
+  /**
+   * As the store, but what is found stays for as long as a link takes: a run that waits to remove it will not, and what
+   * a run is about to delete is not found. Reading is as before: bytes that are there may be read.
+   */
   get blobs(): BlobStore {
     const { blobs } = this.#options;
     return {
       stat: async (digest, signal) => {
         const isMarked = await this.#isMarked(digest, signal);
-        if (isMarked === true) return undefined;
+        if (isMarked === true && !(await this.#keptNow(digest, signal))) return undefined;
         const atMs = this.#options.clock.monotonicMs();
         const found = await blobs.stat(digest, signal);
-        if (found && isMarked === false) this.#foundAtMs.set(digest, atMs);
+        if (found && isMarked !== undefined) this.#foundAtMs.set(digest, atMs);
         return found;
       },
       open: (digest, range, signal) => blobs.open(digest, range, signal),
@@ -62,11 +70,12 @@ export class RemovalGuard {
       remove: (repository, kind, digest, signal) =>
         members.remove(repository, kind, digest, signal),
       add: async (repository, kind, digest, signal) => {
-        for (;;) {
-          const sinceMs = this.#recentlyFound(digest) ?? (await this.#secure(digest, signal));
-          await members.add(repository, kind, digest, signal);
-          if (clock.monotonicMs() - sinceMs <= timing.relianceMs) return;
-        }
+        const sinceMs = this.#recentlyFound(digest) ?? (await this.#secure(digest, signal));
+        await members.add(repository, kind, digest, signal);
+        // A link that was so long on its way may have come after the last look of a run at the links. From now on every
+        // run sees it; where the bytes have gone it stays, since another push may rely on it already, and shows nothing.
+        const isLate = clock.monotonicMs() - sinceMs > timing.relianceMs;
+        if (isLate) await this.#secure(digest, signal);
       },
     };
   }
@@ -109,20 +118,44 @@ export class RemovalGuard {
   async #secure(digest: Digest, signal: AbortSignal): Promise<number> {
     const { marks, clock, timing, blobs } = this.#options;
     let atMs = clock.monotonicMs();
-    let own = await this.#marksOf(digest, signal);
-    if (own.some(({ phase }) => phase !== 'keep')) {
+    const untilMs = atMs + timing.settleMs;
+    if ((await this.#marksOf(digest, signal)).some(({ phase }) => phase !== 'keep')) {
       await marks.keep(digest, signal);
-      const untilMs = atMs + timing.settleMs;
       for (;;) {
         atMs = clock.monotonicMs();
-        own = await this.#marksOf(digest, signal);
-        if (!own.some(({ phase }) => phase === 'removing')) break;
+        if (!(await this.#isInLastStep(digest, signal))) break;
         if (atMs > untilMs) throw beingRemoved(digest);
         await clock.sleep(POLL_MS, signal);
       }
     }
     if (!(await blobs.stat(digest, signal))) throw beingRemoved(digest);
     return atMs;
+  }
+
+  /**
+   * Keeps a blob that a run wants to remove. False when a run is so far that it may delete it, or nothing can be written.
+   * One mark serves for half of the time that it stands at least: every run whose last look comes in that time sees it.
+   */
+  async #keptNow(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { marks, clock, timing } = this.#options;
+    const sinceMs = this.#keptSinceMs.get(digest);
+    if (sinceMs !== undefined && clock.monotonicMs() - sinceMs < timing.abandonedMs / 2)
+      return true;
+    try {
+      if (await this.#isInLastStep(digest, signal)) return false;
+      const atMs = clock.monotonicMs();
+      await marks.keep(digest, signal);
+      if (await this.#isInLastStep(digest, signal)) return false;
+      this.#keptSinceMs.set(digest, atMs);
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return false;
+    }
+  }
+
+  async #isInLastStep(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    return (await this.#marksOf(digest, signal)).some(({ phase }) => phase === 'removing');
   }
 
   async #marksOf(digest: Digest, signal: AbortSignal): Promise<Mark[]> {

@@ -17,7 +17,14 @@ export interface RemovalTiming {
   readonly abandonedFinalMs: number;
   /** And other marks: longer than any run takes to look at all links. */
   readonly abandonedMs: number;
+  /** How often a process looks for marks of dead runs. */
+  readonly lookMs: number;
+  /** How long after a pull every process sees in the store that its image is used, with what the store takes for it. */
+  readonly usesToldMs: number;
 }
+
+/** How long a run waits between its mark and its second look at the links. */
+export const removalWaitMs = ({ viewMs, relianceMs }: RemovalTiming): number => viewMs + relianceMs;
 
 export const REMOVAL_TIMING: RemovalTiming = {
   viewMs: 10_000,
@@ -26,4 +33,12 @@ export const REMOVAL_TIMING: RemovalTiming = {
   settleMs: 20_000,
   abandonedFinalMs: 300_000,
   abandonedMs: 3_600_000,
+  lookMs: 30_000,
+  usesToldMs: 15_000,
 };
+
+/** The times divided, for tests that cannot wait. */
+export function hastened(timing: RemovalTiming, haste: number): RemovalTiming {
+  const entries = Object.entries(timing).map(([name, ms]: [string, number]) => [name, ms / haste]);
+  return Object.fromEntries(entries) as RemovalTiming;
+}

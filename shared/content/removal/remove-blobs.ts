@@ -6,7 +6,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
 import { mapBounded } from '../../index/store/map-bounded.ts';
 import type { DeletingMarks, MarkPhase } from './deleting-marks.ts';
-import type { RemovalTiming } from './removal-timing.ts';
+import { type RemovalTiming, removalWaitMs } from './removal-timing.ts';
 import { storedReferences, type StoredReferencesOptions } from './stored-references.ts';
 
 /** Blobs that take the last step together: one look at the marks serves all of them. */
@@ -25,7 +25,10 @@ export interface RemovedBlobs {
   readonly removed: readonly Digest[];
   /** Their bytes. */
   readonly bytes: number;
-  /** Whose delete failed, and may yet come through: a store may let no one delete what somebody reads (MinIO). */
+  /**
+   * Without a link when it was last looked, and perhaps still there: somebody keeps them, or the delete failed and may
+   * yet come through (MinIO deletes nothing that somebody reads). A later run is to look again.
+   */
   readonly unsure: readonly Digest[];
 }
 
@@ -50,6 +53,7 @@ class Removal {
   readonly #marked = new Set<Digest>();
   /** Their deletes may still come through: their marks stay, until they count as abandoned. */
   readonly #unsure = new Set<Digest>();
+  readonly #kept = new Set<Digest>();
 
   constructor(options: RemoveBlobsOptions, signal: AbortSignal) {
     this.#options = options;
@@ -63,8 +67,8 @@ class Removal {
     try {
       await this.#mark(unlinked, 'waiting');
       crashPoint('removal.marked');
-      const waitMs = timing.viewMs + timing.relianceMs;
-      await clock.sleep(Math.max(waitMs, redirectSeconds * 1000), this.#signal);
+      const waitMs = Math.max(removalWaitMs(timing), redirectSeconds * 1000);
+      await clock.sleep(waitMs, this.#signal);
       const stillUnlinked = await this.#unlinked(unlinked);
       const removed: Digest[] = [];
       let bytes = 0;
@@ -77,7 +81,7 @@ class Removal {
         // Nobody waits longer than for its own blob.
         await this.#unmark(batch);
       }
-      return { removed, bytes, unsure: [...this.#unsure] };
+      return { removed, bytes, unsure: [...this.#unsure, ...this.#kept] };
     } finally {
       await this.#unmark(this.#marked);
     }
@@ -102,12 +106,14 @@ class Removal {
         own.some((mark) => mark.digest === digest && mark.phase === phase),
       );
     const free = digests.filter((digest) => !kept.has(digest) && isOwn(digest));
+    for (const digest of digests) if (!free.includes(digest)) this.#kept.add(digest);
     const faults: unknown[] = [];
     const removed = await mapBounded(free, async (digest) => {
       try {
         const stat = await blobs.stat(digest, this.#signal);
         // Whoever was stopped for long must not delete what others have meanwhile been told they may use.
         const isLate = clock.monotonicMs() - lookedAtMs > timing.finalMs;
+        if (stat && isLate) this.#kept.add(digest);
         if (!stat || isLate) return undefined;
         this.#unsure.add(digest);
         await blobs.delete(digest, this.#signal);
