@@ -157,6 +157,7 @@ export class BlobFills {
     { body, totalBytes, signal }: { body: BlobSource; totalBytes: number; signal: AbortSignal },
   ): Promise<void> {
     const { digest } = request;
+    if (repositories.size === 0) return;
     await this.#options.blobs.put(digest, body, totalBytes, signal);
     crashPoint('fill.blob-stored');
     // Only now are the bytes known to be right, and what their delivery proves.
@@ -168,7 +169,9 @@ export class BlobFills {
     repositories: ReadonlyMap<string, RepositoryName>,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#options.verdicts.beforeStore(repository, admission, signal);
+    // Withdrawn while it came: its delivery proves nothing any more.
+    const isOwn = [...repositories.values()].includes(repository.cached);
+    if (isOwn) await this.#options.verdicts.beforeStore(repository, admission, signal);
     await this.#linkAll(digest, repositories, signal);
   }
 

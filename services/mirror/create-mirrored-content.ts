@@ -89,6 +89,7 @@ export function createMirroredContent(
     clock,
     forget: (repository, signal) =>
       forgetCached(repository, { records: platform.records, tags, members }, signal),
+    withdrawn: (repository) => parts.fills.disown(repository),
   });
   const verdicts = new Verdicts({ ...parts, standings, clock });
   const terms = (upstream: UpstreamConfig): TagTerms =>

@@ -29,6 +29,8 @@ export interface StandingsOptions {
   readonly clock: Clock;
   /** Takes everything from a cached repository whose content came from elsewhere. */
   readonly forget: (repository: RepositoryName, signal: AbortSignal) => Promise<void>;
+  /** Told when a repository is public no longer. */
+  readonly withdrawn: (repository: RepositoryName) => void;
   readonly lifetime: AbortSignal;
 }
 
@@ -93,6 +95,7 @@ export class Standings {
 
   async withdraw(repository: CachedRepository): Promise<void> {
     await this.#mark(repository, 'private');
+    this.#options.withdrawn(repository.cached);
   }
 
   async #mark(repository: CachedRepository, verdict: OriginMarker['verdict']): Promise<void> {

@@ -73,6 +73,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     idleWatch.close();
     throw error;
   }
+  // A connection that cannot be accepted (too many open files) is that one's end alone.
+  server.on('error', (error) => {
+    options.log.error({ err: error }, 'a connection could not be accepted');
+  });
   return {
     port: (server.address() as AddressInfo).port,
     close: async (graceMs) => {

@@ -24,6 +24,14 @@ export class FillRegistry {
     return this.#running.get(digest);
   }
 
+  /** What comes is the repository's own no longer: nobody joins by it, and it gets no link. */
+  disown(repository: RepositoryName): void {
+    for (const { repositories } of this.#running.values()) {
+      for (const [reader, name] of repositories)
+        if (name === repository) repositories.delete(reader);
+    }
+  }
+
   /** Registers a fill until it has finished. There must be none of this digest. */
   add(digest: Digest, running: RunningFill): void {
     this.#running.set(digest, running);

@@ -54,6 +54,8 @@ export async function startFillServer(options: FillServerOptions): Promise<FillS
     else socket.setTimeout(STALL_MS);
   });
   await listen(server, host, port);
+  // A connection that cannot be accepted (too many open files) is that one's end alone.
+  server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
   const address = server.address() as AddressInfo;
   const url =
     options.url === undefined

@@ -65,10 +65,16 @@ export class AuthorizedExchange {
     const isRefusal = response.status === 401 || (response.status === 403 && refused);
     if (!isRefusal || response.url.origin !== upstream.origin) return found(response);
 
-    const challenge = await this.#learn(response, signal);
-    if (!challenge) return found(response);
-    this.#forget(first.value);
-    const second = await this.#authorization(repository, signal);
+    let second: Outcome<Authorization | undefined>;
+    try {
+      const challenge = await this.#learn(response, signal);
+      if (!challenge) return found(response);
+      this.#forget(first.value);
+      second = await this.#authorization(repository, signal);
+    } catch (error) {
+      response.discard();
+      throw error;
+    }
     if (second.kind === 'found' && second.value?.header === first.value?.header) {
       return found(response);
     }

@@ -182,6 +182,12 @@ describe('answers that are not plain', () => {
     expect(requests).toHaveLength(1);
   });
 
+  test('do not go on for ever when an interim answer is all that comes', async () => {
+    scripts = [answering('HTTP/1.1 100 Continue\r\n\r\n')];
+    await expect(ask('/', { requestTimeout: 50 })).rejects.toMatchObject({ name: 'TimeoutError' });
+    await until(() => sockets.size === 0);
+  });
+
   test('may be framed by the end of the connection', async () => {
     scripts = [(socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nall of it')];
     expect(await textOf()).toBe('all of it');

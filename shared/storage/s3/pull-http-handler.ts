@@ -35,7 +35,7 @@ export class PullHttpHandler {
     if (abortSignal?.aborted === true) throw aborted();
     const connection = this.#take(endpointOf(request));
     const answer = await this.#ask(connection, text, options);
-    if (!('head' in answer)) return await handOver(answer, request, options);
+    if (!('head' in answer)) return await this.#handOver(answer, request, options);
     const { head, body } = answer;
     onAbort(
       abortSignal,
@@ -85,23 +85,34 @@ export class PullHttpHandler {
     }
   }
 
+  /** Lets the SDK's own handler read an answer that has begun. An interim one may be all that has come in time. */
+  async #handOver(
+    to: HandedOver,
+    request: Request,
+    { requestTimeout = this.#deadlines.firstByteMs, ...options }: Options,
+  ): Promise<Handled> {
+    const handler = new NodeHttpHandler({
+      httpAgent: new OneConnectionAgent(to),
+      socketTimeout: 0,
+      throwOnRequestTimeout: true,
+    });
+    const plain = Object.create(request, { protocol: { value: 'http:' } }) as Request;
+    const timer = setTimeout(() => {
+      to.destroy(timedOut(`no answer within ${requestTimeout} ms`));
+    }, requestTimeout);
+    try {
+      return await handler.handle(plain, options);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   #take(endpoint: Endpoint): PullConnection {
     const idle = this.#pool.takeIdle(endpoint);
     if (idle) return idle;
     if (this.#pool.size >= this.#maxConnections) throw timedOut('no connection is free');
     return this.#pool.connect(endpoint);
   }
-}
-
-/** Lets the SDK's own handler read an answer that has begun. */
-async function handOver(to: HandedOver, request: Request, options: Options): Promise<Handled> {
-  const handler = new NodeHttpHandler({
-    httpAgent: new OneConnectionAgent(to),
-    socketTimeout: 0,
-    throwOnRequestTimeout: true,
-  });
-  const plain = Object.create(request, { protocol: { value: 'http:' } }) as Request;
-  return await handler.handle(plain, options);
 }
 
 /** `keep` is given what ends the listening. */
