@@ -95,7 +95,7 @@ export async function createPlatform(
   }
   const index = redis ?? inner;
   const auth = await openIdentities(config.auth, {
-    ...{ clock, log, audit, shared: index, lifetime: shutdown.signal },
+    ...{ records, clock, log, audit, shared: index, lifetime: shutdown.signal },
     countsUnknown: config.role === 'push',
   }).catch(async (error: unknown) => {
     shutdown.abort();

@@ -12,6 +12,7 @@ import { ProcessHints } from '../shared/index/store/process-hints.ts';
 import { ProcessLeases } from '../shared/index/store/process-leases.ts';
 import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
 import { systemClock } from '../shared/lifecycle/clock.ts';
+import { FilesystemRecordStore } from '../shared/storage/filesystem/filesystem-record-store.ts';
 import { openIdentities, type OpenIdentities } from './open-identities.ts';
 import { startPush, type TestPush } from './push/testing/start-push.ts';
 
@@ -37,15 +38,32 @@ function open(config: Partial<HtpasswdConfig> = {}): Promise<OpenIdentities> {
     mode: 'htpasswd',
     htpasswdFile: path.join(folder, 'users'),
     isPullPublic: false,
+    tokens: {
+      keyFile: undefined,
+      realm: undefined,
+      service: 'twinport',
+      issuer: 'twinport',
+      lifeSeconds: 300,
+      refreshSeconds: 3600,
+    },
     trustedProxies: [],
     allowsInsecure: false,
     basicRealm: 'Twinport',
     ...config,
   };
   const { log } = new RecordedEdge();
+  const records = new FilesystemRecordStore(folder);
   const shared = { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) };
   return openIdentities(auth, {
-    ...{ clock: systemClock, log, shared, audit, countsUnknown: true, lifetime: end.signal },
+    ...{
+      records,
+      clock: systemClock,
+      log,
+      shared,
+      audit,
+      countsUnknown: true,
+      lifetime: end.signal,
+    },
   });
 }
 

@@ -5,6 +5,7 @@ import type { DeletingMarks } from '../shared/content/removal/deleting-marks.ts'
 import type { RemovalTiming } from '../shared/content/removal/removal-timing.ts';
 import type { Identities } from '../shared/http/admission.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
+import type { TokenParts } from './token-parts.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { AuditLog } from '../shared/observability/audit-log.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
@@ -35,6 +36,8 @@ export interface Platform {
   readonly identities?: Identities | undefined;
   /** Undefined: nobody keeps a record. */
   readonly audit?: AuditLog | undefined;
+  /** Set where clients are asked for tokens of our own. */
+  readonly tokens?: TokenParts | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;

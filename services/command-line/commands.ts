@@ -6,6 +6,7 @@ import { explain } from './explain.ts';
 import { exportCheck } from './export-check.ts';
 import { indexRebuild } from './index-rebuild.ts';
 import { pin, pins, unpin } from './pins.ts';
+import { tokenRotateKey } from './token-rotate-key.ts';
 import { warm } from './warm.ts';
 
 /** What `twinport` can do beside serving, in the order of its help. */
@@ -22,4 +23,5 @@ export const COMMANDS: readonly Command[] = [
   blocks,
   warm,
   explain,
+  tokenRotateKey,
 ];

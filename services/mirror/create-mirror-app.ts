@@ -1,8 +1,10 @@
 import type { ByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import { within } from '../../shared/concurrency/within.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
+import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import { BlockList } from '../../shared/content/blocks/block-list.ts';
 import { LastUse } from '../../shared/content/last-use.ts';
+import type { MirrorNames } from '../../shared/content/mirror-names.ts';
 import { Projects } from '../../shared/content/projects.ts';
 import { shadowedProjects } from '../../shared/content/reserved-names.ts';
 import { publishedProjects, publishUpstreams } from '../../shared/content/upstream-table.ts';
@@ -10,6 +12,7 @@ import type { Leases } from '../../shared/index/ports.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
+import { roleIdentities, type RoleIdentities } from '../role-identities.ts';
 import { accessName } from './access-name.ts';
 import { createMirroredContent } from './create-mirrored-content.ts';
 import { BackgroundTasks } from './background-tasks.ts';
@@ -18,6 +21,7 @@ import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
 import { createRefusePush } from './refuse-push.ts';
+import { SharedUpstreamPolicy } from './shared-upstream-policy.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
 import { withUpstreamPrefix } from './upstream-prefix.ts';
 
@@ -58,21 +62,27 @@ export function createMirrorApp(
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
   const replicas = joinReplicas(platform, config, { fills, programLeases, lifetime });
   const projects = new Projects({ ...index, records, clock });
-  const { content, completion, keepWarm, explain } = createMirroredContent(platform, config, {
-    projects,
-    connections,
-    background,
-    fills,
-    joins: replicas.joins,
-    spool,
-    lifetime,
-    blocks,
-    lastUse,
-  });
+  const { content, completion, keepWarm, explain, names } = createMirroredContent(
+    platform,
+    config,
+    {
+      projects,
+      connections,
+      background,
+      fills,
+      joins: replicas.joins,
+      spool,
+      lifetime,
+      blocks,
+      lastUse,
+    },
+  );
+  const identities = mirrorIdentities(platform, names);
   const app = createV2App({
     ...platform,
+    ...identities,
     refuse: createRefusePush(config.pushPublicUrl),
-    routes: new Map([['/api/v1/explain', explain]]),
+    routes: new Map([['/api/v1/explain', explain], ...identities.routes]),
     accessName: ({ name, query }) =>
       accessName({ name, namespace: query.get('ns') ?? undefined }, config),
     handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
@@ -113,6 +123,14 @@ export function createMirrorApp(
     },
   };
 }
+
+/** At a mirror names mean what its rules say; no project is asked for, whose makers and ids would matter. */
+const mirrorIdentities = (platform: Platform, names: MirrorNames<UpstreamConfig>): RoleIdentities =>
+  roleIdentities(platform, {
+    role: 'mirror',
+    policy: new SharedUpstreamPolicy(platform.access, names),
+    projectOf: () => Promise.resolve(undefined),
+  });
 
 async function openSpool(spool: Spool): Promise<void> {
   try {

@@ -58,6 +58,7 @@ export interface CreatedContent {
   /** Resolves when the signal aborts. */
   readonly keepWarm: (signal: AbortSignal) => Promise<void>;
   readonly explain: ApiRoute;
+  readonly names: MirrorNames<UpstreamConfig>;
 }
 
 /** Everything between the pull handlers and the ports: names, verdicts, freshness, fills, completion, warming. */
@@ -140,5 +141,5 @@ export function createMirroredContent(
     clock,
     accessNameOf: (repository) => accessName(repository, config),
   });
-  return { content, completion, keepWarm, explain };
+  return { content, completion, keepWarm, explain, names };
 }

@@ -16,6 +16,7 @@ import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
 import type { Platform, RoleApp } from '../platform.ts';
+import { roleIdentities } from '../role-identities.ts';
 import { createDeleteHandlers } from './delete-handlers.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
 import { ManifestPushService } from './manifest/manifest-push-service.ts';
@@ -70,8 +71,14 @@ export function createPushApp(
     names,
     manifestReferences: config.manifestReferences,
   });
+  const identities = roleIdentities(platform, {
+    role: 'push',
+    policy: platform.access,
+    projectOf: () => Promise.resolve(undefined),
+  });
   const app = createV2App({
     ...platform,
+    ...identities,
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
       ...refuseBlocked(

@@ -16,7 +16,16 @@ export type Principal =
   /** Somebody with credentials of his own. */
   | { readonly kind: 'identity'; readonly identity: Identity }
   /** Whoever holds a verified token: what it grants, and nothing else. */
-  | { readonly kind: 'bearer'; readonly subject: string; readonly grants: readonly Grant[] };
+  | {
+      readonly kind: 'bearer';
+      /** Empty: nobody in particular. */
+      readonly subject: string;
+      readonly grants: readonly Grant[];
+      /** Whose token it is, for lists and for what he makes; groups only with a grant for lists. */
+      readonly identity?: Identity;
+      /** Unix time in seconds, the leeway included. */
+      readonly expiresAt?: number;
+    };
 
 export const ANONYMOUS: Principal = { kind: 'anonymous' };
 

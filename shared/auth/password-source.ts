@@ -9,6 +9,13 @@ export interface Credentials {
 /** What a source says about credentials. */
 export type PasswordVerdict = Identity | 'wrong' | 'unknown';
 
+/** What a source says today of somebody who was signed in before. */
+export interface StandingIdentity {
+  readonly identity: Identity;
+  /** Changes with the password: what was given for another one ends. Says nothing about it. */
+  readonly stamp: string;
+}
+
 /** One of several that are asked in order who somebody is. */
 export interface PasswordSource {
   /** For log lines and configuration: local, robot, htpasswd, ldap, cli-password, workload. */
@@ -19,6 +26,11 @@ export interface PasswordSource {
    * IdentitySourceError when it cannot be asked.
    */
   check(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict>;
+  /**
+   * Somebody of this source by the id of his identity, as he is today; undefined when he is not of it, gone or disabled.
+   * A source without it cannot tell, and its people get no refresh tokens.
+   */
+  standing?(id: string, signal: AbortSignal): Promise<StandingIdentity | undefined>;
 }
 
 /** A source of identities cannot be asked: a new sign-in is answered 503, never taken for a wrong password. */

@@ -12,6 +12,7 @@ import {
   IdentitySourceError,
   type PasswordSource,
   type PasswordVerdict,
+  type StandingIdentity,
 } from './password-source.ts';
 import { OPEN_GATE, type SignInGate } from './sign-in-gate.ts';
 
@@ -20,10 +21,19 @@ const BELIEVED_MS = 30_000;
 /** Passwords that are compared at once: each takes a processor for a while. */
 const CHECKS_AT_ONCE = 4;
 
+/** What stands before passwords, by how unknown names are taken. */
+export interface SignInGates {
+  readonly usual: SignInGate;
+  /** Logins of other registries come by themselves: a name that nobody has is no attempt. */
+  readonly tolerant: SignInGate;
+}
+
+const OPEN_GATES: SignInGates = { usual: OPEN_GATE, tolerant: OPEN_GATE };
+
 /** Somebody's identity by his user name and password, from the first source that knows him. */
 export class SignIn {
   readonly #sources: readonly PasswordSource[];
-  readonly #gate: SignInGate;
+  readonly #gates: SignInGates;
   /** Makes what is remembered useless to others. */
   readonly #salt = randomBytes(16).toString('base64');
   readonly #believed = new LRUCache<string, { readonly key: string; readonly identity: Identity }>({
@@ -34,9 +44,9 @@ export class SignIn {
   readonly #limit = pLimit(CHECKS_AT_ONCE);
   #generation = 0;
 
-  constructor(sources: readonly PasswordSource[], gate: SignInGate = OPEN_GATE) {
+  constructor(sources: readonly PasswordSource[], gates: SignInGates = OPEN_GATES) {
     this.#sources = sources;
-    this.#gate = gate;
+    this.#gates = gates;
   }
 
   /** Whom sources were asked for is asked for again: somebody may have been locked out. */
@@ -54,6 +64,7 @@ export class SignIn {
     credentials: Credentials,
     origin: ClientOrigin,
     signal: AbortSignal,
+    gate: keyof SignInGates = 'usual',
   ): Promise<PasswordVerdict> {
     requireSafe(origin);
     const { username, password } = credentials;
@@ -66,10 +77,10 @@ export class SignIn {
     // password under the name ends it.
     this.#believed.delete(place);
     const generation = this.#generation;
-    const checked = this.#checks.run(`${generation} ${key}`, async () => {
+    const checked = this.#checks.run(`${generation} ${gate} ${key}`, async () => {
       // Requests share the check: it ends by the deadlines of its sources, not by one client that leaves.
       const unending = new AbortController().signal;
-      const verdict = await this.#gate.attempt({ username, address }, unending, () =>
+      const verdict = await this.#gates[gate].attempt({ username, address }, unending, () =>
         this.#limit(() => this.#ask(credentials, unending)),
       );
       if (typeof verdict !== 'string' && generation === this.#generation) {
@@ -80,6 +91,15 @@ export class SignIn {
     return await waitFor(checked, signal);
   }
 
+  /** Somebody who was signed in before, by the id of his identity, as he is today. Throws RegistryError 503. */
+  async standing(id: string, signal: AbortSignal): Promise<StandingIdentity | undefined> {
+    for (const source of this.#sources) {
+      const standing = source.standing && (await orUnavailable(source.standing(id, signal)));
+      if (standing) return standing;
+    }
+    return undefined;
+  }
+
   #hash(...parts: readonly string[]): string {
     return hash('sha256', JSON.stringify([this.#salt, ...parts]));
   }
@@ -87,28 +107,24 @@ export class SignIn {
   async #ask(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     let isKnown = false;
     for (const source of this.#sources) {
-      const verdict = await this.#askSource(source, credentials, signal);
+      const verdict = await orUnavailable(source.check(credentials, signal));
       if (typeof verdict !== 'string') return verdict;
       isKnown ||= verdict === 'wrong';
     }
     return isKnown ? 'wrong' : 'unknown';
   }
+}
 
-  async #askSource(
-    source: PasswordSource,
-    credentials: Credentials,
-    signal: AbortSignal,
-  ): Promise<PasswordVerdict> {
-    try {
-      return await source.check(credentials, signal);
-    } catch (cause) {
-      if (!(cause instanceof IdentitySourceError)) throw cause;
-      throw registryError('UNAVAILABLE', {
-        message: 'who you are cannot be found out at present',
-        headers: { 'Retry-After': '5' },
-        cause,
-      });
-    }
+async function orUnavailable<Value>(asked: Promise<Value>): Promise<Value> {
+  try {
+    return await asked;
+  } catch (cause) {
+    if (!(cause instanceof IdentitySourceError)) throw cause;
+    throw registryError('UNAVAILABLE', {
+      message: 'who you are cannot be found out at present',
+      headers: { 'Retry-After': '5' },
+      cause,
+    });
   }
 }
 

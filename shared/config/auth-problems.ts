@@ -43,6 +43,6 @@ function htpasswdProblem(file: string, readFile: ReadFile): string | undefined {
     parseHtpasswd(content);
     return undefined;
   } catch (error) {
-    return `names a file that cannot be used: ${file}: ${String((error as Error).message)}`;
+    return `names a file that cannot be used: ${file}: ${(error as Error).message}`;
   }
 }

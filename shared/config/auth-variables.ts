@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-import { list, strictBoolean, text, word } from './value-schemas.ts';
+import { list, strictBoolean, text, wholeNumber, word } from './value-schemas.ts';
 import type { Variable } from './variable.ts';
 
 /** `address` or `address/bits`. */
@@ -27,9 +27,53 @@ export const AUTH_VARIABLES = {
   },
   AUTH_ANONYMOUS_PULL: {
     reader: 'both',
-    description: 'With `AUTH_MODE=htpasswd`: whether everybody may pull.',
+    description:
+      'With `AUTH_MODE=htpasswd`: whether everybody may pull. Clients are then asked for tokens.',
     schema: strictBoolean,
     fallback: 'false',
+  },
+  AUTH_TOKEN_KEY_FILE: {
+    reader: 'both',
+    description:
+      'PEM file with the key that signs tokens (elliptic curve P-256), the same for all replicas; further keys in it are believed as well. Read again when it changes.',
+    schema: text,
+    fallbackNote:
+      'one that the first process makes and keeps in the store, for all who can read the store',
+  },
+  AUTH_TOKEN_REALM: {
+    reader: 'both',
+    description:
+      'URL at which clients get tokens, as they reach this role: `https://registry.example/auth/token`.',
+    schema: text.regex(
+      /^https?:\/\/[^\s"\\]+$/,
+      'must be a URL that begins with http:// or https://',
+    ),
+    fallbackNote: '`/auth/token` of the address that the client has used',
+  },
+  AUTH_TOKEN_SERVICE: {
+    reader: 'both',
+    description: 'Whom tokens are for; those of the mirror are for the same with `-mirror`.',
+    schema: text,
+    fallback: 'twinport',
+  },
+  AUTH_TOKEN_ISSUER: {
+    reader: 'both',
+    description: 'Who issues tokens; the same for all replicas.',
+    schema: text,
+    fallback: 'twinport',
+  },
+  AUTH_TOKEN_SECONDS: {
+    reader: 'both',
+    description:
+      'Life of a token. Somebody who loses a right keeps it for as long at most, and a minute for clocks that differ.',
+    schema: wholeNumber(60, 3600),
+    fallback: '300',
+  },
+  AUTH_REFRESH_SECONDS: {
+    reader: 'both',
+    description: 'How long a `docker login` is good for.',
+    schema: wholeNumber(60, 366 * 24 * 3600),
+    fallback: String(30 * 24 * 3600),
   },
   AUTH_BASIC_REALM: {
     reader: 'both',

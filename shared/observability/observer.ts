@@ -18,6 +18,8 @@ export type Operation =
   | 'uploadCancel'
   | 'referrerList'
   | 'explain'
+  | 'token'
+  | 'jwks'
   | 'unknown';
 
 export type Role = 'push' | 'mirror';

@@ -30,6 +30,8 @@
  *     cli-passwords/<hash>/<id>.{json,used}            what people made for their command lines
  *     dirty/<journal id>.json
  *     deleting/<alg>-<hex>.<run>.<phase>               a blob that is being removed (shared/content/removal)
+ *     keys/<kid>.json                                  a key of tokens
+ *     refresh-tokens/<id>.json                         who may have new tokens without his password
  *     deny/<id>.json                                   a reference or digest that nobody may have
  *     pins/<id>.json                                   cached images that stay
  *     eviction/<run>.json                              blobs that a run is about to leave without links
@@ -146,6 +148,10 @@ export const deletingFolder = `${OWN}/deleting`;
 export const deletingMarkKey = (name: string): string => `${deletingFolder}/${name}`;
 /** With what the names of a blob's marks begin. */
 export const deletingMarkPrefix = (digest: Digest): string => dashed(digest);
+export const tokenKeysFolder = `${OWN}/keys`;
+export const tokenKeyKey = (kid: string): string => `${tokenKeysFolder}/${kid}.json`;
+export const refreshTokensFolder = `${OWN}/refresh-tokens`;
+export const refreshTokenKey = (id: string): string => `${refreshTokensFolder}/${id}.json`;
 export const denyFolder = `${OWN}/deny`;
 export const denyKey = (id: string): string => `${denyFolder}/${id}.json`;
 export const pinsFolder = `${OWN}/pins`;

@@ -14,6 +14,7 @@ import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 import { FilesystemUploadStore } from '../../../shared/storage/filesystem/filesystem-upload-store.ts';
+import type { TokenParts } from '../../token-parts.ts';
 import { createPushApp } from '../create-push-app.ts';
 
 export interface TestPush {
@@ -30,6 +31,7 @@ export interface TestPushOptions {
   readonly access?: AccessPolicy;
   readonly identities?: Identities | undefined;
   readonly audit?: AuditLog | undefined;
+  readonly tokens?: TokenParts | undefined;
   /** Stands before the real blob store, to misbehave. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
 }
@@ -49,6 +51,7 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       access: options.access ?? OPEN_ACCESS,
       identities: options.identities,
       audit: options.audit,
+      tokens: options.tokens,
       clock: systemClock,
       log,
       observer,

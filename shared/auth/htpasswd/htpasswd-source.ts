@@ -1,13 +1,20 @@
+import { hash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 
 import type { Clock } from '../../lifecycle/clock.ts';
 import type { Log } from '../../observability/observer.ts';
 import type { Identity } from '../identity.ts';
 import { matchesPassword } from '../password-hash.ts';
-import type { Credentials, PasswordSource, PasswordVerdict } from '../password-source.ts';
+import type {
+  Credentials,
+  PasswordSource,
+  PasswordVerdict,
+  StandingIdentity,
+} from '../password-source.ts';
 import { type HtpasswdUsers, parseHtpasswd } from './parse-htpasswd.ts';
 
 const LOOK_MS = 2_000;
+const ID_PREFIX = 'htpasswd:';
 
 export interface HtpasswdOptions {
   readonly file: string;
@@ -49,9 +56,10 @@ export class HtpasswdSource implements PasswordSource {
    * changes nothing. Kubernetes swaps a symbolic link, so what counts is the file behind it.
    */
   async run(lifetime: AbortSignal): Promise<void> {
-    while (!lifetime.aborted) {
+    for (;;) {
       await this.#options.clock.sleep(LOOK_MS, lifetime).catch(() => undefined);
-      if (!lifetime.aborted) await this.reload();
+      if (lifetime.aborted) return;
+      await this.reload();
     }
   }
 
@@ -71,9 +79,19 @@ export class HtpasswdSource implements PasswordSource {
   }
 
   async check({ username, password }: Credentials): Promise<PasswordVerdict> {
-    const hash = this.#users.get(username);
-    if (await matchesPassword(password, hash, this.#costliest)) return identityOf(username);
-    return hash === undefined ? 'unknown' : 'wrong';
+    const kept = this.#users.get(username);
+    if (await matchesPassword(password, kept, this.#costliest)) return identityOf(username);
+    return kept === undefined ? 'unknown' : 'wrong';
+  }
+
+  standing(id: string): Promise<StandingIdentity | undefined> {
+    const username = id.startsWith(ID_PREFIX) ? id.slice(ID_PREFIX.length) : '';
+    const kept = this.#users.get(username);
+    return Promise.resolve(
+      kept === undefined
+        ? undefined
+        : { identity: identityOf(username), stamp: hash('sha256', `htpasswd ${kept}`) },
+    );
   }
 
   #take(users: HtpasswdUsers): void {
@@ -87,7 +105,7 @@ const costOf = (hash: string): number => Number(hash.slice(4, 6));
 
 const identityOf = (username: string): Identity => ({
   kind: 'user',
-  id: `htpasswd:${username}`,
+  id: `${ID_PREFIX}${username}`,
   name: username,
   groups: [],
   isAdmin: false,

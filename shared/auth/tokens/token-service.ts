@@ -1,0 +1,173 @@
+import { RegistryError, registryError } from '../../oci/errors.ts';
+import {
+  type Access,
+  type AccessPolicy,
+  ANONYMOUS,
+  type Grant,
+  type Principal,
+} from '../access.ts';
+import type { ClientOrigin } from '../authenticator.ts';
+import { basicChallenge, wrongCredentials } from '../challenge.ts';
+import type { Identity } from '../identity.ts';
+import type { Credentials } from '../password-source.ts';
+import { requireSafe, type SignIn } from '../sign-in.ts';
+import type { ProjectOf } from './bearer-policy.ts';
+import type { RefreshTokens } from './refresh-tokens.ts';
+import type { Scope } from './scope.ts';
+import type { IssuedToken, TokenIssuer } from './token-issuer.ts';
+
+export interface TokenServiceOptions {
+  readonly signIn: SignIn;
+  readonly issuer: TokenIssuer;
+  readonly refreshTokens: RefreshTokens;
+  /** Decides what is granted. */
+  readonly policy: AccessPolicy;
+  readonly projectOf: ProjectOf;
+  /** Whose tokens these are. */
+  readonly service: string;
+  readonly basicRealm: string;
+  /**
+   * Credentials that nobody here knows get what everybody gets, where everybody gets what was asked for: docker sends
+   * its Docker Hub login to every mirror.
+   */
+  readonly toleratesStrangers: boolean;
+}
+
+/** A request for a token, whichever way it came. */
+export interface TokenRequest {
+  readonly origin: ClientOrigin;
+  readonly service: string | undefined;
+  readonly scopes: readonly Scope[];
+  readonly proof:
+    | { readonly kind: 'nothing' }
+    | { readonly kind: 'password'; readonly credentials: Credentials }
+    | { readonly kind: 'refresh'; readonly token: string };
+  /** A refresh token is wanted, so that no password need be kept. */
+  readonly isOffline: boolean;
+}
+
+export interface TokenAnswer extends IssuedToken {
+  readonly grants: readonly Grant[];
+  readonly refreshToken: string | undefined;
+}
+
+/** Issues tokens for what is asked and allowed; less than what was asked is no error (distribution, token.md). */
+export class TokenService {
+  readonly #options: TokenServiceOptions;
+
+  constructor(options: TokenServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Throws RegistryError: 401 for credentials that are not right, 403 for those that must not travel so, 400, 503. */
+  async issue(request: TokenRequest, signal: AbortSignal): Promise<TokenAnswer> {
+    const { issuer, refreshTokens, service } = this.#options;
+    if (request.service !== undefined && request.service !== service) {
+      throw registryError('UNSUPPORTED', {
+        status: 400,
+        message: 'tokens of that service are not issued here',
+      });
+    }
+    const identity = await this.#identify(request, signal);
+    const principal: Principal = identity ? { kind: 'identity', identity } : ANONYMOUS;
+    const grants = await this.#grants(principal, request.scopes, signal);
+    const issued = await issuer.issue(identity, grants);
+    const refreshToken =
+      request.proof.kind === 'refresh'
+        ? request.proof.token
+        : identity && request.isOffline
+          ? await refreshTokens.issue(identity, signal)
+          : undefined;
+    return { ...issued, grants, refreshToken };
+  }
+
+  /** Undefined: nobody in particular. */
+  async #identify(request: TokenRequest, signal: AbortSignal): Promise<Identity | undefined> {
+    const { proof, origin } = request;
+    if (proof.kind === 'nothing') return undefined;
+    const isForAll = await this.#isForAll(request.scopes, signal);
+    if (isForAll && !origin.isSafe) return undefined;
+    requireSafe(origin);
+    const identity = await this.#prove(request, isForAll, signal);
+    if (identity) return identity;
+    // Also for a wrong password of somebody who is known: or everybody could find out who that is.
+    if (isForAll) return undefined;
+    throw wrongCredentials(basicChallenge(this.#options.basicRealm), origin);
+  }
+
+  async #prove(
+    { proof, origin }: TokenRequest,
+    isForAll: boolean,
+    signal: AbortSignal,
+  ): Promise<Identity | undefined> {
+    const { refreshTokens, signIn } = this.#options;
+    if (proof.kind === 'nothing') return undefined;
+    if (proof.kind === 'refresh') return await refreshTokens.identify(proof.token, signal);
+    try {
+      const gate = isForAll ? 'tolerant' : 'usual';
+      const verdict = await signIn.check(proof.credentials, origin, signal, gate);
+      return typeof verdict === 'string' ? undefined : verdict;
+    } catch (error) {
+      // Nor may anybody find out by his guesses being too many.
+      if (isForAll && error instanceof RegistryError && error.code === 'TOOMANYREQUESTS') {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** True where strangers are tolerated and all that is asked for is what everybody may pull. */
+  async #isForAll(scopes: readonly Scope[], signal: AbortSignal): Promise<boolean> {
+    if (!this.#options.toleratesStrangers || scopes.length === 0) return false;
+    for (const { type, name, actions } of scopes) {
+      const isPull = type === 'repository' && actions.every((action) => action === 'pull');
+      if (!isPull) return false;
+      const access = { type, name, action: 'pull' } as const;
+      if (!(await this.#options.policy.allows(ANONYMOUS, access, signal))) return false;
+    }
+    return true;
+  }
+
+  async #grants(
+    principal: Principal,
+    scopes: readonly Scope[],
+    signal: AbortSignal,
+  ): Promise<readonly Grant[]> {
+    const { policy, projectOf } = this.#options;
+    const grants: Grant[] = [];
+    for (const { type, name, actions } of scopes) {
+      const asked = askedAccess(type, name, actions);
+      const allowed: string[] = [];
+      for (const access of asked) {
+        if (!(await policy.allows(principal, access, signal))) continue;
+        allowed.push(access.type === 'registry' ? '*' : access.action);
+      }
+      if (allowed.length === 0) continue;
+      if (type === 'registry') grants.push({ type, name, actions: allowed });
+      else {
+        const projectId = (await projectOf(name, signal))?.id;
+        grants.push({
+          type: 'repository',
+          name,
+          actions: allowed,
+          ...(projectId !== undefined && { projectId }),
+        });
+      }
+    }
+    return grants;
+  }
+}
+
+/** `*` asks for everything. */
+function askedAccess(type: string, name: string, actions: readonly string[]): readonly Access[] {
+  if (type === 'registry') {
+    return name === 'catalog' && actions.includes('*')
+      ? [{ type: 'registry', name, action: 'list' }]
+      : [];
+  }
+  if (type !== 'repository') return [];
+  const isAll = actions.includes('*');
+  return (['pull', 'push', 'delete'] as const)
+    .filter((action) => isAll || actions.includes(action))
+    .map((action) => ({ type, name, action }));
+}
