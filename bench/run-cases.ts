@@ -12,6 +12,9 @@ export interface CaseResult {
   readonly problem?: string;
 }
 
+/** A registry that takes longer than this for a round has that one alone. */
+const SLOW_MS = 20_000;
+
 export interface RunOptions {
   readonly cases: readonly Case[];
   /** All over one store. */
@@ -32,16 +35,23 @@ export async function runCases(options: RunOptions): Promise<CaseResult[]> {
   for (const each of cases) {
     const samples = new Map(subjects.map((subject) => [subject, [] as Sample[]]));
     const problems = new Map<Subject, string>();
+    for (const subject of subjects) {
+      // What is wrong with it the first round tells.
+      await each.warmUp?.(subject).catch(() => undefined);
+    }
+    const slow = new Set<Subject>();
     for (let round = 0; round < rounds; round += 1) {
       for (let turn = 0; turn < subjects.length; turn += 1) {
         const subject = subjects[(round + turn) % subjects.length];
-        if (!subject || problems.has(subject)) continue;
+        if (!subject || problems.has(subject) || slow.has(subject)) continue;
         await runSuccessfully('sync', [], { timeoutMs: 300_000 });
+        const startedAt = performance.now();
         try {
           samples.get(subject)?.push(await each.run(subject, context));
         } catch (error) {
           problems.set(subject, error instanceof Error ? error.message : String(error));
         }
+        if (performance.now() - startedAt > SLOW_MS) slow.add(subject);
       }
     }
     for (const subject of subjects) {

@@ -31,6 +31,8 @@ export interface Case {
   readonly unit: 'requests/s' | 'MB/s' | 's';
   /** Whether `--quick` runs it. */
   readonly isQuick: boolean;
+  /** Done once before the first round, and not counted. */
+  warmUp?(subject: Subject): Promise<void>;
   run(subject: Subject, context: CaseContext): Promise<Sample>;
 }
 

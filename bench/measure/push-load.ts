@@ -13,6 +13,8 @@ export interface PushPlan {
   readonly blobs: number;
   /** Pushes at once. */
   readonly clients: number;
+  /** After so long no further push is begun. */
+  readonly maxMs?: number;
 }
 
 const CHUNK_BYTES = 256 * 1024;
@@ -41,26 +43,29 @@ export function makePushBlobs({ blobs, blobBytes }: PushPlan): PushBlob[] {
 }
 
 /**
- * Pushes all blobs as fast as the registry takes them; resolves with the seconds that took. Throws when one fails, or
- * when `signal` aborts.
+ * Pushes the blobs as fast as the registry takes them, all of them or as many as there is time for; resolves with the
+ * seconds that took, and their number. Throws when one fails, or when `signal` aborts.
  */
 export async function runPushLoad(
   url: string,
   plan: PushPlan,
   blobs: readonly PushBlob[],
   signal?: AbortSignal,
-): Promise<number> {
+): Promise<{ readonly seconds: number; readonly pushed: number }> {
   const agent = new Agent({ keepAlive: true, maxSockets: plan.clients });
   const waiting = [...blobs];
   const startedAt = performance.now();
+  const next = (): PushBlob | undefined =>
+    performance.now() - startedAt > (plan.maxMs ?? Infinity) ? undefined : waiting.pop();
   const client = async (): Promise<void> => {
-    for (let blob = waiting.pop(); blob !== undefined; blob = waiting.pop()) {
+    for (let blob = waiting.pop(); blob !== undefined; blob = next()) {
       await pushBlob({ url, agent, plan, signal }, blob);
     }
   };
   try {
     await Promise.all(Array.from({ length: plan.clients }, client));
-    return (performance.now() - startedAt) / 1000;
+    const seconds = (performance.now() - startedAt) / 1000;
+    return { seconds, pushed: blobs.length - waiting.length };
   } finally {
     agent.destroy();
   }

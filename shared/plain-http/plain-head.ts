@@ -4,11 +4,14 @@ export interface PlainHead {
   readonly reason: string;
   /** Names in lower case; several lines of one name are joined by commas. */
   readonly headers: Record<string, string>;
-  /** Bytes of the body. */
+  /** Bytes of the body that follows. */
   readonly length: number;
   /** Whether the connection may serve another request afterwards. */
   readonly isReusable: boolean;
 }
+
+/** What was asked: it decides whether an answer has a body. */
+export type PlainMethod = 'GET' | 'HEAD' | 'PUT' | 'DELETE';
 
 const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~\dA-Za-z]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)$/;
@@ -27,31 +30,48 @@ interface Begun {
 }
 
 /** What has come of an answer, once there is a whole head or more than a head may have; undefined before. */
-export function readHead(received: Buffer): Begun | undefined {
+export function readHead(received: Buffer, method: PlainMethod = 'GET'): Begun | undefined {
   const end = received.indexOf(HEAD_END);
   if (end < 0 && received.length < MAX_HEAD_BYTES) return undefined;
   const isWhole = end >= 0 && end < MAX_HEAD_BYTES;
-  const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end)) : undefined;
+  const head = isWhole ? parsePlainHead(received.toString('latin1', 0, end), method) : undefined;
   return { head, rest: received.subarray(end + HEAD_END.length) };
 }
 
 /**
- * Reads the head of an answer to a GET (RFC 9112, 4 and 5), without the empty line after it. Undefined for everything
+ * Reads the head of an answer (RFC 9112, 4 and 5; to a GET, unless told otherwise), without the empty line after it. Undefined for everything
  * that is not plain: an interim answer, a body that is not framed by one length alone, and whatever is not exactly as
  * the grammar has it. Those are for a parser that knows all of HTTP.
  */
-export function parsePlainHead(text: string): PlainHead | undefined {
+export function parsePlainHead(text: string, method: PlainMethod = 'GET'): PlainHead | undefined {
   const [first = '', ...lines] = text.split('\r\n');
   const [, digits, reason = ''] = STATUS_LINE.exec(first) ?? [];
   const status = Number(digits);
-  if (digits === undefined || BODYLESS.has(status)) return undefined;
+  if (digits === undefined) return undefined;
   const headers = readFields(lines);
-  const length = headers?.['content-length'];
-  if (!headers || length === undefined || !LENGTH.test(length)) return undefined;
-  if ('transfer-encoding' in headers || 'upgrade' in headers) return undefined;
+  if (!headers || 'upgrade' in headers) return undefined;
+  const length = bodyLength(status, headers, method);
+  if (length === undefined) return undefined;
   const connection = headers['connection']?.toLowerCase();
   const isReusable = connection === undefined || connection.trim() === 'keep-alive';
-  return { status, reason, headers, length: Number(length), isReusable };
+  return { status, reason, headers, length, isReusable };
+}
+
+/** Undefined when the answer is not framed in a plain way. */
+function bodyLength(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  method: PlainMethod,
+): number | undefined {
+  // Whatever the head says: these have none (RFC 9112, 6.3).
+  if (method === 'HEAD' && !BODYLESS.has(status)) return 0;
+  if ('transfer-encoding' in headers) return undefined;
+  const length = headers['content-length'];
+  if (BODYLESS.has(status)) {
+    const isEmpty = length === undefined || length === '0';
+    return status === 204 && method === 'DELETE' && isEmpty ? 0 : undefined;
+  }
+  return length !== undefined && LENGTH.test(length) ? Number(length) : undefined;
 }
 
 function readFields(lines: readonly string[]): Record<string, string> | undefined {

@@ -1,5 +1,5 @@
-/** What is needed of the SDK's signed request for a GET without a body. */
-export interface GetRequest {
+/** What is needed of the SDK's signed request as far as its head goes. */
+export interface RequestHead {
   readonly method: string;
   readonly path: string;
   readonly query?: Readonly<Record<string, string | readonly string[] | null>> | undefined;
@@ -14,7 +14,7 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
  * The request as it goes over the wire. Throws rather than write what would be read as something else: a line break in
  * a name or a value.
  */
-export function requestText({ method, path, query = {}, headers }: GetRequest): string {
+export function requestText({ method, path, query = {}, headers }: RequestHead): string {
   const search = searchOf(query);
   const target = search === '' ? path : `${path}?${search}`;
   if (!TARGET.test(target)) throw new TypeError('the target of a request has odd characters');
@@ -28,7 +28,7 @@ export function requestText({ method, path, query = {}, headers }: GetRequest): 
   return `${lines.join('\r\n')}\r\nConnection: keep-alive\r\n\r\n`;
 }
 
-function searchOf(query: NonNullable<GetRequest['query']>): string {
+function searchOf(query: NonNullable<RequestHead['query']>): string {
   const parts: string[] = [];
   for (const key of Object.keys(query).toSorted()) {
     const value = query[key];

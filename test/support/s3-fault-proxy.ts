@@ -9,6 +9,8 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
+import { seededRandom } from './seeded-random.ts';
+
 /** What a request asks of S3, told from its method, query and headers. */
 export type S3Operation =
   | 'GetObject'
@@ -41,7 +43,8 @@ type S3Fault =
   | { readonly kind: 'hang' };
 
 interface FaultRule {
-  readonly operation: S3Operation;
+  /** Any, without it. */
+  readonly operation?: S3Operation;
   /** Only for keys that match. */
   readonly key?: RegExp;
   /** So many matching requests pass first. */
@@ -50,6 +53,8 @@ interface FaultRule {
   readonly times?: number;
   /** Of those only each so-many-th. */
   readonly every?: number;
+  /** Of those only this part, by chance. */
+  readonly share?: number;
   readonly fault: S3Fault;
 }
 
@@ -94,6 +99,7 @@ class FaultProxy implements S3FaultProxy {
   readonly #upstream: URL;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #random = seededRandom(28);
   #rules: { readonly rule: FaultRule; matched: number }[] = [];
 
   constructor(upstream: URL) {
@@ -207,11 +213,11 @@ class FaultProxy implements S3FaultProxy {
   #faultFor(operation: S3Operation, key: string): S3Fault | undefined {
     for (const entry of this.#rules) {
       const { rule } = entry;
-      if (rule.operation !== operation || rule.key?.test(key) === false) continue;
+      if ((rule.operation ?? operation) !== operation || rule.key?.test(key) === false) continue;
       entry.matched += 1;
       const turn = entry.matched - (rule.skip ?? 0);
       const isDue = turn >= 1 && turn <= (rule.times ?? Infinity) && turn % (rule.every ?? 1) === 0;
-      if (isDue) return rule.fault;
+      if (isDue && this.#random() < (rule.share ?? 1)) return rule.fault;
     }
     return undefined;
   }

@@ -30,7 +30,9 @@ import {
 /** How long the bytes of a client that is gone may take to be stored. */
 const SALVAGE_MS = 15_000;
 /** Up to so many bytes of the tail stand in the record itself. */
-const INLINE_TAIL_BYTES = 32 * 1024;
+const RECORDED_TAIL_BYTES = 32 * 1024;
+/** The same for the first chunk, which is nearly always the only one: such a blob is staged by one request. */
+const RECORDED_FIRST_BYTES = 5 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
 
 export interface UploadProgress {
@@ -39,6 +41,12 @@ export interface UploadProgress {
   readonly generation: number;
   /** The hash of all bytes so far, when this process saw them in turn. */
   readonly running: RunningHash | undefined;
+}
+
+/** Where an append begins. */
+interface AppendStart extends UploadProgress {
+  /** The bytes in `state` are in memory since they were hashed, not read back. */
+  readonly isOwn: boolean;
 }
 
 export interface AppendOutcome extends UploadProgress {
@@ -61,15 +69,15 @@ export class UploadOvertakenError extends Error {
 export async function appendToUpload(
   bucket: S3Bucket,
   call: UploadCall,
-  progress: UploadProgress,
+  progress: AppendStart,
   body: Readable,
 ): Promise<AppendOutcome> {
   using linger = lingeringSignal(call.signal, SALVAGE_MS);
   const append = new UploadAppend(bucket, { ...call, signal: linger.signal }, progress);
-  await append.begin(progress.running);
+  await append.begin(progress);
   const failure = await append.take(body, call.signal);
   try {
-    return { ...(await append.record()), failure };
+    return { ...(await append.record(failure === undefined)), failure };
   } catch (error) {
     // The session may have ended before the upload was begun; then nobody else looks for it.
     if (error instanceof UploadOvertakenError) await append.dropBegun();
@@ -122,13 +130,15 @@ class UploadAppend {
   }
 
   /** Takes up what stands in the record: it becomes the beginning of what is gathered. */
-  async begin(running: RunningHash | undefined): Promise<void> {
+  async begin({ running, isOwn }: AppendStart): Promise<void> {
     const { tail, offset, algorithm } = this.#state;
-    const bytes = Buffer.from(tail.inline, 'base64');
+    const bytes = tail.rest;
     await this.#assembler.write(bytes);
-    if (running?.offset === offset && running.algorithm === algorithm) {
+    const isKnown = running?.offset === offset && running.algorithm === algorithm;
+    if (isKnown && (isOwn || offset !== bytes.length)) {
       this.#running = running;
     } else if (offset === bytes.length) {
+      // What was read back is hashed as it is now.
       this.#running = { algorithm, offset, hash: startDigest(algorithm).update(bytes) };
     }
   }
@@ -147,17 +157,18 @@ class UploadAppend {
     }
   }
 
-  /** Stores what remains and writes the record. Throws a fault of the store. */
-  async record(): Promise<UploadProgress> {
+  /** Stores what remains and writes the record; `isAll`: the body came to its end. Throws a fault of the store. */
+  async record(isAll: boolean): Promise<UploadProgress> {
     const before = this.#state;
     if (this.#received === 0) {
       return { state: before, generation: this.#generation, running: this.#running };
     }
+    const isSealed = isAll && (await this.#seal());
     await this.#uploader.settle();
     const added = this.#uploader.unbroken(this.#firstNumber);
     const pieces = added.length === 0 ? before.tail.pieces : [];
-    const rest = this.#uploader.hasFailed ? EMPTY : this.#assembler.rest.bytes;
-    const segments = this.#segments(added);
+    const rest = this.#uploader.hasFailed || isSealed ? EMPTY : this.#assembler.rest.bytes;
+    const segments = this.#segments(added, isSealed);
     const offset = segmentsSize(segments) + piecesSize(pieces) + rest.length;
     if (offset <= before.offset) {
       await this.dropBegun();
@@ -194,11 +205,25 @@ class UploadAppend {
     }
   }
 
-  #segments(added: UploadSegment['parts']): UploadSegment[] {
+  /**
+   * What remains of a session's first chunk becomes the last part of its upload: nearly always nothing follows, and it
+   * need not be sent again. If a chunk does follow, it begins another upload.
+   */
+  async #seal(): Promise<boolean> {
+    if (this.#state.offset > 0 || !this.#hasClaimed || this.#uploader.hasFailed) return false;
+    try {
+      await this.#uploader.add(this.#assembler.rest);
+    } catch {
+      // A part before it has failed; `finish` tells.
+    }
+    return true;
+  }
+
+  #segments(added: UploadSegment['parts'], isSealed: boolean): UploadSegment[] {
     if (!this.#hasClaimed) return this.#state.segments;
     const parts = [...this.#segment.parts, ...added];
     // A part that failed for us may be on its way all the same.
-    const isClaimed = this.#uploader.hasFailed;
+    const isClaimed = this.#uploader.hasFailed || isSealed;
     return [...this.#closed, { ...this.#segment, parts, isClaimed }];
   }
 
@@ -229,9 +254,10 @@ class UploadAppend {
     this.#hasClaimed = true;
     if (claimed.uploadId !== undefined) return claimed.uploadId;
     const { operation, signal } = this.#call;
-    const { uploadId } = await beginMultipart(this.#bucket, operation, claimed.key, signal);
+    const begun = await beginMultipart(this.#bucket, operation, claimed.key, signal);
+    const { uploadId, isDoubtful } = begun;
     this.#begun = { key: claimed.key, uploadId };
-    this.#segment = { ...claimed, uploadId };
+    this.#segment = { ...claimed, uploadId, ...(isDoubtful ? { mayHaveTwin: true } : {}) };
     return uploadId;
   }
 
@@ -248,8 +274,9 @@ class UploadAppend {
     bytes: Buffer,
     offset: number,
   ): Promise<UploadTail> {
-    if (bytes.length <= INLINE_TAIL_BYTES) {
-      return { pieces: [...pieces], inline: bytes.toString('base64') };
+    const isFirst = this.#state.offset === 0;
+    if (bytes.length <= (isFirst ? RECORDED_FIRST_BYTES : RECORDED_TAIL_BYTES)) {
+      return { pieces, rest: bytes };
     }
     const { operation, repository, id, signal } = this.#call;
     // No name is used twice: a late try of another request never replaces a piece that a record names.
@@ -257,7 +284,7 @@ class UploadAppend {
     const key = uploadTailKey(repository, id, name);
     const sha256 = await sha256Of(bytes);
     await this.#bucket.put({ operation, key, signal }, bytes, sha256);
-    return { pieces: [...pieces, { key, size: bytes.length, sha256 }], inline: '' };
+    return { pieces: [...pieces, { key, size: bytes.length, sha256 }], rest: EMPTY };
   }
 
   /** Pieces that stay are removed with their session. */

@@ -48,8 +48,8 @@ export async function finishUpload(
       ...state.segments.map(({ key }) => key),
     ];
     await deleteAll(bucket, operation, keys, signal);
-    // Aborting what was completed is no error; a second upload of the key comes of a repeated request.
-    for (const { key } of state.segments) {
+    for (const { key, uploadId, mayHaveTwin = false } of state.segments) {
+      if (uploadId !== undefined && !mayHaveTwin) continue;
       await abortMultipartsOf(bucket, operation, key, undefined, signal);
     }
   } catch {

@@ -3,10 +3,8 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3';
 
-import { payloadHash, sha256Of } from './payload-hash.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { S3StorageError } from './s3-errors.ts';
 
@@ -54,21 +52,12 @@ export async function uploadPart(
   signal: AbortSignal,
 ): Promise<StoredPart | undefined> {
   const { number, bytes } = part;
-  const command = new UploadPartCommand({
-    ...bucket.at(key),
-    UploadId: uploadId,
-    PartNumber: number,
-    Body: bytes,
-    ContentLength: bytes.length,
-  });
-  command.middlewareStack.add(payloadHash(await sha256Of(bytes)), { step: 'build' });
-  const call = { operation, key, signal, bodyBytes: bytes.length };
-  const answer = await bucket.ask(call, (options) => bucket.client.send(command, options));
+  const answer = await bucket.putPart({ operation, key, signal }, { uploadId, number }, bytes);
   if (answer === undefined) return undefined;
-  if (answer.ETag === undefined) {
+  if (answer.etag === undefined) {
     throw new S3StorageError(operation, `${key}: a part was stored without an ETag`, true);
   }
-  return { n: number, etag: answer.ETag, size: bytes.length };
+  return { n: number, etag: answer.etag, size: bytes.length };
 }
 
 /**

@@ -6,9 +6,9 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
-  type HeadObjectCommandOutput,
   PutObjectCommand,
   type S3Client,
+  UploadPartCommand,
 } from '@aws-sdk/client-s3';
 
 import type { S3StorageConfig } from '../../config/config.ts';
@@ -23,7 +23,8 @@ import {
   storageFault,
 } from './s3-errors.ts';
 import { StoreClient } from './s3-client.ts';
-import { payloadHash } from './payload-hash.ts';
+import { payloadHash, sha256Of } from './payload-hash.ts';
+import type { PlainPut, PlainRequests } from './plain-requests.ts';
 import { StoredBody } from './stored-body.ts';
 
 /** One operation of the store: its name in errors, its key relative to the store's root, and what ends it. */
@@ -164,7 +165,15 @@ export class S3Bucket {
   }
 
   async head(operation: string, key: string, signal: AbortSignal): Promise<ObjectStat | undefined> {
-    const answer = await this.ask({ operation, key, signal }, (options) =>
+    const startedMs = performance.now();
+    const known = await this.#plainly(signal, (plain) => plain.head(this.at(key), signal));
+    if (known !== undefined) {
+      if (known !== 'absent') return { ...known, version: versionOf(known.etag, known.modifiedAt) };
+      await this.#requireBucket(operation, signal);
+      return undefined;
+    }
+    const spentMs = performance.now() - startedMs;
+    const answer = await this.ask({ operation, key, signal, spentMs }, (options) =>
       this.client.send(new HeadObjectCommand(this.at(key)), options),
     );
     if (answer === undefined) {
@@ -174,7 +183,7 @@ export class S3Bucket {
     return {
       size: answer.ContentLength ?? 0,
       etag: answer.ETag ?? '',
-      version: versionOf(answer),
+      version: versionOf(answer.ETag, answer.LastModified),
       modifiedAt: answer.LastModified ?? new Date(0),
     };
   }
@@ -223,7 +232,7 @@ export class S3Bucket {
     const source = answer.Body as Readable;
     const { ContentLength: length, ContentRange: contentRange, ETag: etag } = answer;
     if (length !== undefined)
-      return { source, length, contentRange, etag, version: versionOf(answer) };
+      return { source, length, contentRange, etag, version: versionOf(etag, answer.LastModified) };
     source.on('error', () => undefined).destroy();
     throw new S3StorageError(call.operation, `${call.key}: an answer without a length`, true);
   }
@@ -231,7 +240,10 @@ export class S3Bucket {
   /** The whole object in memory, at most `maxBytes`; a body that breaks is asked for again. */
   async get(call: S3Call, maxBytes: number): Promise<Buffer | undefined> {
     const startedMs = performance.now();
-    const known = await this.#readAtOnce(call, maxBytes);
+    const { signal } = call;
+    const known = await this.#plainly(signal, (plain) =>
+      plain.get(this.at(call.key), { signal, maxBytes }),
+    );
     if (known !== undefined) return known === 'absent' ? undefined : known;
     for (let attempt = 1; ; attempt += 1) {
       const spentMs = performance.now() - startedMs;
@@ -253,27 +265,30 @@ export class S3Bucket {
     }
   }
 
-  /** Undefined: it has to be asked for in the ordinary way. */
-  async #readAtOnce(
-    { key, signal }: S3Call,
-    maxBytes: number,
-  ): Promise<Buffer | 'absent' | undefined> {
+  /** Undefined: it has to be asked in the ordinary way. */
+  async #plainly<Answer>(
+    signal: AbortSignal,
+    ask: (plain: PlainRequests) => Promise<Answer | undefined>,
+  ): Promise<Answer | undefined> {
     if (!(this.client instanceof StoreClient)) return undefined;
     signal.throwIfAborted();
-    const known = await this.client.smallReads.get(this.at(key), { signal, maxBytes });
+    const known = await ask(this.client.plain);
     signal.throwIfAborted();
     return known;
   }
 
   /** Stores the bytes; `sha256` is their hash in hex, which the store checks them against. */
   async put(call: S3Call, bytes: Buffer, sha256: string): Promise<void> {
+    const startedMs = performance.now();
+    if ((await this.#putPlainly(call, { bytes, sha256 })) !== undefined) return;
+    const spentMs = performance.now() - startedMs;
     const command = new PutObjectCommand({
       ...this.at(call.key),
       Body: bytes,
       ContentLength: bytes.length,
     });
     command.middlewareStack.add(payloadHash(sha256), { step: 'build' });
-    await this.tell({ ...call, bodyBytes: bytes.length }, (options) =>
+    await this.tell({ ...call, bodyBytes: bytes.length, spentMs }, (options) =>
       this.client.send(command, options),
     );
   }
@@ -283,6 +298,12 @@ export class S3Bucket {
    * which is as good as long as writers do not come within the same moment.
    */
   async create(call: S3Call, bytes: Buffer, sha256: string): Promise<boolean> {
+    const startedMs = performance.now();
+    const known = this.#isCreateUnsupported
+      ? undefined
+      : await this.#putPlainly(call, { bytes, sha256, isCreate: true });
+    if (known !== undefined) return known !== 'exists';
+    const spentMs = performance.now() - startedMs;
     const command = new PutObjectCommand({
       ...this.at(call.key),
       Body: bytes,
@@ -291,7 +312,7 @@ export class S3Bucket {
     });
     command.middlewareStack.add(payloadHash(sha256), { step: 'build' });
     for (let attempt = 1; !this.#isCreateUnsupported; attempt += 1) {
-      const answer = await this.tell({ ...call, bodyBytes: bytes.length }, (options) =>
+      const answer = await this.tell({ ...call, bodyBytes: bytes.length, spentMs }, (options) =>
         this.client.send(command, options).catch((error: unknown) => refusalToCreate(error)),
       );
       if (answer === 'exists') return false;
@@ -306,8 +327,40 @@ export class S3Bucket {
     return true;
   }
 
+  /** Stores the bytes as a part of a multipart upload; undefined when the store does not know it (any more). */
+  async putPart(
+    call: S3Call,
+    part: { readonly uploadId: string; readonly number: number },
+    bytes: Buffer,
+  ): Promise<{ readonly etag: string | undefined } | undefined> {
+    const startedMs = performance.now();
+    const sha256 = await sha256Of(bytes);
+    const known = await this.#putPlainly(call, { bytes, sha256, part });
+    if (known !== undefined && known !== 'exists') return known;
+    const spentMs = performance.now() - startedMs;
+    const command = new UploadPartCommand({
+      ...this.at(call.key),
+      UploadId: part.uploadId,
+      PartNumber: part.number,
+      Body: bytes,
+      ContentLength: bytes.length,
+    });
+    command.middlewareStack.add(payloadHash(sha256), { step: 'build' });
+    const answer = await this.ask({ ...call, bodyBytes: bytes.length, spentMs }, (options) =>
+      this.client.send(command, options),
+    );
+    return answer && { etag: answer.ETag };
+  }
+
+  #putPlainly({ key, signal }: S3Call, put: Omit<PlainPut, 'signal'>) {
+    return this.#plainly(signal, (plain) => plain.put(this.at(key), { ...put, signal }));
+  }
+
   async delete(operation: string, key: string, signal: AbortSignal): Promise<void> {
-    await this.ask({ operation, key, signal }, (options) =>
+    const startedMs = performance.now();
+    if (await this.#plainly(signal, (plain) => plain.delete(this.at(key), signal))) return;
+    const spentMs = performance.now() - startedMs;
+    await this.ask({ operation, key, signal, spentMs }, (options) =>
       this.client.send(new DeleteObjectCommand(this.at(key)), options),
     );
   }
@@ -334,8 +387,5 @@ export class S3Bucket {
 /** Only a strong entity tag promises the same bytes. */
 const isStrong = (etag: string | undefined): etag is string => etag?.startsWith('"') === true;
 
-const versionOf = ({
-  ETag,
-  LastModified,
-}: Pick<HeadObjectCommandOutput, 'ETag' | 'LastModified'>): string =>
-  `${ETag ?? ''} ${LastModified?.getTime() ?? ''}`;
+const versionOf = (etag: string | undefined, modifiedAt: Date | undefined): string =>
+  `${etag ?? ''} ${modifiedAt?.getTime() ?? ''}`;

@@ -1,14 +1,14 @@
 import { S3Client } from '@aws-sdk/client-s3';
 
 import type { S3StorageConfig } from '../../config/config.ts';
+import { PlainRequests } from './plain-requests.ts';
 import { PooledHttpHandler } from './pooled-http-handler.ts';
 import { DEFAULT_RETRIES, RetryBudget } from './retry-budget.ts';
 import { defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
-import { SmallReads } from './small-reads.ts';
 
-/** The SDK's client, and a shorter way for small reads; destroying it ends the connections of both. */
+/** The SDK's client, and a shorter way for what is asked most; destroying it ends the connections of both. */
 export class StoreClient extends S3Client {
-  readonly smallReads: SmallReads;
+  readonly plain: PlainRequests;
 
   constructor(config: S3StorageConfig, deadlines: S3Deadlines) {
     const budget = new RetryBudget(DEFAULT_RETRIES);
@@ -21,14 +21,14 @@ export class StoreClient extends S3Client {
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       retryStrategy: budget,
-      maxAttempts: DEFAULT_RETRIES.maxAttempts,
+      maxAttempts: DEFAULT_RETRIES.refused.maxAttempts,
       requestHandler: new PooledHttpHandler(deadlines, config.maxPulls),
     });
-    this.smallReads = new SmallReads(this, deadlines, () => budget.countRequest());
+    this.plain = new PlainRequests(this, deadlines, () => budget.countRequest());
   }
 
   override destroy(): void {
-    this.smallReads.destroy();
+    this.plain.destroy();
     super.destroy();
   }
 }

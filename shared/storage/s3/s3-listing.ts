@@ -4,6 +4,8 @@ import {
   type ListObjectsV2CommandOutput,
 } from '@aws-sdk/client-s3';
 
+import pLimit from 'p-limit';
+
 import type { ListOptions, RecordChild } from '../record-store.ts';
 import { requireKey } from '../require-key.ts';
 import type { S3Bucket } from './s3-bucket.ts';
@@ -11,6 +13,9 @@ import { isUnsupported, S3StorageError } from './s3-errors.ts';
 
 /** What S3 takes in one DeleteObjects request, and gives in one page. */
 const PAGE = 1000;
+/** So many objects are deleted by as many requests, which cost less than one that names them all. */
+const FEW = 8;
+const CONCURRENT_DELETES = 8;
 
 export interface ListedObject {
   /** Relative to the root of the store. */
@@ -134,10 +139,12 @@ export async function deleteAll(
   keys: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
+  const one = pLimit(CONCURRENT_DELETES);
   for (let from = 0; from < keys.length; from += PAGE) {
     const batch = keys.slice(from, from + PAGE);
-    const rest = batch.length === 1 ? batch : await deleteBatch(bucket, operation, batch, signal);
-    for (const key of rest) await deleteKey(bucket, operation, key, signal);
+    const isFew = batch.length <= FEW;
+    const rest = isFew ? batch : await deleteBatch(bucket, operation, batch, signal);
+    await Promise.all(rest.map((key) => one(() => deleteKey(bucket, operation, key, signal))));
   }
 }
 

@@ -11,6 +11,7 @@ import { DigestMismatchError, UploadOffsetError, UploadUnknownError } from '../e
 import { uploadStartedAtKey } from '../object-keys.ts';
 import type { UploadReaper, UploadSession, UploadStore } from '../upload-store.ts';
 import { appendToUpload, UploadOvertakenError } from './append-to-upload.ts';
+import { type OpenSession, OpenSessions } from './open-sessions.ts';
 import { publishUpload } from './publish-upload.ts';
 import { sha256Of } from './payload-hash.ts';
 import { RunningHashes } from './running-hashes.ts';
@@ -22,10 +23,11 @@ import { discardUpload, finishUpload } from './end-upload.ts';
 import { S3UploadReaper } from './s3-upload-reaper.ts';
 import {
   emptyUpload,
+  isStillAt,
   loadUpload,
   type LoadedUpload,
-  type OpenUpload,
   saveUpload,
+  startedAtText,
   type UploadCall,
 } from './upload-state.ts';
 
@@ -35,32 +37,28 @@ const COMMIT_ATTEMPTS = 2;
 /** A session without a record: nobody announced another algorithm. */
 const EMPTY = emptyUpload('sha256');
 
-/** Where an open session stands. */
-interface OpenSession {
-  readonly state: OpenUpload;
-  readonly generation: number;
-}
-
 /**
  * Upload sessions in a bucket. What exists under `_uploads/<uuid>/`, and when:
  *
  *   startedat        from `create` until the session ends: it is the session
- *   state-<…>.json   one record per generation, the newest counts: which parts and which tail make up the bytes so far.
+ *   state-<…>.json   one record per generation, the newest counts: which parts and which tail make up the bytes so far,
+ *                    and the tail itself when it is small or all there is.
  *                    A chunk is acknowledged when its record is written, which happens only where none is yet. After
  *                    success the last one only names the digest, until the reaper removes it
- *   tail-<…>         the bytes after the last whole part, when they are too many to stand in the record
+ *   tail-<…>         the bytes after the last whole part of chunks after the first, when they are too many for the record
  *   data-<…>         a multipart upload from the first whole part on, an object during `commit`
  *
  * No name is written twice, so a process that was believed dead and goes on changes nothing that another acknowledged.
  *
- * A small blob is written once as a tail (or in a record) and once as the blob; a large one is written in parts and
- * copied by the store. One process that saw all bytes vouches for their digest; otherwise they are read again.
+ * A small blob is written once in a record and once as the blob; a large one is written in parts and copied by the
+ * store. What this process has just written it keeps for the request that follows. One process that saw all bytes vouches for their digest; otherwise they are read again.
  */
 export class S3UploadStore implements UploadStore, UploadReaper {
   readonly #bucket: S3Bucket;
   readonly #blobs: S3BlobStore;
   readonly #reaper: S3UploadReaper;
   readonly #hashes = new RunningHashes();
+  readonly #left = new OpenSessions();
   /** What `find` and `append` learned, for the one call that follows. Nothing rests on it being new. */
   readonly #known = new WeakMap<UploadSession, OpenSession>();
 
@@ -78,14 +76,17 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     const id = randomUUID() as UploadId;
     const call = { operation: 'upload.create', repository, id, signal };
     const startedAt = new Date();
+    let open: OpenSession = { state: EMPTY, generation: 0, isOwn: true };
     // Everybody assumes sha256 of a session without a record.
     if (algorithm !== undefined && algorithm !== 'sha256') {
-      await saveUpload(this.#bucket, call, 1, emptyUpload(algorithm));
+      open = { ...open, state: emptyUpload(algorithm), generation: 1 };
+      await saveUpload(this.#bucket, call, open.generation, open.state);
     }
     const key = uploadStartedAtKey(repository, id);
-    const bytes = Buffer.from(startedAt.toISOString());
+    const bytes = Buffer.from(startedAtText(startedAt));
     const { operation } = call;
     await this.#bucket.put({ operation, key, signal }, bytes, await sha256Of(bytes));
+    this.#left.put({ ...open, session: { id, repository, startedAt } });
     return { id, repository, startedAt, offset: 0 };
   }
 
@@ -95,9 +96,17 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     signal: AbortSignal,
   ): Promise<UploadSession | undefined> {
     const call = { operation: 'upload.find', repository, id, signal };
+    const left = this.#left.take(id);
+    if (left?.session.repository === repository) {
+      if (await isStillAt(this.#bucket, call, { ...left.session, generation: left.generation })) {
+        this.#left.put(left);
+        return this.#session(left.session, left);
+      }
+    }
     const { startedAt, generation, state } = await loadUpload(this.#bucket, call);
     if (startedAt === undefined || state?.kind === 'committed') return undefined;
-    return this.#session({ id, repository, startedAt }, { state: state ?? EMPTY, generation });
+    const open = { state: state ?? EMPTY, generation, isOwn: false };
+    return this.#session({ id, repository, startedAt }, open);
   }
 
   async append(
@@ -109,6 +118,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     const { id, repository } = session;
     const call = { operation: 'upload.append', repository, id, signal };
     signal.throwIfAborted();
+    this.#left.drop(id);
     let open = this.#takeKnown(session);
     if (open?.state.offset !== offset) open = openOf(call, await loadUpload(this.#bucket, call));
     if (open.state.offset !== offset) throw new UploadOffsetError(open.state.offset);
@@ -123,7 +133,10 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     if (outcome.running !== undefined) this.#hashes.put(id, outcome.running);
     const { failure } = outcome;
     if (failure !== undefined) throw failure.error;
-    return this.#session(session, outcome);
+    const { state, generation, running } = outcome;
+    const now = { state, generation, isOwn: running !== undefined };
+    this.#left.put({ ...now, session });
+    return this.#session(session, now);
   }
 
   async commit(session: UploadSession, digest: Digest, signal: AbortSignal): Promise<BlobStat> {
@@ -131,6 +144,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     const call = { operation: 'upload.commit', repository, id, signal };
     signal.throwIfAborted();
     this.#hashes.drop(id);
+    this.#left.drop(id);
     const known = this.#takeKnown(session);
     const stat = known && (await this.#publishKnown(call, known, digest));
     if (stat !== undefined) return stat;
@@ -147,6 +161,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
   async cancel(session: UploadSession, signal: AbortSignal): Promise<void> {
     const { id, repository } = session;
     this.#hashes.drop(id);
+    this.#left.drop(id);
     await discardUpload(this.#bucket, { operation: 'upload.cancel', repository, id, signal });
   }
 
@@ -157,10 +172,10 @@ export class S3UploadStore implements UploadStore, UploadReaper {
   /** A session that the next call goes on with without asking the store again. */
   #session(
     { id, repository, startedAt }: Omit<UploadSession, 'offset'>,
-    { state, generation }: OpenSession,
+    open: OpenSession,
   ): UploadSession {
-    const session = { id, repository, startedAt, offset: state.offset };
-    this.#known.set(session, { state, generation });
+    const session = { id, repository, startedAt, offset: open.state.offset };
+    this.#known.set(session, open);
     return session;
   }
 
@@ -203,7 +218,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     open: OpenSession,
     digest: Digest,
   ): Promise<BlobStat | undefined> {
-    if (!(await publishUpload(this.#bucket, this.#blobs, call, open.state, digest))) {
+    if (!(await publishUpload(this.#bucket, this.#blobs, call, open, digest))) {
       return undefined;
     }
     await finishUpload(this.#bucket, { ...call, signal: cleanupSignal() }, open, digest);
@@ -230,7 +245,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
 /** Where the session stands in the store, whatever its caller believes. */
 function openOf(call: UploadCall, { startedAt, state, generation }: LoadedUpload): OpenSession {
   if (startedAt === undefined || state?.kind === 'committed') throw unknownUpload(call);
-  return { state: state ?? EMPTY, generation };
+  return { state: state ?? EMPTY, generation, isOwn: false };
 }
 
 function unknownUpload({ operation, id }: UploadCall): UploadUnknownError {

@@ -17,8 +17,10 @@ import { cleanupSignal } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 import { deleteAll, listFirst } from './s3-listing.ts';
 
-/** A list of 10,000 parts has about 1 MB. */
-const MAX_STATE_BYTES = 4 * 1024 * 1024;
+/** A list of 10,000 parts has about 1 MB; and the tail may stand in the record. */
+const MAX_STATE_BYTES = 16 * 1024 * 1024;
+/** Between what a record says and the bytes that stand in it. JSON without blanks has none. */
+const LINE_END = 0x0a;
 
 /** How often a record is looked for that is tidied away under its reader. */
 const LOAD_ATTEMPTS = 3;
@@ -41,7 +43,7 @@ const pieceSchema = z.object({ key: z.string(), size: z.int().nonnegative(), sha
  * The bytes after the last whole part: objects, each with what one chunk or a few brought, then what stands in the
  * record itself. So a chunk is written once however small it is, and small blobs need no object before they are one.
  */
-const tailSchema = z.object({ pieces: z.array(pieceSchema), inline: z.base64() });
+const tailSchema = z.object({ pieces: z.array(pieceSchema), restBytes: z.int().nonnegative() });
 
 /**
  * An object in the making: a multipart upload with the parts of it that are acknowledged. A session has one, and one
@@ -55,8 +57,10 @@ const segmentSchema = z.object({
   /** Size of its first part. */
   partBytes: z.int().positive(),
   parts: z.array(z.object({ n: z.int(), etag: z.string(), size: z.int() })),
-  /** An append sends parts to it, or did so and never told its end. */
+  /** It gets no further parts: an append sends some, did so and never told its end, or sent one that has to be the last. */
   isClaimed: z.boolean(),
+  /** Beginning it was tried more than once: there may be another upload of that key, which nobody knows. */
+  mayHaveTwin: z.boolean().optional(),
 });
 
 const openSchema = z.object({
@@ -85,9 +89,13 @@ const committedSchema = z.object({
 const stateSchema = z.discriminatedUnion('kind', [openSchema, committedSchema]);
 
 export type TailPiece = z.infer<typeof pieceSchema>;
-export type UploadTail = z.infer<typeof tailSchema>;
+/** What follows the segments: pieces, then bytes that stand in the record itself. */
+export interface UploadTail {
+  readonly pieces: readonly TailPiece[];
+  readonly rest: Buffer;
+}
 export type UploadSegment = z.infer<typeof segmentSchema>;
-export type OpenUpload = z.infer<typeof openSchema>;
+export type OpenUpload = Omit<z.infer<typeof openSchema>, 'tail'> & { readonly tail: UploadTail };
 /** What stays of a finished session until it is reaped: it lets that digest, and no other, be committed once more. */
 type CommittedUpload = z.infer<typeof committedSchema>;
 export type UploadState = OpenUpload | CommittedUpload;
@@ -120,7 +128,7 @@ export function emptyUpload(algorithm: DigestAlgorithm): OpenUpload {
     kind: 'open',
     attempt: newAttempt(),
     segments: [],
-    tail: { pieces: [], inline: '' },
+    tail: { pieces: [], rest: Buffer.alloc(0) },
     offset: 0,
     algorithm,
   };
@@ -148,6 +156,28 @@ export async function loadUpload(bucket: S3Bucket, call: UploadCall): Promise<Lo
   }
 }
 
+/** What `startedat` says from the beginning. */
+export const startedAtText = (startedAt: Date): string => startedAt.toISOString();
+
+/** The same moment in other words: from now on a record that is not there may have been tidied away. */
+const gapsText = (startedAt: Date): string => startedAt.toISOString().replace('Z', '+00:00');
+
+/**
+ * Whether the session is still as it was when the record of this generation was its newest. Two small questions, where
+ * `loadUpload` lists and reads. False also for one with so many records that the old ones are tidied away.
+ */
+export async function isStillAt(
+  bucket: S3Bucket,
+  { operation, repository, id, signal }: UploadCall,
+  { startedAt, generation }: { readonly startedAt: Date; readonly generation: number },
+): Promise<boolean> {
+  const [started, next] = await Promise.all([
+    bucket.head(operation, uploadStartedAtKey(repository, id), signal),
+    bucket.head(operation, uploadStateKey(repository, id, generation + 1), signal),
+  ]);
+  return started?.size === startedAtText(startedAt).length && next === undefined;
+}
+
 /** When a session began by its own account; undefined when it is finished, cancelled or was never there. */
 export async function readStartedAt(
   bucket: S3Bucket,
@@ -169,7 +199,7 @@ export async function saveUpload(
   state: UploadState,
 ): Promise<boolean> {
   const { operation, repository, id, signal } = call;
-  const bytes = Buffer.from(JSON.stringify(state));
+  const bytes = recordOf(state);
   const key = uploadStateKey(repository, id, generation);
   if (await bucket.create({ operation, key, signal }, bytes, await sha256Of(bytes))) {
     await dropOldRecords(bucket, call, generation);
@@ -196,11 +226,24 @@ async function dropOldRecords(
 ): Promise<void> {
   if (generation % KEPT_GENERATIONS !== 0) return;
   const old = keptRecordKeys(call, generation).slice(KEPT_GENERATIONS - 1);
+  if (old.length === 0) return;
   try {
+    if (!(await tellOfGaps(bucket, call))) return;
     await deleteAll(bucket, call.operation, old, cleanupSignal());
   } catch {
     // They go with the session.
   }
+}
+
+/** False when the session has ended. */
+async function tellOfGaps(bucket: S3Bucket, call: UploadCall): Promise<boolean> {
+  const startedAt = await readStartedAt(bucket, call);
+  if (startedAt === undefined) return false;
+  const bytes = Buffer.from(gapsText(startedAt));
+  const key = uploadStartedAtKey(call.repository, call.id);
+  const { operation, signal } = call;
+  await bucket.put({ operation, key, signal }, bytes, await sha256Of(bytes));
+  return true;
 }
 
 export function segmentsSize(segments: readonly UploadSegment[]): number {
@@ -250,9 +293,9 @@ export async function joinPieces(
 export async function readTail(
   bucket: S3Bucket,
   call: UploadCall,
-  { pieces, inline }: UploadTail,
+  { pieces, rest }: UploadTail,
 ): Promise<Buffer | undefined> {
-  return await joinPieces(bucket, call, pieces, Buffer.from(inline, 'base64'));
+  return pieces.length === 0 ? rest : await joinPieces(bucket, call, pieces, rest);
 }
 
 function parseTime(bytes: Buffer): Date {
@@ -260,9 +303,23 @@ function parseTime(bytes: Buffer): Date {
   return Number.isNaN(time.getTime()) ? new Date(0) : time;
 }
 
+function recordOf(state: UploadState): Buffer {
+  if (state.kind === 'committed') return Buffer.from(JSON.stringify(state));
+  const { pieces, rest } = state.tail;
+  const said = JSON.stringify({ ...state, tail: { pieces, restBytes: rest.length } });
+  return Buffer.concat([Buffer.from(said), Buffer.of(LINE_END), rest]);
+}
+
 function parseState(operation: string, key: string, bytes: Buffer): UploadState {
   try {
-    return stateSchema.parse(JSON.parse(bytes.toString('utf8')));
+    const end = bytes.indexOf(LINE_END);
+    const said = end < 0 ? bytes : bytes.subarray(0, end);
+    const state = stateSchema.parse(JSON.parse(said.toString('utf8')));
+    if (state.kind === 'committed') return state;
+    const { pieces, restBytes } = state.tail;
+    const rest = bytes.subarray(said.length + 1);
+    if (rest.length !== restBytes) throw new Error(`${rest.length} bytes follow, not ${restBytes}`);
+    return { ...state, tail: { pieces, rest } };
   } catch (error) {
     const message = `${key}: not a record of an upload session`;
     throw new UnreadableUploadError(operation, message, false, error);

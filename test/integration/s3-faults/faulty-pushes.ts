@@ -34,10 +34,11 @@ export function testFaultyPushes(lab: S3FaultLab): void {
     ['a large blob', 'CompleteMultipartUpload', () => lab.put, 2 * PART + 1],
     ['a large blob', 'DeleteObject', () => lab.put, 2 * PART + 1],
     ['a small upload', 'PutObject', () => lab.upload, 1000],
-    ['a small upload', 'GetObject', () => lab.upload, 1000],
-    ['a small upload', 'ListObjects', () => lab.upload, 1000],
+    ['a small upload', 'HeadObject', () => lab.upload, 1000],
+    ['a small upload over several replicas', 'GetObject', () => lab.uploadAround, 1000],
+    ['a small upload over several replicas', 'ListObjects', () => lab.uploadAround, 1000],
     ['a middle upload', 'PutObject', () => lab.upload, 100_000],
-    ['a middle upload', 'DeleteObjects', () => lab.upload, 100_000],
+    ['a middle upload', 'DeleteObject', () => lab.upload, 100_000],
     ['a large upload', 'CreateMultipartUpload', () => lab.upload, PART + 1],
     ['a large upload', 'UploadPart', () => lab.upload, PART + 1],
     ['a large upload', 'CompleteMultipartUpload', () => lab.upload, PART + 1],
@@ -51,6 +52,22 @@ export function testFaultyPushes(lab: S3FaultLab): void {
     lab.proxy.inject({ operation, skip: -1, every: 2, fault: slowDown });
     await push()(bytes, digest);
     expect((await lab.stored(digest))?.equals(bytes)).toBe(true);
+    await lab.reapAll();
+  });
+
+  test('stores what many push at once to a bucket that refuses 30 % of all requests', async () => {
+    lab.proxy.inject({ share: 0.3, fault: slowDown });
+    const contents = Array.from({ length: 40 }, (_, i) => lab.fresh(i % 8 === 0 ? PART + 1 : 1000));
+    const pushes = await Promise.allSettled(
+      contents.map(({ bytes, digest }) => lab.upload(bytes, digest)),
+    );
+    expect(pushes.filter(({ status }) => status === 'rejected')).toEqual([]);
+    const tries = lab.proxy.seen.length;
+    lab.proxy.clear();
+    for (const { bytes, digest } of contents)
+      expect((await lab.stored(digest))?.equals(bytes)).toBe(true);
+    // 30 % is 1.43 tries for each request; the rest is what the way past the SDK asks first.
+    expect(tries).toBeLessThan(1.7 * (35 * 12 + 5 * 20));
     await lab.reapAll();
   });
 
@@ -220,6 +237,74 @@ export function testFaultyPushes(lab: S3FaultLab): void {
   test('asks little of the store for the small blobs of which most pushes consist', async () => {
     const { bytes, digest } = lab.fresh(2_000);
     await lab.upload(bytes, digest);
-    expect(lab.proxy.seen.length).toBeLessThanOrEqual(10);
+    const { seen } = lab.proxy;
+    const count = (wanted: S3Operation): number =>
+      seen.filter(({ operation }) => operation === wanted).length;
+    // What it takes to be: that it began, what came, the blob, and that it ended. The rest are small questions.
+    expect(count('PutObject')).toBe(4);
+    expect(count('DeleteObject')).toBe(2);
+    expect(count('HeadObject')).toBeLessThanOrEqual(5);
+    expect(count('GetObject') + count('ListObjects')).toBe(0);
+    // And, now and then, whether the bucket itself is there.
+    expect(seen.filter(({ operation }) => operation !== 'other').length).toBeLessThanOrEqual(11);
+    const sent = seen.reduce((sum, { bodyBytes }) => sum + bodyBytes, 0);
+    expect(sent).toBeLessThan(2 * bytes.length + 1000);
+  });
+
+  test('sends a large blob of one chunk to the store once', async () => {
+    const { bytes, digest } = lab.fresh(2 * PART + 100_000);
+    await lab.upload(bytes, digest);
+    const { seen } = lab.proxy;
+    expect(seen.filter(({ operation }) => operation === 'UploadPart')).toHaveLength(3);
+    const sent = seen.reduce((sum, { bodyBytes }) => sum + bodyBytes, 0);
+    expect(sent).toBeLessThan(bytes.length + 10_000);
+    expect((await lab.stored(digest))?.equals(bytes)).toBe(true);
+    await lab.reapAll();
+  });
+
+  test('joins a large chunk with those that follow it on other replicas', async () => {
+    for (const sizes of [
+      [PART + 1000, 10],
+      [2 * PART + 7, 100_000, PART + 5, 1],
+    ]) {
+      const { bytes, digest } = lab.fresh(sizes.reduce((sum, size) => sum + size, 0));
+      const { id } = await lab.uploads.create(repo, undefined, unending);
+      let from = 0;
+      for (const size of sizes) {
+        const replica = new S3UploadStore(lab.client, lab.config);
+        const session = await replica.find(repo, id, unending);
+        expect(session!.offset).toBe(from);
+        const chunk = streamOf(bytes.subarray(from, from + size));
+        await replica.append(session!, from, chunk, unending);
+        from += size;
+      }
+      const session = await lab.uploads.find(repo, id, unending);
+      await lab.uploads.commit(session!, digest, unending);
+      expect((await lab.stored(digest))?.equals(bytes)).toBe(true);
+      await lab.reapAll();
+    }
+  });
+
+  test('notices that another replica went on with a session, however far', async () => {
+    const { bytes, digest } = lab.fresh(140);
+    const replica = new S3UploadStore(lab.client, lab.config);
+    for (const own of [0, 1, 2]) {
+      const { id } = await lab.uploads.create(repo, undefined, unending);
+      const append = async (store: S3UploadStore, from: number): Promise<void> => {
+        const session = await store.find(repo, id, unending);
+        expect(session!.offset).toBe(from);
+        await store.append(session!, from, streamOf(bytes.subarray(from, from + 1)), unending);
+      };
+      for (let from = 0; from < own; from += 1) await append(lab.uploads, from);
+      for (let from = own; from < bytes.length - 1; from += 1) await append(replica, from);
+      await append(lab.uploads, bytes.length - 1);
+      const session = await replica.find(repo, id, unending);
+      await replica.commit(session!, digest, unending);
+      expect((await lab.stored(digest))?.equals(bytes)).toBe(true);
+      const left = await lab.uploads.create(repo, undefined, unending);
+      await replica.cancel(left, unending);
+      expect(await lab.uploads.find(repo, left.id, unending)).toBeUndefined();
+      await lab.reapAll();
+    }
   });
 }

@@ -112,11 +112,19 @@ export class S3FaultLab {
   };
 
   /** As three requests do it: each looks the session up. */
-  readonly upload: Push = async (bytes, digest) => {
-    const { id } = await this.uploads.create(repo, undefined, unending);
-    const session = await this.uploads.find(repo, id, unending);
-    await this.uploads.append(session!, 0, streamOf(bytes), unending);
-    const appended = await this.uploads.find(repo, id, unending);
-    await this.uploads.commit(appended!, digest, unending);
-  };
+  readonly upload: Push = (bytes, digest) => this.#upload(bytes, digest, () => this.uploads);
+
+  /** The same, each request at a replica that knows nothing of the session. */
+  readonly uploadAround: Push = (bytes, digest) =>
+    this.#upload(bytes, digest, () => new S3UploadStore(this.faulty, this.config));
+
+  async #upload(bytes: Buffer, digest: Digest, next: () => S3UploadStore): Promise<void> {
+    const { id } = await next().create(repo, undefined, unending);
+    const second = next();
+    const session = await second.find(repo, id, unending);
+    await second.append(session!, 0, streamOf(bytes), unending);
+    const third = next();
+    const appended = await third.find(repo, id, unending);
+    await third.commit(appended!, digest, unending);
+  }
 }

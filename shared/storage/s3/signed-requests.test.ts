@@ -1,7 +1,7 @@
 import { GetObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { describe, expect, test } from '@jest/globals';
 
-import { SignedGets } from './signed-gets.ts';
+import { SignedRequests } from './signed-requests.ts';
 
 interface Sent {
   readonly method: string;
@@ -40,7 +40,7 @@ const headersOf = (text: string): Map<string, string> =>
       .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
   );
 
-describe('GETs signed by the SDK', () => {
+describe('Requests signed by the SDK', () => {
   test.each([
     ['virtual hosts', { region: 'eu-central-1' }, 'bucket', true],
     ['path style', { region: 'eu-west-1', forcePathStyle: true }, 'bucket', true],
@@ -56,7 +56,7 @@ describe('GETs signed by the SDK', () => {
     const config = { ...options, credentials, maxAttempts: 1 };
     const sent = await sentBySdk(config, bucket);
     const client = new S3Client(config);
-    const signed = (await new SignedGets(client, bucket).sign(KEY))!;
+    const signed = (await new SignedRequests(client, bucket).sign({ method: 'GET', key: KEY }))!;
     client.destroy();
     expect(signed.text.split('\r\n')[0]).toBe(`GET ${sent.path} HTTP/1.1`);
     expect(signed.endpoint.isTls).toBe(isTls);
@@ -83,13 +83,13 @@ describe('GETs signed by the SDK', () => {
         });
       },
     });
-    const gets = new SignedGets(client, 'bucket');
+    const requests = new SignedRequests(client, 'bucket');
     const keyOf = async (): Promise<string | undefined> =>
-      /Credential=(\w+)\//.exec((await gets.sign('a'))!.text)?.[1];
+      /Credential=(\w+)\//.exec((await requests.sign({ method: 'GET', key: 'a' }))!.text)?.[1];
     const first = await keyOf();
     expect(await keyOf()).not.toBe(first);
     client.config.systemClockOffset = -10 * 365 * 86_400_000;
-    const { text } = (await gets.sign('a'))!;
+    const { text } = (await requests.sign({ method: 'GET', key: 'a' }))!;
     const year = Number(headersOf(text).get('x-amz-date')?.slice(0, 4));
     expect(year).toBeLessThan(new Date().getFullYear() - 8);
     client.destroy();
@@ -102,17 +102,19 @@ describe('GETs signed by the SDK', () => {
       credentials: () =>
         isGiven ? Promise.resolve(credentials) : Promise.reject(new Error('no credentials')),
     });
-    const gets = new SignedGets(client, 'bucket');
-    await expect(gets.sign('a')).rejects.toThrow('no credentials');
+    const requests = new SignedRequests(client, 'bucket');
+    await expect(requests.sign({ method: 'GET', key: 'a' })).rejects.toThrow('no credentials');
     isGiven = true;
-    expect((await gets.sign('a'))?.text).toContain('Credential=AKIA/');
+    expect((await requests.sign({ method: 'GET', key: 'a' }))?.text).toContain('Credential=AKIA/');
     client.destroy();
   });
 
   test('are not made for buckets that want another signature', async () => {
     const client = new S3Client({ region: 'us-east-1', credentials });
     const express = 'bucket--use1-az4--x-s3';
-    expect(await new SignedGets(client, express).sign('a')).toBeUndefined();
+    expect(
+      await new SignedRequests(client, express).sign({ method: 'GET', key: 'a' }),
+    ).toBeUndefined();
     client.destroy();
   });
 });

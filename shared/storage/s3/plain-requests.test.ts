@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { TLS_PAIRS } from '../../http/testing/tls-pairs.ts';
 import { defaultDeadlines } from './s3-deadlines.ts';
-import { SmallReads } from './small-reads.ts';
+import { PlainRequests } from './plain-requests.ts';
 
 /** What the server does with each request in turn; the last one serves all that follow. */
 type Script = (socket: Socket) => void;
@@ -39,7 +39,7 @@ let connections: number;
 let requests: string[];
 let scripts: Script[];
 let client: S3Client;
-let reads: SmallReads;
+let plain: PlainRequests;
 let counted: number;
 
 const listen = async (made: Server, scheme = 'http'): Promise<void> => {
@@ -58,7 +58,7 @@ const listen = async (made: Server, scheme = 'http'): Promise<void> => {
     forcePathStyle: true,
     credentials: { accessKeyId: 'key', secretAccessKey: 'secret' },
   });
-  reads = new SmallReads(
+  plain = new PlainRequests(
     client,
     { ...defaultDeadlines, firstByteMs: FIRST_BYTE_MS },
     () => (counted += 1),
@@ -81,9 +81,9 @@ const read = (
   maxBytes = 1000,
   signal = new AbortController().signal,
 ): Promise<Buffer | 'absent' | undefined> =>
-  reads.get({ Bucket: 'bucket', Key: 'a/key' }, { signal, maxBytes });
+  plain.get({ Bucket: 'bucket', Key: 'a/key' }, { signal, maxBytes });
 
-describe('Small reads', () => {
+describe('Plain reads', () => {
   beforeEach(async () => {
     sockets = new Set();
     connections = 0;
@@ -93,7 +93,7 @@ describe('Small reads', () => {
     await listen(createServer(serve));
   });
   afterEach(async () => {
-    reads.destroy();
+    plain.destroy();
     client.destroy();
     for (const socket of sockets) socket.destroy();
     server.close();

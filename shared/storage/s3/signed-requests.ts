@@ -1,20 +1,30 @@
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 
+import type { PlainMethod } from '../../plain-http/plain-head.ts';
 import { escapeName, requestText } from '../../plain-http/request-text.ts';
 import { type Endpoint, endpointOf } from './store-socket.ts';
 
 type Signer = Awaited<ReturnType<S3Client['config']['signer']>>;
 
-/** A request as it goes over the wire, and where to. */
-export interface SignedGet {
+/** What is asked of one object. */
+export interface ObjectRequest {
+  readonly method: PlainMethod;
+  readonly key: string;
+  readonly query?: Readonly<Record<string, string>>;
+  /** Beyond those that every request has; names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The head of a request as it goes over the wire, and where to. */
+export interface SignedRequest {
   readonly endpoint: Endpoint;
   readonly text: string;
 }
 
-/** What all GETs of one bucket have in common. */
+/** What all requests of one bucket have in common. */
 interface Manner {
   readonly endpoint: Endpoint;
-  readonly request: Omit<SdkRequest, 'path'>;
+  readonly request: Omit<SdkRequest, 'path' | 'method'>;
   /** Before the key. */
   readonly root: string;
   readonly signer: Signer;
@@ -40,10 +50,10 @@ interface AuthScheme {
 const SAMPLE_KEY = 'key';
 
 /**
- * GETs of a bucket's objects, signed by the SDK's own signer with its credentials and its clock. Where they go is
+ * Requests for a bucket's objects, signed by the SDK's own signer with its credentials and its clock. Where they go is
  * learned from the SDK once, by a GetObject that is built and not sent.
  */
-export class SignedGets {
+export class SignedRequests {
   readonly #client: S3Client;
   readonly #bucket: string;
   #manner: Promise<Manner | undefined> | undefined;
@@ -54,11 +64,18 @@ export class SignedGets {
   }
 
   /** Undefined: the bucket is one whose requests are signed in another way. Rejects when there are no credentials. */
-  async sign(key: string): Promise<SignedGet | undefined> {
+  async sign(asked: ObjectRequest): Promise<SignedRequest | undefined> {
     const manner = await this.#known();
     if (!manner) return undefined;
     const { endpoint, root, signer, region, service } = manner;
-    const request = { ...manner.request, path: root + escapePath(key) };
+    const { method, key, query = {}, headers } = asked;
+    const request = {
+      ...manner.request,
+      method,
+      path: root + escapePath(key),
+      query,
+      headers: { ...manner.request.headers, ...headers },
+    };
     const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
     const options = { signingDate, signingRegion: region, signingService: service };
     const signed = await signer.sign(request, options);
@@ -75,13 +92,12 @@ export class SignedGets {
 
   async #learn(): Promise<Manner | undefined> {
     const { request, scheme } = await this.#sample();
-    const { method, protocol, hostname, port, path } = request;
+    const { protocol, hostname, port, path } = request;
     if (scheme?.name !== 'sigv4' || !path.endsWith(`/${SAMPLE_KEY}`)) return undefined;
     const host = hostname + (port === undefined ? '' : `:${port}`);
     return {
       endpoint: endpointOf(request),
       request: {
-        method,
         protocol,
         hostname,
         ...(port === undefined ? {} : { port }),

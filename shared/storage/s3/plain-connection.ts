@@ -1,13 +1,21 @@
 import type { OnReadOpts, Socket } from 'node:net';
 
-import { type PlainHead, readHead } from '../../plain-http/plain-head.ts';
+import { type PlainHead, type PlainMethod, readHead } from '../../plain-http/plain-head.ts';
 import { hangUp } from '../../plain-http/pull-connection.ts';
 import { type Endpoint, openStoreSocket } from './store-socket.ts';
 
-export interface SmallAnswer {
+export interface PlainAnswer {
   readonly head: PlainHead;
   /** All of it, in memory of its own. */
   readonly body: Buffer;
+}
+
+/** A request as it goes over the wire. Whoever asks leaves the body alone until the answer is there, or none is. */
+export interface PlainQuestion {
+  readonly method: PlainMethod;
+  /** With the empty line after it. */
+  readonly head: string;
+  readonly body?: Buffer | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -16,7 +24,8 @@ const NOTHING = Buffer.alloc(0);
 const sharedBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
 interface Asked {
-  readonly answer: PromiseWithResolvers<SmallAnswer>;
+  readonly answer: PromiseWithResolvers<PlainAnswer>;
+  readonly method: PlainMethod;
   readonly maxBytes: number;
   /** Of the head, until there is all of it. */
   received: Buffer;
@@ -27,10 +36,10 @@ interface Asked {
 }
 
 /**
- * A connection to a store for one small GET after the other, each answered as a whole. It knows plain answers alone
+ * A connection to a store for one request after the other, each answered as a whole. It knows plain answers alone
  * (see parsePlainHead): anything else ends it, and with it the question.
  */
-export class SmallReadConnection {
+export class PlainConnection {
   readonly #socket: Socket;
   readonly #onFree: () => void;
   #asked: Asked | undefined;
@@ -75,10 +84,11 @@ export class SmallReadConnection {
   }
 
   /** Rejects when the answer is not plain, has more than `maxBytes`, or when the connection ends before its end. */
-  ask(request: string, maxBytes: number): Promise<SmallAnswer> {
-    const answer = Promise.withResolvers<SmallAnswer>();
+  ask({ method, head, body }: PlainQuestion, maxBytes: number): Promise<PlainAnswer> {
+    const answer = Promise.withResolvers<PlainAnswer>();
     this.#asked = {
       answer,
+      method,
       maxBytes,
       received: NOTHING,
       head: undefined,
@@ -88,7 +98,14 @@ export class SmallReadConnection {
     };
     this.#hasAnswered = false;
     this.#socket.ref();
-    this.#socket.write(request, 'latin1');
+    if (body === undefined) {
+      this.#socket.write(head, 'latin1');
+    } else {
+      this.#socket.cork();
+      this.#socket.write(head, 'latin1');
+      this.#socket.write(body);
+      this.#socket.uncork();
+    }
     return answer.promise;
   }
 
@@ -110,7 +127,7 @@ export class SmallReadConnection {
 
   #onHead(asked: Asked, bytes: Buffer): void {
     const received = asked.received.length === 0 ? bytes : Buffer.concat([asked.received, bytes]);
-    const begun = readHead(received);
+    const begun = readHead(received, asked.method);
     if (!begun) {
       // `received` may be the memory that everybody reads into.
       asked.received = Buffer.from(received);
@@ -131,6 +148,8 @@ export class SmallReadConnection {
     const { body } = asked;
     // More than was announced: the body is right, but nothing that follows can be trusted.
     if (bytes.length > head.length - asked.bodyBytes) asked.isReusable = false;
+    // Answered before it was read to its end: the rest is neither sent nor kept waiting for.
+    if (this.#socket.writableLength > 0) asked.isReusable = false;
     asked.bodyBytes += bytes.copy(body, asked.bodyBytes);
     if (asked.bodyBytes < head.length) return;
     this.#asked = undefined;
