@@ -21,7 +21,7 @@ export interface OpenSession {
 }
 
 /** A session as this process left it. */
-export interface LeftSession extends OpenSession {
+interface LeftSession extends OpenSession {
   readonly session: Pick<UploadSession, 'id' | 'repository' | 'startedAt'>;
 }
 

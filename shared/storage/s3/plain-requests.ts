@@ -32,7 +32,7 @@ export interface PlainPut {
 }
 
 /** What the head of an answer tells of an object. */
-export interface PlainObject {
+interface PlainObject {
   readonly size: number;
   readonly etag: string;
   readonly modifiedAt: Date;
