@@ -7,6 +7,9 @@ import { exportCheck } from './export-check.ts';
 import { indexRebuild } from './index-rebuild.ts';
 import { pin, pins, unpin } from './pins.ts';
 import { tokenRotateKey } from './token-rotate-key.ts';
+import { PROJECT_COMMANDS } from './project-commands.ts';
+import { ROBOT_COMMANDS } from './robot-commands.ts';
+import { USER_COMMANDS } from './user-commands.ts';
 import { warm } from './warm.ts';
 
 /** What `twinport` can do beside serving, in the order of its help. */
@@ -24,4 +27,7 @@ export const COMMANDS: readonly Command[] = [
   warm,
   explain,
   tokenRotateKey,
+  ...PROJECT_COMMANDS,
+  ...USER_COMMANDS,
+  ...ROBOT_COMMANDS,
 ];

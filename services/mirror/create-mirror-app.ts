@@ -12,6 +12,7 @@ import type { Leases } from '../../shared/index/ports.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
+import { type ProjectAccess, projectAccess } from '../project-rights.ts';
 import { roleIdentities, type RoleIdentities } from '../role-identities.ts';
 import { accessName } from './access-name.ts';
 import { createMirroredContent } from './create-mirrored-content.ts';
@@ -20,6 +21,7 @@ import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
+import { placeAtMirror } from './place-at-mirror.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { SharedUpstreamPolicy } from './shared-upstream-policy.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
@@ -77,7 +79,9 @@ export function createMirrorApp(
       lastUse,
     },
   );
-  const identities = mirrorIdentities(platform, names);
+  const { projectRights } = platform;
+  const rights = projectRights && projectAccess(projectRights, placeAtMirror(names, projects));
+  const identities = mirrorIdentities(platform, names, rights);
   const app = createV2App({
     ...platform,
     ...identities,
@@ -85,7 +89,7 @@ export function createMirrorApp(
     routes: new Map([['/api/v1/explain', explain], ...identities.routes]),
     accessName: ({ name, query }) =>
       accessName({ name, namespace: query.get('ns') ?? undefined }, config),
-    handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
+    handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
   });
 
   let upkeep: Promise<unknown> = Promise.resolve();
@@ -124,12 +128,16 @@ export function createMirrorApp(
   };
 }
 
-/** At a mirror names mean what its rules say; no project is asked for, whose makers and ids would matter. */
-const mirrorIdentities = (platform: Platform, names: MirrorNames<UpstreamConfig>): RoleIdentities =>
+/** At a mirror names mean what its rules say. */
+const mirrorIdentities = (
+  platform: Platform,
+  names: MirrorNames<UpstreamConfig>,
+  rights: ProjectAccess | undefined,
+): RoleIdentities =>
   roleIdentities(platform, {
     role: 'mirror',
-    policy: new SharedUpstreamPolicy(platform.access, names),
-    projectOf: () => Promise.resolve(undefined),
+    policy: new SharedUpstreamPolicy(rights?.policy ?? platform.access, names),
+    projectOf: rights?.projectOf ?? (() => Promise.resolve(undefined)),
   });
 
 async function openSpool(spool: Spool): Promise<void> {

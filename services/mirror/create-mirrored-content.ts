@@ -58,6 +58,7 @@ export interface CreatedContent {
   /** Resolves when the signal aborts. */
   readonly keepWarm: (signal: AbortSignal) => Promise<void>;
   readonly explain: ApiRoute;
+  /** What names mean here. */
   readonly names: MirrorNames<UpstreamConfig>;
 }
 

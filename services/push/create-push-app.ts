@@ -14,12 +14,15 @@ import { checkStore } from '../../shared/content/store-check.ts';
 import { publishedProjects, UpstreamTable } from '../../shared/content/upstream-table.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
+import { placeAtPush } from '../../shared/management/place-at-push.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
 import type { Platform, RoleApp } from '../platform.ts';
+import { projectAccess } from '../project-rights.ts';
 import { roleIdentities } from '../role-identities.ts';
 import { createDeleteHandlers } from './delete-handlers.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
 import { ManifestPushService } from './manifest/manifest-push-service.ts';
+import { ownProjects } from './own-projects.ts';
 import { refuseBlocked } from './refuse-blocked.ts';
 import { createUploadHandlers } from './upload/upload-handlers.ts';
 import { runUploadReaper } from './upload/upload-reaper.ts';
@@ -71,24 +74,29 @@ export function createPushApp(
     names,
     manifestReferences: config.manifestReferences,
   });
+  const { projectRights } = platform;
+  const rights =
+    projectRights &&
+    projectAccess(projectRights, placeAtPush({ projects, upstreams, rules: config }));
   const identities = roleIdentities(platform, {
     role: 'push',
-    policy: platform.access,
-    projectOf: () => Promise.resolve(undefined),
+    policy: rights?.policy ?? platform.access,
+    projectOf: rights?.projectOf ?? (() => Promise.resolve(undefined)),
   });
+  const writes = {
+    ...createUploadHandlers(uploadService),
+    manifestPut: createManifestPutHandler(manifestPush),
+  };
   const app = createV2App({
     ...platform,
     ...identities,
     handlers: {
-      ...createPullHandlers(content, (signal) => index.catalog.repositories(signal)),
+      ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
       ...refuseBlocked(
-        {
-          ...createUploadHandlers(uploadService),
-          manifestPut: createManifestPutHandler(manifestPush),
-        },
+        projectRights ? ownProjects(writes, names, projectRights.visibility) : writes,
         blocks,
       ),
-      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index })),
+      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index, projects })),
     },
   });
 

@@ -1,13 +1,16 @@
-import type { ManifestStore } from '../../shared/content/manifest-store.ts';
+import { immutableTagsOf } from '../../shared/content/immutable-tags.ts';
+import { immutable, type ManifestStore } from '../../shared/content/manifest-store.ts';
+import type { Projects } from '../../shared/content/projects.ts';
 import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import { registryError } from '../../shared/oci/errors.ts';
-import type { RepositoryName } from '../../shared/oci/reference.ts';
+import { firstSegment, type RepositoryName } from '../../shared/oci/reference.ts';
 
 export interface DeleteDependencies {
   readonly manifests: ManifestStore;
   readonly index: Pick<RegistryIndex, 'members' | 'tags' | 'origins'>;
+  readonly projects: Pick<Projects, 'find'>;
 }
 
 /**
@@ -17,12 +20,20 @@ export interface DeleteDependencies {
 export function createDeleteHandlers({
   manifests,
   index,
+  projects,
 }: DeleteDependencies): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
   return {
     manifestDelete: async (exchange) => {
       const { request, signal } = exchange;
       const { name, reference } = request;
       await requirePushed(index, name, signal);
+      const project = await projects.find(firstSegment(name), signal);
+      if ((project?.immutableTags ?? []).length > 0) {
+        const isImmutable = immutableTagsOf(project);
+        if (reference.kind === 'digest') {
+          await manifests.requireNoImmutableTag(name, reference.digest, isImmutable, signal);
+        } else if (isImmutable(reference.tag)) throw immutable(name, reference.tag);
+      }
       const isDeleted =
         reference.kind === 'tag'
           ? await index.tags.delete(name, reference.tag, signal)

@@ -43,6 +43,17 @@ type ManifestIndexes = Pick<
   'tags' | 'members' | 'referrers' | 'manifestTypes' | 'leases'
 >;
 
+/** Whether a tag, once it exists, stays what it is. */
+export type IsImmutable = (tag: Tag) => boolean;
+
+const never: IsImmutable = () => false;
+
+export const immutable = (repository: RepositoryName, tag: Tag): Error =>
+  registryError('DENIED', {
+    message: `the tag ${tag} of ${repository} is immutable by a rule of its project: it is neither moved nor deleted`,
+    detail: { name: repository, tag },
+  });
+
 /** Manifests of local repositories, in the commit order of docs/architecture.md. */
 export class ManifestStore {
   readonly #blobs: BlobStore;
@@ -69,23 +80,27 @@ export class ManifestStore {
 
   /**
    * Stores the manifest and moves the tags to it: bytes, revision, referrer, tags. When it resolves all of it is
-   * durable. A delete of the same manifest that runs beside it comes either before or after, never in between.
+   * durable. A delete of the same manifest that runs beside it comes either before or after, never in between. Throws
+   * DENIED, with nothing stored, when an immutable tag names another manifest.
    */
   async put(
     repository: RepositoryName,
     manifest: VerifiedManifest,
     tags: readonly Tag[],
     signal: AbortSignal,
+    isImmutable: IsImmutable = never,
   ): Promise<void> {
     const { bytes, digest } = manifest;
+    await this.#requireMovable(repository, tags.filter(isImmutable), digest, signal);
     for (let attempt = 0; attempt < PUT_TRIES; attempt += 1) {
       await this.#blobs.put(digest, bytes, bytes.length, signal);
       crashPoint('manifest.stored');
       await this.#putMembership(repository, manifest, signal);
       for (const tag of tags) {
-        await this.#withTag(repository, tag, signal, () =>
-          this.#index.tags.set(repository, tag, digest, signal),
-        );
+        await this.#withTag(repository, tag, signal, async () => {
+          if (isImmutable(tag)) await this.#requireMovable(repository, [tag], digest, signal);
+          await this.#index.tags.set(repository, tag, digest, signal);
+        });
       }
       // A delete that listed the tags before ours was written has left it naming nothing.
       if (
@@ -126,6 +141,24 @@ export class ManifestStore {
     return { digest, mediaType: recorded ?? mediaType, size: bytes.length, bytes };
   }
 
+  /** Throws DENIED when an immutable tag names the manifest: it could be pushed anew with other content after that. */
+  async requireNoImmutableTag(
+    repository: RepositoryName,
+    digest: Digest,
+    isImmutable: IsImmutable,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const tags = (await this.#index.tags.list(repository, signal)).filter(isImmutable);
+    await Promise.all(
+      tags.map((tag) =>
+        this.#limitTagReads(async () => {
+          const named = await this.#index.tags.get(repository, tag, signal);
+          if (named === digest) throw immutable(repository, tag);
+        }),
+      ),
+    );
+  }
+
   /** Removes the manifest and every tag that names it. False when it does not belong to the repository. */
   async delete(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<boolean> {
     const subject = await this.#subjectOf(repository, digest, signal);
@@ -141,6 +174,18 @@ export class ManifestStore {
     // A push that wrote its tag after the first look, and found the revision still there, has been answered 201.
     await this.#deleteTagsOf(repository, digest, signal);
     return isRemoved;
+  }
+
+  async #requireMovable(
+    repository: RepositoryName,
+    tags: readonly Tag[],
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const tag of tags) {
+      const named = await this.#index.tags.get(repository, tag, signal);
+      if (named !== undefined && named !== digest) throw immutable(repository, tag);
+    }
   }
 
   async #putMembership(

@@ -162,4 +162,34 @@ describe('MirrorNames', () => {
       expect(await meaning('local/mirror/library/redis')).toBe(expected);
     },
   );
+
+  test('serves a project under its bare name as the project says, else as is configured', async () => {
+    const put = (name: string, more: object): Promise<void> =>
+      store.index.projects.put(
+        { schemaVersion: 1, name, createdAt: '2026-01-01T00:00:00.000Z', ...more },
+        signal,
+      );
+    await put('plain', {});
+    await put('approved', { createdBy: 'local:alice', rootPath: true });
+    await put('hidden', { rootPath: false });
+    await put('somebodys', { createdBy: 'local:alice' });
+    const all = async (rootProjects: string[]): Promise<string[]> =>
+      await Promise.all(
+        ['plain', 'approved', 'hidden', 'somebodys'].map((name) =>
+          meaning(`${name}/app`, undefined, rootProjects),
+        ),
+      );
+    expect(await all([])).toEqual([
+      'local:plain/app',
+      'local:approved/app',
+      'mirror:hidden/app',
+      'mirror:somebodys/app',
+    ]);
+    expect(await all(['some*', 'hid*'])).toEqual([
+      'mirror:plain/app',
+      'local:approved/app',
+      'mirror:hidden/app',
+      'local:somebodys/app',
+    ]);
+  });
 });

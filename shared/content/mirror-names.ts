@@ -110,8 +110,12 @@ export class MirrorNames<Entry extends UpstreamEntry> {
 
   async #isRootProject(project: string, signal: AbortSignal): Promise<boolean> {
     if (project === OFFICIAL_PREFIX) return false;
+    const found = await this.#options.projects.find(project, signal);
+    if (!found) return false;
+    if (found.rootPath !== undefined) return found.rootPath;
     const patterns = this.#rootProjects;
-    if (patterns.length > 0 && !patterns.some((pattern) => pattern.test(project))) return false;
-    return (await this.#options.projects.find(project, signal)) !== undefined;
+    // Whoever may make projects by pushing must not take a name of Docker Hub over.
+    if (patterns.length === 0) return found.createdBy === undefined;
+    return patterns.some((pattern) => pattern.test(project));
   }
 }

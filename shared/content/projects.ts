@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { LRUCache } from 'lru-cache';
 
 import type { OriginIndex, ProjectIndex, ProjectRecord } from '../index/ports.ts';
@@ -6,11 +8,19 @@ import { crashPoint } from '../lifecycle/crash-point.ts';
 import { parseRepositoryName } from '../oci/reference.ts';
 import { repositoriesFolder, repositoryFolder } from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
+import { BriefCache } from './brief-cache.ts';
 
-/** How long a project that was found is believed without asking again; records go only by renaming a project. */
-const FOUND_MS = 30_000;
 /** How long a first segment without content is not searched again for another registry's repositories. */
 const SEARCHED_MS = 5_000;
+
+/** Whose a project is that a push makes, and who may pull from it. Without one it is everybody's. */
+export interface ProjectMaker {
+  /** Of an identity; undefined: nobody's but administrators'. */
+  readonly id?: string;
+  readonly visibility: 'public' | 'private';
+  /** An administrator makes it: the mirror serves it under its bare name. */
+  readonly rootPath?: true;
+}
 
 export interface ProjectsDependencies {
   readonly projects: ProjectIndex;
@@ -29,13 +39,14 @@ export class Projects {
   readonly #origins: OriginIndex;
   readonly #records: RecordStore;
   readonly #clock: Clock;
-  readonly #found = new LRUCache<string, ProjectRecord>({ max: 10_000, ttl: FOUND_MS });
+  readonly #found: BriefCache<ProjectRecord>;
   readonly #searched = new LRUCache<string, true>({ max: 10_000, ttl: SEARCHED_MS });
   /** First segments that hold an upstream's repositories alone: pushes to them are refused, so that stays so. */
   readonly #cachesOnly = new Set<string>();
 
   constructor({ projects, origins, records, clock }: ProjectsDependencies) {
     this.#index = projects;
+    this.#found = new BriefCache(clock, (name, signal) => projects.get(name, signal));
     this.#origins = origins;
     this.#records = records;
     this.#clock = clock;
@@ -43,11 +54,8 @@ export class Projects {
 
   /** The project, adopting it when another registry's repositories are found under the name. */
   async find(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined> {
-    const known = this.#found.get(name) ?? (await this.#index.get(name, signal));
-    if (known) {
-      this.#found.set(name, known);
-      return known;
-    }
+    const known = await this.#found.get(name, signal);
+    if (known) return known;
     if (this.#searched.has(name) || this.#cachesOnly.has(name)) return undefined;
     const holds = await this.#search(name, signal);
     if (holds === 'unmarked') return this.#create(name, true, signal);
@@ -57,8 +65,8 @@ export class Projects {
   }
 
   /** The project, made if it does not exist. Idempotent; safe under concurrent callers. */
-  async ensure(name: string, signal: AbortSignal): Promise<ProjectRecord> {
-    return (await this.find(name, signal)) ?? this.#create(name, false, signal);
+  async ensure(name: string, signal: AbortSignal, maker?: ProjectMaker): Promise<ProjectRecord> {
+    return (await this.find(name, signal)) ?? this.#create(name, false, signal, maker);
   }
 
   /**
@@ -73,17 +81,33 @@ export class Projects {
     return this.#index.list(signal);
   }
 
-  async #create(name: string, isAdopted: boolean, signal: AbortSignal): Promise<ProjectRecord> {
+  async #create(
+    name: string,
+    isAdopted: boolean,
+    signal: AbortSignal,
+    maker?: ProjectMaker,
+  ): Promise<ProjectRecord> {
     const record: ProjectRecord = {
       schemaVersion: 1,
       name,
       createdAt: this.#clock.now().toISOString(),
       ...(isAdopted && { adopted: true }),
+      ...(maker && {
+        id: randomUUID(),
+        visibility: maker.visibility,
+        ...(maker.rootPath && { rootPath: true }),
+      }),
+      ...(maker?.id !== undefined && {
+        createdBy: maker.id,
+        members: [{ id: maker.id, role: 'maintainer' as const }],
+      }),
     };
     await this.#index.create(record, signal);
     crashPoint('project.created');
-    this.#found.set(name, record);
-    return record;
+    // Of two that make it at once one is kept.
+    const kept = maker ? ((await this.#index.get(name, signal)) ?? record) : record;
+    this.#found.put(name, kept);
+    return kept;
   }
 
   /** Depth first, until the first repository that carries no origin marker. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import { ManualClock } from '../index/testing/manual-clock.ts';
 import { systemClock } from '../lifecycle/clock.ts';
 import { digestOf } from '../oci/digest.ts';
 import { parseRepositoryName } from '../oci/reference.ts';
@@ -29,7 +30,7 @@ function pushNames(isDottedReserved = true): PushNames {
   return new PushNames(projects, upstreams, { isDottedReserved });
 }
 
-const push = (name: string, names = pushNames()): Promise<void> =>
+const push = (name: string, names = pushNames()): Promise<unknown> =>
   names.requirePushable(parseRepositoryName(name)!, signal);
 
 describe('PushNames', () => {
@@ -76,7 +77,7 @@ describe('PushNames', () => {
     async (name) => {
       const digest = digestOf(Buffer.from('x'));
       await store.index.members.add(parseRepositoryName(name)!, 'manifest', digest, signal);
-      await expect(push(name)).resolves.toBeUndefined();
+      await expect(push(name)).resolves.toMatchObject({ adopted: true });
     },
   );
 });
@@ -96,5 +97,21 @@ describe('publishUpstreams', () => {
     expect(await table.entries(signal)).toEqual([other]);
     next.abort();
     await withdrawOther();
+  });
+
+  test('sees what people change of a project within 30 seconds, however often it is asked for', async () => {
+    const clock = new ManualClock();
+    const projects = new Projects({ ...store.index, records: store.records, clock });
+    const record = await projects.ensure('busy', signal);
+    await store.index.projects.put({ ...record, closed: true }, signal);
+    for (let seconds = 0; seconds < 29; seconds += 1) {
+      clock.advance(1_000);
+      await projects.find('busy', signal);
+    }
+    clock.advance(1_000);
+    expect(await projects.find('busy', signal)).toMatchObject({ closed: true });
+    await store.index.projects.remove('busy', signal);
+    clock.advance(30_000);
+    expect(await projects.find('busy', signal)).toBeUndefined();
   });
 });

@@ -1,6 +1,7 @@
+import type { ProjectRecord } from '../index/ports.ts';
 import { registryError } from '../oci/errors.ts';
 import { firstSegment, type RepositoryName } from '../oci/reference.ts';
-import type { Projects } from './projects.ts';
+import type { ProjectMaker, Projects } from './projects.ts';
 import { type ReservedNameRules, whyReserved } from './reserved-names.ts';
 import type { UpstreamTable } from './upstream-table.ts';
 
@@ -22,9 +23,14 @@ export class PushNames {
   /**
    * Makes sure that the name belongs to a local project, making the project if the name is free. Called before the
    * first link of a repository is written. Throws DENIED with the reason for a reserved name; a reserved name that
-   * another registry's store already holds stays usable.
+   * another registry's store already holds stays usable. So does a project that takes nothing: one that is being
+   * deleted, or that caches another registry. `maker`: whose a project that is made here will be.
    */
-  async requirePushable(name: RepositoryName, signal: AbortSignal): Promise<void> {
+  async requirePushable(
+    name: RepositoryName,
+    signal: AbortSignal,
+    maker?: ProjectMaker,
+  ): Promise<ProjectRecord> {
     const project = firstSegment(name);
     if (project.length > MAX_PROJECT_LENGTH) {
       throw registryError('NAME_INVALID', {
@@ -32,9 +38,29 @@ export class PushNames {
         detail: { name },
       });
     }
-    if (await this.#projects.find(project, signal)) return;
+    const found = await this.#projects.find(project, signal);
+    if (found) {
+      requireOpen(found, name);
+      return found;
+    }
     const reason = whyReserved(project, await this.#upstreams.entries(signal), this.#rules);
     if (reason) throw registryError('DENIED', { message: reason, detail: { name } });
-    await this.#projects.ensure(project, signal);
+    return await this.#projects.ensure(project, signal, maker);
+  }
+}
+
+function requireOpen(project: ProjectRecord, name: RepositoryName): void {
+  const { name: its, closed, upstream } = project;
+  if (closed === true) {
+    throw registryError('DENIED', {
+      message: `the project ${its} is being deleted: nothing is pushed to it`,
+      detail: { name },
+    });
+  }
+  if (upstream) {
+    throw registryError('DENIED', {
+      message: `${its} is a cache of ${upstream.url} and hosts no images of its own; push under another project`,
+      detail: { name },
+    });
   }
 }

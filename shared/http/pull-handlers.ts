@@ -1,3 +1,4 @@
+import type { Principal } from '../auth/access.ts';
 import type {
   ContentSource,
   ManifestStat,
@@ -30,15 +31,28 @@ const JSON_TYPE = 'application/json';
 /** All repositories that the role lists, sorted by bytes. */
 export type ListCatalog = (signal: AbortSignal) => Promise<readonly RepositoryName[]>;
 
+interface PullHandlerOptions {
+  /** Whether the catalog shows a repository to who asks; without it, it shows all. */
+  readonly isListed?: (
+    principal: Principal,
+    name: RepositoryName,
+    signal: AbortSignal,
+  ) => Promise<boolean>;
+}
+
 /** The read half of the distribution API (spec.md#pull, #content-discovery) over any source of content. */
-export function createPullHandlers(content: ContentSource, listCatalog: ListCatalog): V2Handlers {
+export function createPullHandlers(
+  content: ContentSource,
+  listCatalog: ListCatalog,
+  { isListed }: PullHandlerOptions = {},
+): V2Handlers {
   return {
     base: (exchange) => sendJson(exchange, {}),
     manifestGet: (exchange) => getManifest(content, exchange),
     manifestHead: (exchange) => headManifest(content, exchange),
     ...createBlobHandlers(content),
     tagList: (exchange) => listTags(content, exchange),
-    catalogList: (exchange) => listRepositories(listCatalog, exchange),
+    catalogList: (exchange) => listRepositories(listCatalog, isListed, exchange),
     referrerList: (exchange) => listReferrers(content, exchange),
   };
 }
@@ -130,13 +144,25 @@ async function listTags(
 
 async function listRepositories(
   listCatalog: ListCatalog,
+  isListed: PullHandlerOptions['isListed'],
   exchange: Parameters<V2Handler<'catalogList'>>[0],
 ): Promise<void> {
   const { request, signal } = exchange;
   const pageRequest = parsePageRequest(request.query, CATALOG_PAGES);
-  const page = cutPage(await listCatalog(signal), pageRequest);
+  const all = await listCatalog(signal);
+  const page = cutPage(isListed ? await listed(all, isListed, exchange) : all, pageRequest);
   const link = page.next && formatNextLink(request.path, pageRequest, page.next);
   await sendJson(exchange, { repositories: page.entries }, linkHeader(link));
+}
+
+async function listed(
+  all: readonly RepositoryName[],
+  isListed: NonNullable<PullHandlerOptions['isListed']>,
+  { principal, signal }: Pick<V2Exchange, 'principal' | 'signal'>,
+): Promise<RepositoryName[]> {
+  const shown: RepositoryName[] = [];
+  for (const name of all) if (await isListed(principal, name, signal)) shown.push(name);
+  return shown;
 }
 
 async function listReferrers(

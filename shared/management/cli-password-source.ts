@@ -9,7 +9,7 @@ import {
 } from '../auth/password-source.ts';
 import { matchesSecret } from '../auth/random-secret.ts';
 import type { Clock } from '../lifecycle/clock.ts';
-import { BriefCache } from './brief-cache.ts';
+import { BriefCache } from '../content/brief-cache.ts';
 import { type CliPasswordRecord, type CliPasswords, parseCliPassword } from './cli-passwords.ts';
 
 const USE_NOTED_MS = 3600_000;

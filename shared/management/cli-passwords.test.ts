@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Identity } from '../auth/identity.ts';
 import { IdentitySourceError } from '../auth/password-source.ts';
 import { unending } from '../storage/testing/contract-support.ts';
-import { BELIEVED_MS } from './brief-cache.ts';
+import { BELIEVED_MS } from '../content/brief-cache.ts';
 import { CliPasswordSource } from './cli-password-source.ts';
 import { CliPasswords } from './cli-passwords.ts';
 import { People } from './people.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { RegistryError } from '../oci/errors.ts';
 import type { Users } from './users.ts';
 
-export const FIRST_ADMIN = 'admin';
+const FIRST_ADMIN = 'admin';
 
 /**
  * Makes an administrator with a password that nobody has chosen, when there is no user at all; undefined when there is

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, hash, randomBytes } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
@@ -10,49 +10,52 @@ import {
   type PasswordSource,
   type PasswordVerdict,
 } from '../auth/password-source.ts';
-import type { Clock } from '../lifecycle/clock.ts';
-import { BriefCache } from './brief-cache.ts';
-import { isUserName, type UserRecord, type Users } from './users.ts';
+import type { UserRecord, Users } from './users.ts';
 
 /** How long a password that was right is known to fit its hash: a comparison takes a quarter of a second. */
 const KNOWN_MS = 5 * 60_000;
 const KNOWN_MAX = 10_000;
+const ID_PREFIX = 'local:';
 
-/** People whose passwords this registry keeps. A change to an account is seen within 30 seconds. */
+/** People whose passwords this registry keeps. A change to an account is seen by the next check. */
 export class LocalUsers implements PasswordSource {
   readonly name = 'local';
-  readonly #users: BriefCache<UserRecord>;
+  readonly #users: Users;
   /** Of hashes and passwords that belong together, under a key that no other process has. */
   readonly #known = new LRUCache<string, true>({ max: KNOWN_MAX, ttl: KNOWN_MS });
   readonly #key = randomBytes(32);
 
-  constructor(users: Users, clock: Clock) {
-    this.#users = new BriefCache(clock, (name, signal) => users.find(name, signal));
+  constructor(users: Users) {
+    this.#users = users;
   }
 
   async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
-    const user = await this.#find(username, signal, 'believed');
+    const user = await this.#find(username, signal);
     if (!user) {
       await matchesPassword(password, undefined);
       return 'unknown';
     }
-    if (await this.#fits(password, user)) return verdictOn(user);
-    // The password may have been changed a moment ago.
-    const now = await this.#find(username, signal, 'now');
-    const isChanged = now !== undefined && now.passwordHash !== user.passwordHash;
-    return isChanged && (await this.#fits(password, now)) ? verdictOn(now) : 'wrong';
+    return (await this.#fits(password, user)) ? verdictOn(user) : 'wrong';
   }
 
-  async #find(
-    name: string,
+  /**
+   * Somebody by the id of his identity, as he is today; undefined when he is not of this source or has no way in.
+   * `stamp` changes with the password and says nothing about it.
+   */
+  async standing(
+    id: string,
     signal: AbortSignal,
-    as: 'believed' | 'now',
-  ): Promise<UserRecord | undefined> {
-    if (!isUserName(name)) return undefined;
+  ): Promise<{ readonly identity: Identity; readonly stamp: string } | undefined> {
+    if (!id.startsWith(ID_PREFIX)) return undefined;
+    const user = await this.#find(id.slice(ID_PREFIX.length), signal);
+    const verdict = user && verdictOn(user);
+    if (!user || !verdict || typeof verdict === 'string') return undefined;
+    return { identity: verdict, stamp: hash('sha256', `local ${user.passwordHash}`) };
+  }
+
+  async #find(name: string, signal: AbortSignal): Promise<UserRecord | undefined> {
     try {
-      return await (as === 'now'
-        ? this.#users.reload(name, signal)
-        : this.#users.get(name, signal));
+      return await this.#users.find(name, signal);
     } catch (cause) {
       signal.throwIfAborted();
       throw new IdentitySourceError(this.name, { cause });
@@ -76,7 +79,7 @@ const verdictOn = (user: UserRecord): PasswordVerdict =>
 
 const identityOf = ({ name, isAdmin }: UserRecord): Identity => ({
   kind: 'user',
-  id: `local:${name}`,
+  id: `${ID_PREFIX}${name}`,
   name,
   groups: [],
   isAdmin,

@@ -1,5 +1,8 @@
+import { hash } from 'node:crypto';
+
 import { LRUCache } from 'lru-cache';
 
+import type { Identity } from '../auth/identity.ts';
 import { matchesSecret } from '../auth/random-secret.ts';
 import {
   type Credentials,
@@ -8,7 +11,7 @@ import {
   type PasswordVerdict,
 } from '../auth/password-source.ts';
 import type { Clock } from '../lifecycle/clock.ts';
-import { BriefCache } from './brief-cache.ts';
+import { BriefCache } from '../content/brief-cache.ts';
 import type { RobotRights } from './decide-access.ts';
 import {
   formatRobotName,
@@ -28,7 +31,7 @@ export interface RobotAccountsDependencies {
   readonly shutdown: AbortSignal;
 }
 
-/** Robots sign in, and what they may. A change to one is seen within 30 seconds. */
+/** Robots sign in, and what they may. A change to one is seen by the next check, and by what asks for rights within 30 seconds. */
 export class RobotAccounts implements PasswordSource {
   readonly name = 'robot';
   readonly #robots: Robots;
@@ -51,41 +54,42 @@ export class RobotAccounts implements PasswordSource {
   async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     const name = parseRobotName(username);
     if (!name) return 'unknown';
-    const robot = await this.#find(username, signal, 'believed');
-    if (robot && this.#fits(password, robot)) return this.#signedIn(name);
-    // The secret may have been made a moment ago.
-    const now = robot && (await this.#find(username, signal, 'now'));
-    if (now && this.#fits(password, now)) return this.#signedIn(name);
-    if (!robot) matchesSecret(password, undefined);
-    return 'wrong';
+    const robot = await this.#find(name, signal);
+    const isRight = matchesSecret(password, robot?.secretHash);
+    if (!robot || !isRight || !this.#isActive(robot)) return 'wrong';
+    return this.#signedIn(name);
+  }
+
+  /**
+   * A robot by the id of its identity, as it is today; undefined when it is none, or has no way in. `stamp` changes with
+   * the secret and says nothing about it.
+   */
+  async standing(
+    id: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly identity: Identity; readonly stamp: string } | undefined> {
+    const name = id.startsWith(ID_PREFIX) ? parseRobotName(usernameOf(id)) : undefined;
+    const robot = name && (await this.#find(name, signal));
+    if (!name || !robot || !this.#isActive(robot)) return undefined;
+    return { identity: identityOf(name), stamp: hash('sha256', `robot ${robot.secretHash}`) };
   }
 
   /** By the id of an identity; undefined when there is no such robot, or it is disabled or has expired. */
   async rightsOf(id: string, signal: AbortSignal): Promise<RobotRights | undefined> {
     if (!id.startsWith(ID_PREFIX)) return undefined;
-    const robot = await this.#records.get(`robot$${id.slice(ID_PREFIX.length)}`, signal);
+    const robot = await this.#records.get(usernameOf(id), signal);
     if (!robot || !this.#isActive(robot)) return undefined;
     const { project, projectId, actions } = robot;
     return { project, projectId, actions };
   }
 
-  async #find(
-    username: string,
-    signal: AbortSignal,
-    as: 'believed' | 'now',
-  ): Promise<RobotRecord | undefined> {
+  async #find(robot: RobotName, signal: AbortSignal): Promise<RobotRecord | undefined> {
     try {
-      return await (as === 'now'
-        ? this.#records.reload(username, signal)
-        : this.#records.get(username, signal));
+      return await this.#robots.find(robot, signal);
     } catch (cause) {
       signal.throwIfAborted();
       throw new IdentitySourceError(this.name, { cause });
     }
-  }
-
-  #fits(secret: string, robot: RobotRecord): boolean {
-    return matchesSecret(secret, robot.secretHash) && this.#isActive(robot);
   }
 
   #isActive({ disabled, expiresAt }: RobotRecord): boolean {
@@ -95,9 +99,7 @@ export class RobotAccounts implements PasswordSource {
 
   #signedIn(robot: RobotName): PasswordVerdict {
     this.#noteUse(robot);
-    const name = formatRobotName(robot);
-    const id = `${ID_PREFIX}${robot.project}+${robot.name}`;
-    return { kind: 'robot', id, name, groups: [], isAdmin: false };
+    return identityOf(robot);
   }
 
   /** Beside the request, and once a minute: when it cannot be written, somebody looks later in vain, and that is all. */
@@ -109,3 +111,13 @@ export class RobotAccounts implements PasswordSource {
     this.#robots.noteUse(robot, this.#shutdown).catch(() => undefined);
   }
 }
+
+const usernameOf = (id: string): string => `robot$${id.slice(ID_PREFIX.length)}`;
+
+const identityOf = (robot: RobotName): Identity => ({
+  kind: 'robot',
+  id: `${ID_PREFIX}${robot.project}+${robot.name}`,
+  name: formatRobotName(robot),
+  groups: [],
+  isAdmin: false,
+});

@@ -38,7 +38,7 @@ export interface UsersDependencies extends VersionedRecordsDependencies {
   readonly hash?: (password: string) => Promise<string>;
 }
 
-export const isUserName = (name: string): boolean => NAME.test(name);
+const isUserName = (name: string): boolean => NAME.test(name);
 
 /** The accounts of people in the store. Nothing here asks who may do it. */
 export class Users {

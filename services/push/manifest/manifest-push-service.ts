@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 
 import type { ManifestStore, VerifiedManifest } from '../../../shared/content/manifest-store.ts';
+import { immutableTagsOf } from '../../../shared/content/immutable-tags.ts';
 import type { LinkRefresh } from '../../../shared/content/removal/link-refresh.ts';
 import type { PushNames } from '../../../shared/content/push-names.ts';
 import type { MembershipIndex, MemberKind } from '../../../shared/index/ports.ts';
@@ -52,13 +53,13 @@ export class ManifestPushService {
   ): Promise<VerifiedManifest> {
     const digest = requireDigest(bytes, reference);
     const parsed = parseManifest(bytes, contentType);
-    await this.#deps.names.requirePushable(repository, signal);
+    const project = await this.#deps.names.requirePushable(repository, signal);
     if (this.#deps.manifestReferences === 'require') {
       await this.#requireReferences(repository, parsed, signal);
     }
     const manifest = { bytes, parsed, digest };
     const all = reference.kind === 'tag' ? [reference.tag] : [...new Set(tags)];
-    await this.#deps.manifests.put(repository, manifest, all, signal);
+    await this.#deps.manifests.put(repository, manifest, all, signal, immutableTagsOf(project));
     return manifest;
   }
 

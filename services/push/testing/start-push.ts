@@ -15,6 +15,7 @@ import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 import { FilesystemUploadStore } from '../../../shared/storage/filesystem/filesystem-upload-store.ts';
 import type { TokenParts } from '../../token-parts.ts';
+import type { Platform } from '../../platform.ts';
 import { createPushApp } from '../create-push-app.ts';
 
 export interface TestPush {
@@ -32,6 +33,10 @@ export interface TestPushOptions {
   readonly identities?: Identities | undefined;
   readonly audit?: AuditLog | undefined;
   readonly tokens?: TokenParts | undefined;
+  /** Who may do what by the projects of the store. */
+  readonly projectRights?: (
+    store: TempStore,
+  ) => Required<Pick<Platform, 'identities' | 'projectRights'>>;
   /** Stands before the real blob store, to misbehave. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
 }
@@ -52,6 +57,7 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       identities: options.identities,
       audit: options.audit,
       tokens: options.tokens,
+      ...options.projectRights?.(store),
       clock: systemClock,
       log,
       observer,

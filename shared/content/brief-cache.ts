@@ -15,6 +15,7 @@ interface Entry<Value> {
 export class BriefCache<Value extends object> {
   readonly #clock: Clock;
   readonly #load: (name: string, signal: AbortSignal) => Promise<Value | undefined>;
+  readonly #reloading = new Set<string>();
   readonly #entries = new LRUCache<string, Entry<Value>>({ max: MAX_ENTRIES });
 
   constructor(
@@ -27,16 +28,30 @@ export class BriefCache<Value extends object> {
 
   async get(name: string, signal: AbortSignal): Promise<Value | undefined> {
     const known = this.#entries.get(name);
-    if (known && this.#clock.monotonicMs() - known.readAtMs < BELIEVED_MS) return known.value;
-    return await this.reload(name, signal);
+    const ageMs = this.#clock.monotonicMs() - (known?.readAtMs ?? -Infinity);
+    if (!known || ageMs >= BELIEVED_MS) return await this.#reload(name, signal);
+    // What is asked for often is read again beside the requests, by one of them.
+    if (ageMs > BELIEVED_MS / 2 && !this.#reloading.has(name)) {
+      this.#reloading.add(name);
+      this.#reload(name, AbortSignal.timeout(BELIEVED_MS / 2))
+        .catch(() => undefined)
+        .finally(() => this.#reloading.delete(name));
+    }
+    return known.value;
   }
 
-  /** As the store has it now. */
-  async reload(name: string, signal: AbortSignal): Promise<Value | undefined> {
+  async #reload(name: string, signal: AbortSignal): Promise<Value | undefined> {
     const readAtMs = this.#clock.monotonicMs();
     const value = await this.#load(name, signal);
+    // Another has read it, or written it, since this reading began.
+    if ((this.#entries.peek(name)?.readAtMs ?? -Infinity) > readAtMs) return value;
     if (value) this.#entries.set(name, { value, readAtMs });
     else this.#entries.delete(name);
     return value;
+  }
+
+  /** What was written just now. */
+  put(name: string, value: Value): void {
+    this.#entries.set(name, { value, readAtMs: this.#clock.monotonicMs() });
   }
 }

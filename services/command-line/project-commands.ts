@@ -1,0 +1,200 @@
+import { PROJECT_ROLES, type ProjectRecord, type ProjectRole } from '../../shared/index/ports.ts';
+import { CommandError, EXIT, type StoreCommand } from './command.ts';
+import { commandOptions } from './command-options.ts';
+import { withManagement } from './with-management.ts';
+
+const VISIBILITIES = ['public', 'private'] as const;
+
+const projectList: StoreCommand = {
+  name: 'project list',
+  summary: 'list the projects',
+  help: 'One line each: when it was made, the name, who may pull.\n\nExit code: 0 listed, 2 not.',
+  run: (context) =>
+    withManagement(context, async ({ projects }) => {
+      const all = await projects.list(context.signal);
+      if (all.length === 0) context.print('There are no projects.');
+      for (const { createdAt, name, visibility } of all) {
+        context.print(`${createdAt}  ${name}  ${visibility ?? 'public'}`);
+      }
+      return EXIT.fine;
+    }),
+};
+
+const projectCreate: StoreCommand = {
+  name: 'project create',
+  usage: '<name> [--visibility public|private] [--owner <id>]',
+  summary: 'make a project, the first part of names like <name>/app',
+  help: `A project is private unless --visibility says public. The owner becomes its maintainer: alice or local:alice is a user of
+\`twinport user\`, other sources are written before the colon (htpasswd:alice, ldap:alice).
+
+Exit code: 0 made, 2 not.`,
+  run: (context) => {
+    const options = commandOptions(
+      context.args,
+      { words: [1, 1] },
+      { visibility: 'text', owner: 'text' },
+    );
+    const [name = ''] = options.words;
+    const owner = options.text('owner');
+    const visibility = oneOf('--visibility', options.text('visibility') ?? 'private', VISIBILITIES);
+    return withManagement(context, async ({ projects }) => {
+      const id = owner === undefined ? undefined : identityId(owner);
+      await projects.create({ name, visibility, owner: id }, context.signal);
+      context.print(`The project ${name} is made, ${visibility}.`);
+      context.print(`Push to <push service>/${name}/<repository>;`);
+      context.print(`pull from there, or from the mirror as <mirror>/local/${name}/<repository>.`);
+      return EXIT.fine;
+    });
+  },
+};
+
+const projectShow: StoreCommand = {
+  name: 'project show',
+  usage: '<name>',
+  summary: 'show what is said of a project',
+  help: 'Exit code: 0 shown, 2 not.',
+  run: (context) => {
+    const [name = ''] = commandOptions(context.args, { words: [1, 1] }).words;
+    return withManagement(context, async ({ projects }) => {
+      for (const line of described(await projects.require(name, context.signal))) {
+        context.print(line);
+      }
+      return EXIT.fine;
+    });
+  },
+};
+
+const projectSet: StoreCommand = {
+  name: 'project set',
+  usage:
+    '<name> [--visibility public|private] [--immutable-tags <globs>] [--root-path yes|no|default]',
+  summary: 'change what is said of a project',
+  help: `--visibility: whether everybody may pull, or members alone.
+--immutable-tags: tags that are neither moved nor deleted once they exist, separated by commas, with * for any
+characters; an empty text takes the rules back.
+--root-path: whether the mirror serves the project under its bare name, before Docker Hub; default is as
+MIRROR_LOCAL_PROJECTS says. Under local/<name> it is always served.
+Every process follows within 30 seconds.
+
+Exit code: 0 changed, 2 not.`,
+  run: (context) => {
+    const options = commandOptions(
+      context.args,
+      { words: [1, 1] },
+      { visibility: 'text', 'immutable-tags': 'text', 'root-path': 'text' },
+    );
+    const [name = ''] = options.words;
+    const visibility = options.text('visibility');
+    const tags = options.text('immutable-tags')?.split(',').filter(Boolean);
+    const rootPath = options.text('root-path');
+    if (visibility === undefined && tags === undefined && rootPath === undefined) {
+      throw new CommandError('say what to change: --visibility, --immutable-tags or --root-path');
+    }
+    const settings = {
+      ...(visibility !== undefined && {
+        visibility: oneOf('--visibility', visibility, VISIBILITIES),
+      }),
+      ...(tags && { immutableTags: tags.length > 0 ? tags : undefined }),
+      ...(rootPath !== undefined && {
+        rootPath: { yes: true, no: false, default: undefined }[
+          oneOf('--root-path', rootPath, ['yes', 'no', 'default'] as const)
+        ],
+      }),
+    };
+    return withManagement(context, async ({ projects }) => {
+      await projects.set(name, settings, context.signal);
+      context.print(`The project ${name} is changed.`);
+      return EXIT.fine;
+    });
+  },
+};
+
+const projectMembers: StoreCommand = {
+  name: 'project members',
+  usage: '<name> [<member> <role>|none] [--group]',
+  summary: 'list the members of a project, or give one a role',
+  help: `Roles: guest pulls, developer pulls and pushes, maintainer deletes as well, admin is a maintainer who decides about the
+project. none takes the role away. A member is written as for \`twinport project create\`; with --group it is a group,
+<source>:<group>.
+
+Exit code: 0 done, 2 not.`,
+  run: (context) => {
+    const options = commandOptions(context.args, { words: [1, 3] }, { group: 'flag' });
+    const [name = '', member, word] = options.words;
+    if (member !== undefined && word === undefined) {
+      throw new CommandError(`say the role: ${PROJECT_ROLES.join(', ')} or none`);
+    }
+    return withManagement(context, async ({ projects }) => {
+      if (member !== undefined) {
+        const named = oneOf('a role', word ?? '', [...PROJECT_ROLES, 'none'] as const);
+        const role: ProjectRole | undefined = named === 'none' ? undefined : named;
+        if (options.isSet('group')) await projects.setGroup(name, member, role, context.signal);
+        else await projects.setMember(name, identityId(member), role, context.signal);
+      }
+      const lines = membersOf(await projects.require(name, context.signal));
+      if (lines.length === 0) context.print(`The project ${name} has no members.`);
+      for (const line of lines) context.print(line);
+      return EXIT.fine;
+    });
+  },
+};
+
+const projectDelete: StoreCommand = {
+  name: 'project delete',
+  usage: '<name>',
+  summary: 'delete a project that has no images any more',
+  help: `Takes half a minute, in which every process learns that nothing is pushed to it any more. Its robots go with it. Tokens for
+it are good for nothing afterwards, even when a project of the same name is made again. With the project its name is
+free: at the mirror it may mean a repository of Docker Hub then.
+
+Exit code: 0 deleted, 2 not.`,
+  run: (context) => {
+    const [name = ''] = commandOptions(context.args, { words: [1, 1] }).words;
+    return withManagement(context, async ({ projects, redis }) => {
+      context.printError('Waiting half a minute until every process has seen it.');
+      await projects.delete(name, context.signal);
+      if (redis && !(await redis.forgetAll())) {
+        throw new CommandError(
+          'the project is deleted, but Redis does not answer: run `twinport index rebuild` when it does',
+        );
+      }
+      context.print(`The project ${name} is deleted.`);
+      return EXIT.fine;
+    });
+  },
+};
+
+function described(project: ProjectRecord): string[] {
+  const { name, createdAt, createdBy, visibility, immutableTags = [], rootPath } = project;
+  return [
+    `Name: ${name}`,
+    `Made: ${createdAt}${createdBy === undefined ? '' : ` by ${createdBy}`}`,
+    `Visibility: ${visibility ?? 'public'}`,
+    `Immutable tags: ${immutableTags.length === 0 ? 'none' : immutableTags.join(', ')}`,
+    `At the mirror's root path: ${rootPath === undefined ? 'as MIRROR_LOCAL_PROJECTS says' : rootPath ? 'yes' : 'no'}`,
+    ...membersOf(project).map((line) => `Member: ${line}`),
+  ];
+}
+
+const membersOf = ({ members = [], groups = [] }: ProjectRecord): string[] => [
+  ...members.map(({ id, role }) => `${id}  ${role}`),
+  ...groups.map(({ group, role }) => `group ${group}  ${role}`),
+];
+
+/** A bare name is a user of this registry. */
+const identityId = (member: string): string => (member.includes(':') ? member : `local:${member}`);
+
+function oneOf<Word extends string>(what: string, word: string, words: readonly Word[]): Word {
+  const found = words.find((one) => one === word);
+  if (found !== undefined) return found;
+  throw new CommandError(`${what} is one of ${words.join(', ')}`);
+}
+
+export const PROJECT_COMMANDS: readonly StoreCommand[] = [
+  projectList,
+  projectCreate,
+  projectShow,
+  projectSet,
+  projectMembers,
+  projectDelete,
+];

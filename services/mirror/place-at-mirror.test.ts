@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { testUpstream } from '../../shared/config/testing/test-upstream.ts';
+import { MirrorNames } from '../../shared/content/mirror-names.ts';
+import { Projects } from '../../shared/content/projects.ts';
+import { createTempStore, type TempStore } from '../../shared/content/testing/temp-store.ts';
+import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { parseRepositoryName } from '../../shared/oci/reference.ts';
+import { placeAtMirror } from './place-at-mirror.ts';
+
+const { signal } = new AbortController();
+const hub = testUpstream();
+const shared = testUpstream({
+  project: 'firm',
+  url: 'https://registry.firm.example',
+  hosts: ['registry.firm.example'],
+  private: 'shared',
+});
+const team = {
+  schemaVersion: 1,
+  name: 'team',
+  createdAt: '2026-01-01T00:00:00.000Z',
+  visibility: 'private',
+} as const;
+
+let store: TempStore;
+beforeAll(async () => {
+  store = await createTempStore();
+  await store.index.projects.put(team, signal);
+});
+afterAll(() => store.remove());
+
+const public_ = { kind: 'upstream', isShared: false };
+const ofReaders = { kind: 'upstream', isShared: true };
+const ofTeam = { kind: 'project', project: team, isFree: false };
+const absent = { kind: 'project', project: undefined, isFree: false };
+
+test.each([
+  ['library/redis', public_],
+  ['bitnami/redis', public_],
+  ['mirror/library/redis', public_],
+  ['docker.io/library/redis', public_],
+  ['firm/app', ofReaders],
+  ['registry.firm.example/app', ofReaders],
+  ['team/app', ofTeam],
+  ['local/team/app', ofTeam],
+  ['local/other/app', absent],
+  ['local', absent],
+])('rights to %s at the mirror are those of %j', async (name, expected) => {
+  const projects = new Projects({ ...store.index, records: store.records, clock: systemClock });
+  const names = new MirrorNames({
+    upstreams: [hub, shared],
+    defaultUpstream: hub,
+    projects,
+    origins: store.index.origins,
+    publicHosts: [],
+    permits: () => true,
+    rootProjects: [],
+  });
+  expect(await placeAtMirror(names, projects)(parseRepositoryName(name)!, signal)).toEqual(
+    expected,
+  );
+});

@@ -1,0 +1,28 @@
+import type { MirrorNames } from '../../shared/content/mirror-names.ts';
+import type { Projects } from '../../shared/content/projects.ts';
+import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
+import type { NamePlace } from '../../shared/management/project-policy.ts';
+import { firstSegment, type RepositoryName } from '../../shared/oci/reference.ts';
+
+/** Where names lead at the mirror, as rights are asked for: without an `ns` (access-name.ts). Nothing is made here. */
+export function placeAtMirror(
+  names: MirrorNames<UpstreamConfig>,
+  projects: Projects,
+): (name: RepositoryName, signal: AbortSignal) => Promise<NamePlace> {
+  return async (name, signal) => {
+    const meaning = await names.resolve({ name, namespace: undefined }, signal);
+    switch (meaning.kind) {
+      case 'upstream':
+      case 'refused':
+        return { kind: 'upstream', isShared: meaning.upstream.private === 'shared' };
+      case 'unknown':
+        return { kind: 'project', project: undefined, isFree: false };
+      case 'local': {
+        // Served only when it is proved public.
+        if (meaning.isCache) return { kind: 'upstream', isShared: false };
+        const project = await projects.find(firstSegment(meaning.repository), signal);
+        return { kind: 'project', project, isFree: false };
+      }
+    }
+  };
+}

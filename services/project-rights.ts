@@ -1,0 +1,50 @@
+import { type AccessPolicy, ANONYMOUS, type Principal } from '../shared/auth/access.ts';
+import type { ProjectRecord } from '../shared/index/ports.ts';
+import {
+  ProjectPolicy,
+  type ProjectPolicyDependencies,
+} from '../shared/management/project-policy.ts';
+import { parseRepositoryName, type RepositoryName } from '../shared/oci/reference.ts';
+
+/** The project of a repository's name as it is now, at most 30 seconds old; undefined where it belongs to none. */
+type ProjectOf = (name: string, signal: AbortSignal) => Promise<ProjectRecord | undefined>;
+
+/** How rights follow from the records of projects, in the modes in which they do. */
+export interface ProjectRights extends Omit<ProjectPolicyDependencies, 'placeOf'> {
+  /** Of projects that are made by pushing to them. */
+  readonly visibility: 'public' | 'private';
+}
+
+export interface ProjectAccess {
+  readonly policy: AccessPolicy;
+  readonly projectOf: ProjectOf;
+  /** Whether a list shows the repository: by what somebody may, and not by what his token was issued for. */
+  readonly isListed: (
+    principal: Principal,
+    name: RepositoryName,
+    signal: AbortSignal,
+  ) => Promise<boolean>;
+}
+
+/** The rights at a role, by where names lead there. */
+export function projectAccess(
+  rights: ProjectRights,
+  placeOf: ProjectPolicyDependencies['placeOf'],
+): ProjectAccess {
+  const policy = new ProjectPolicy({ ...rights, placeOf });
+  return {
+    policy,
+    projectOf: async (text, signal) => {
+      const name = parseRepositoryName(text);
+      const place = name && (await placeOf(name, signal));
+      return place?.kind === 'project' ? place.project : undefined;
+    },
+    isListed: (principal, name, signal) =>
+      policy.allows(inPerson(principal), { type: 'repository', name, action: 'pull' }, signal),
+  };
+}
+
+function inPerson(principal: Principal): Principal {
+  if (principal.kind !== 'bearer') return principal;
+  return principal.identity ? { kind: 'identity', identity: principal.identity } : ANONYMOUS;
+}

@@ -1,0 +1,253 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import bcrypt from 'bcrypt';
+
+import { BasicAuthenticator } from '../../shared/auth/basic-authenticator.ts';
+import { SignIn } from '../../shared/auth/sign-in.ts';
+import { ClientOrigins } from '../../shared/http/client-origin.ts';
+import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
+import type { ProjectRecord } from '../../shared/index/ports.ts';
+import { ProcessLeases } from '../../shared/index/store/process-leases.ts';
+import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { LocalUsers } from '../../shared/management/local-users.ts';
+import { RobotAccounts } from '../../shared/management/robot-accounts.ts';
+import { Robots } from '../../shared/management/robots.ts';
+import { Users } from '../../shared/management/users.ts';
+import { digestOf } from '../../shared/oci/digest.ts';
+import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
+import { FilesystemExclusiveRecords } from '../../shared/storage/filesystem/filesystem-exclusive-records.ts';
+import { unending } from '../../shared/storage/testing/contract-support.ts';
+import { startPush, type TestPush } from './testing/start-push.ts';
+
+const PASSWORD = 'correct horse';
+const MANIFEST = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] }),
+);
+
+let push: TestPush;
+let users: Users;
+let robots: Robots;
+const credentials = new Map<string, string>();
+
+beforeAll(async () => {
+  push = await startPush({
+    projectRights: ({ folder, records }) => {
+      const deps = {
+        records,
+        exclusive: new FilesystemExclusiveRecords(folder),
+        leases: new ProcessLeases(systemClock),
+        clock: systemClock,
+        hash: (password: string) => bcrypt.hash(password, 4),
+      };
+      users = new Users(deps);
+      robots = new Robots(deps);
+      const accounts = new RobotAccounts({ robots, clock: systemClock, shutdown: unending });
+      return {
+        identities: {
+          authenticator: new BasicAuthenticator(
+            new SignIn([new LocalUsers(users), accounts]),
+            'test',
+          ),
+          origins: new ClientOrigins({ trustedProxies: [], allowsInsecure: true }),
+        },
+        projectRights: {
+          creation: 'everyone',
+          visibility: 'private',
+          robotRights: (id, signal) => accounts.rightsOf(id, signal),
+        },
+      };
+    },
+  });
+  for (const [name, isAdmin] of [
+    ['root', true],
+    ['alice', false],
+    ['bob', false],
+    ['carol', false],
+  ] as const) {
+    await users.add({ name, password: PASSWORD, isAdmin, mustChange: false }, unending);
+    credentials.set(name, `${name}:${PASSWORD}`);
+  }
+});
+afterAll(() => push.close());
+
+const as = (who: string): Record<string, string> => {
+  const pair = credentials.get(who);
+  if (pair === undefined) return {};
+  return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+};
+const pull = (who: string, name: string): Promise<TestAnswer> =>
+  push.send(`/v2/${name}/manifests/v1`, { headers: as(who) });
+const pushAs = (who: string, name: string): Promise<TestAnswer> =>
+  push.send(`/v2/${name}/manifests/v1`, {
+    method: 'PUT',
+    headers: { 'content-type': MEDIA_TYPES.ociIndex, ...as(who) },
+    body: MANIFEST,
+  });
+const deleteAs = (who: string, name: string): Promise<TestAnswer> =>
+  push.send(`/v2/${name}/manifests/${digestOf(MANIFEST)}`, { method: 'DELETE', headers: as(who) });
+const addRobot = async (
+  name: string,
+  project: string,
+  actions: readonly ('pull' | 'push' | 'delete')[],
+): Promise<void> => {
+  const record = await push.store.index.projects.get(project, unending);
+  const robot = { name, actions, expiresAt: undefined, createdBy: undefined };
+  const secret = await robots.add(record!, robot, unending);
+  credentials.set(name, `robot$${project}+${name}:${secret}`);
+};
+
+describe('a project that a push makes', () => {
+  test('belongs to who pushed first, is private, and nobody else sees it', async () => {
+    expect((await pushAs('alice', 'wonder/land')).status).toBe(201);
+    const record = await push.store.index.projects.get('wonder', unending);
+    expect(record).toMatchObject({
+      createdBy: 'local:alice',
+      visibility: 'private',
+      members: [{ id: 'local:alice', role: 'maintainer' }],
+    });
+    expect(record?.id).toMatch(/^[0-9a-f-]{36}$/);
+    expect(record).not.toHaveProperty('rootPath');
+    expect((await pull('alice', 'wonder/land')).status).toBe(200);
+    expect((await pull('root', 'wonder/land')).status).toBe(200);
+    expect((await pull('bob', 'wonder/land')).status).toBe(403);
+    expect((await pushAs('bob', 'wonder/land')).status).toBe(403);
+    expect((await pull('nobody', 'wonder/land')).status).toBe(401);
+  });
+
+  test('is served under its bare name at the mirror when an administrator makes it', async () => {
+    expect((await pushAs('root', 'official/app')).status).toBe(201);
+    expect(await push.store.index.projects.get('official', unending)).toMatchObject({
+      createdBy: 'local:root',
+      rootPath: true,
+    });
+  });
+
+  test('is made by an upload too, and never by somebody without a name or a robot', async () => {
+    const start = (who: string, name: string): Promise<TestAnswer> =>
+      push.send(`/v2/${name}/blobs/uploads/`, { method: 'POST', headers: as(who) });
+    expect((await start('bob', 'bobs/app')).status).toBe(202);
+    expect(await push.store.index.projects.get('bobs', unending)).toMatchObject({
+      createdBy: 'local:bob',
+    });
+    await addRobot('maker', 'bobs', ['pull', 'push', 'delete']);
+    expect((await start('maker', 'made/app')).status).toBe(403);
+    expect((await start('nobody', 'made/app')).status).toBe(401);
+    expect(await push.store.index.projects.get('made', unending)).toBeUndefined();
+  });
+});
+
+describe('a private project and one that is not there', () => {
+  const comparable = ({ status, headers, body }: TestAnswer, name: string): unknown => ({
+    status,
+    headers: Object.fromEntries(
+      Object.entries(headers).filter(([header]) => !['date', 'content-length'].includes(header)),
+    ),
+    body: body.toString().replaceAll(name, '<name>'),
+  });
+
+  test('look the same to those without rights, by every way to read', async () => {
+    await pushAs('alice', 'secret/app');
+    const digest = digestOf(MANIFEST);
+    const paths = [
+      'manifests/v1',
+      `manifests/${digest}`,
+      `blobs/${digest}`,
+      'tags/list',
+      `referrers/${digest}`,
+    ];
+    for (const who of ['nobody', 'bob']) {
+      for (const path of paths) {
+        for (const method of ['GET', 'HEAD', 'DELETE']) {
+          if (method === 'DELETE' && !/^(manifests|blobs)/.test(path)) continue;
+          const ask = (name: string): Promise<TestAnswer> =>
+            push.send(`/v2/${name}/${path}`, { method, headers: as(who) });
+          const [there, absent] = [await ask('secret/app'), await ask('absent/app')];
+          expect([who, method, path, comparable(there, 'secret/app')]).toEqual([
+            who,
+            method,
+            path,
+            comparable(absent, 'absent/app'),
+          ]);
+          expect(there.status).toBe(who === 'nobody' ? 401 : 403);
+        }
+      }
+    }
+  });
+
+  test('are alike as the source of a mount, which becomes an upload', async () => {
+    await pushAs('bob', 'mounts/app');
+    for (const from of ['secret/app', 'absent/app']) {
+      const answer = await push.send(
+        `/v2/mounts/app/blobs/uploads/?mount=${digestOf(MANIFEST)}&from=${from}`,
+        { method: 'POST', headers: as('bob') },
+      );
+      expect([from, answer.status]).toEqual([from, 202]);
+    }
+  });
+});
+
+describe('members, robots and administrators', () => {
+  beforeAll(async () => {
+    const team: ProjectRecord = {
+      schemaVersion: 1,
+      name: 'team',
+      createdAt: '2026-01-01T00:00:00.000Z',
+      id: 'team-1',
+      visibility: 'private',
+      members: [
+        { id: 'local:alice', role: 'developer' },
+        { id: 'local:carol', role: 'guest' },
+      ],
+    };
+    await push.store.index.projects.put(team, unending);
+    expect((await pushAs('root', 'team/app')).status).toBe(201);
+    await addRobot('puller', 'team', ['pull']);
+    await addRobot('pusher', 'team', ['push']);
+    await addRobot('sweeper', 'team', ['pull', 'delete']);
+  });
+
+  test.each([
+    ['root', [200, 201, 202]],
+    ['alice', [200, 201, 403]],
+    ['carol', [200, 403, 403]],
+    ['bob', [403, 403, 403]],
+    ['nobody', [401, 401, 401]],
+    ['puller', [200, 403, 403]],
+    ['pusher', [403, 201, 403]],
+    ['sweeper', [200, 403, 202]],
+  ] as const)('%s pulls, pushes and deletes: %j', async (who, expected) => {
+    await pushAs('root', 'team/app');
+    const answers = [
+      await pull(who, 'team/app'),
+      await pushAs(who, 'team/app'),
+      await deleteAs(who, 'team/app'),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual(expected);
+    for (const answer of answers) {
+      if (answer.status === 403) expect(errorCode(answer)).toBe('DENIED');
+    }
+  });
+});
+
+describe('the catalog', () => {
+  test('shows what who asks may pull, in full pages', async () => {
+    await push.store.index.projects.put(
+      { schemaVersion: 1, name: 'open', createdAt: '2026-01-01T00:00:00.000Z' },
+      unending,
+    );
+    for (const name of ['open/a', 'open/b', 'open/c', 'hidden/a', 'hidden/b', 'team/app']) {
+      await pushAs('root', name);
+    }
+    const catalog = async (who: string, query = ''): Promise<readonly string[]> => {
+      const answer = await push.send(`/v2/_catalog${query}`, { headers: as(who) });
+      expect(answer.status).toBe(200);
+      return (JSON.parse(answer.body.toString()) as { repositories: string[] }).repositories;
+    };
+    expect(await catalog('nobody')).toEqual(['open/a', 'open/b', 'open/c']);
+    expect(await catalog('nobody', '?n=2')).toEqual(['open/a', 'open/b']);
+    expect(await catalog('nobody', '?n=2&last=open/b')).toEqual(['open/c']);
+    expect(await catalog('root')).toEqual(expect.arrayContaining(['hidden/a', 'open/a']));
+    const carols = await catalog('carol');
+    expect(carols).toContain('team/app');
+    expect(carols).not.toContain('hidden/a');
+  });
+});
