@@ -15,23 +15,29 @@ export interface ProjectRights extends Omit<ProjectPolicyDependencies, 'placeOf'
   readonly visibility: 'public' | 'private';
 }
 
+interface RightsOfMode {
+  readonly access: AccessPolicy;
+  readonly projectRights?: ProjectRights | undefined;
+}
+
 export interface ProjectAccess {
   readonly policy: AccessPolicy;
   readonly projectOf: ProjectOf;
   /** Whether a list shows the repository: by what somebody may, and not by what his token was issued for. */
-  readonly isListed: (
+  readonly isListed?: (
     principal: Principal,
     name: RepositoryName,
     signal: AbortSignal,
   ) => Promise<boolean>;
 }
 
-/** The rights at a role, by where names lead there. */
+/** The rights at a role, by where names lead there; in modes without projects those of the mode. */
 export function projectAccess(
-  rights: ProjectRights,
+  { access, projectRights }: RightsOfMode,
   placeOf: ProjectPolicyDependencies['placeOf'],
 ): ProjectAccess {
-  const policy = new ProjectPolicy({ ...rights, placeOf });
+  if (!projectRights) return { policy: access, projectOf: () => Promise.resolve(undefined) };
+  const policy = new ProjectPolicy({ ...projectRights, placeOf });
   return {
     policy,
     projectOf: async (text, signal) => {

@@ -64,23 +64,19 @@ export function createMirrorApp(
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
   const replicas = joinReplicas(platform, config, { fills, programLeases, lifetime });
   const projects = new Projects({ ...index, records, clock });
-  const { content, completion, keepWarm, explain, names } = createMirroredContent(
-    platform,
-    config,
-    {
-      projects,
-      connections,
-      background,
-      fills,
-      joins: replicas.joins,
-      spool,
-      lifetime,
-      blocks,
-      lastUse,
-    },
-  );
-  const { projectRights } = platform;
-  const rights = projectRights && projectAccess(projectRights, placeAtMirror(names, projects));
+  const created = createMirroredContent(platform, config, {
+    projects,
+    connections,
+    background,
+    fills,
+    joins: replicas.joins,
+    spool,
+    lifetime,
+    blocks,
+    lastUse,
+  });
+  const { content, completion, keepWarm, explain, names } = created;
+  const rights = projectAccess(platform, placeAtMirror(names, projects));
   const identities = mirrorIdentities(platform, names, rights);
   const app = createV2App({
     ...platform,
@@ -132,12 +128,12 @@ export function createMirrorApp(
 const mirrorIdentities = (
   platform: Platform,
   names: MirrorNames<UpstreamConfig>,
-  rights: ProjectAccess | undefined,
+  { policy, projectOf }: ProjectAccess,
 ): RoleIdentities =>
   roleIdentities(platform, {
     role: 'mirror',
-    policy: new SharedUpstreamPolicy(rights?.policy ?? platform.access, names),
-    projectOf: rights?.projectOf ?? (() => Promise.resolve(undefined)),
+    policy: new SharedUpstreamPolicy(policy, names),
+    projectOf,
   });
 
 async function openSpool(spool: Spool): Promise<void> {

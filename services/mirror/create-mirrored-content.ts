@@ -135,11 +135,8 @@ export function createMirroredContent(
       warmSource(image, { ...pulls, names }, stop);
     await warmOnSchedule(warm, { ...platform, leases, hints, sourceOf }, signal);
   };
-  const known = { names, local, held, standings, freshness, terms };
   const explain = createExplainRoute({
-    ...known,
-    connections,
-    clock,
+    ...{ names, local, held, standings, freshness, terms, connections, clock },
     accessNameOf: (repository) => accessName(repository, config),
   });
   return { content, completion, keepWarm, explain, names };

@@ -40,12 +40,7 @@ export function createPushApp(
   const blocks = new BlockList(records, clock, platform.shutdown);
   const blobs = blocks.guarding(platform.blobs);
   const upstreams = new UpstreamTable(records, config.upstreams, clock);
-  const projects = new Projects({
-    projects: index.projects,
-    origins: index.origins,
-    records,
-    clock,
-  });
+  const projects = new Projects({ ...index, records, clock });
   const names = new PushNames(projects, upstreams, config);
   const onDamage = damageReporter(platform);
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
@@ -74,15 +69,8 @@ export function createPushApp(
     names,
     manifestReferences: config.manifestReferences,
   });
-  const { projectRights } = platform;
-  const rights =
-    projectRights &&
-    projectAccess(projectRights, placeAtPush({ projects, upstreams, rules: config }));
-  const identities = roleIdentities(platform, {
-    role: 'push',
-    policy: rights?.policy ?? platform.access,
-    projectOf: rights?.projectOf ?? (() => Promise.resolve(undefined)),
-  });
+  const rights = projectAccess(platform, placeAtPush({ projects, upstreams, rules: config }));
+  const identities = roleIdentities(platform, { role: 'push', ...rights });
   const writes = {
     ...createUploadHandlers(uploadService),
     manifestPut: createManifestPutHandler(manifestPush),
@@ -92,10 +80,7 @@ export function createPushApp(
     ...identities,
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
-      ...refuseBlocked(
-        projectRights ? ownProjects(writes, names, projectRights.visibility) : writes,
-        blocks,
-      ),
+      ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),
       ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index, projects })),
     },
   });

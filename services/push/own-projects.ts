@@ -5,12 +5,17 @@ import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
 
 type Making = Pick<V2Handlers, 'uploadStart' | 'manifestPut'>;
 
-/** The same handlers; a project that is made by a push belongs to who pushed, and is as visible as new ones are. */
+/**
+ * The same handlers; where rights follow from projects, one that is made by a push belongs to who pushed, and is as
+ * visible as new ones are.
+ */
 export function ownProjects<Handlers extends Required<Making>>(
   handlers: Handlers,
   names: PushNames,
-  visibility: ProjectMaker['visibility'],
+  rights: Pick<ProjectMaker, 'visibility'> | undefined,
 ): Handlers {
+  if (!rights) return handlers;
+  const { visibility } = rights;
   const { uploadStart, manifestPut } = handlers;
   return {
     ...handlers,

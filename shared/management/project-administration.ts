@@ -12,6 +12,7 @@ import { repositoryFolder } from '../storage/object-keys.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
 import type { Robots } from './robots.ts';
 import { VersionedRecords, type VersionedRecordsDependencies } from './versioned-records.ts';
+import { withoutField } from './without-field.ts';
 
 /** A project's record is a file of its name; file systems take 255 bytes, endings included. */
 const MAX_NAME_LENGTH = 240;
@@ -157,7 +158,7 @@ export class ProjectAdministration {
       await this.#requireNoImages(name, signal);
     } catch (error) {
       const reopened = AbortSignal.timeout(5_000);
-      await this.#change(name, ({ closed: _closed, ...project }) => project, reopened);
+      await this.#change(name, (project) => withoutField(project, 'closed'), reopened);
       throw error;
     }
     for (const robot of await this.#deps.robots.list(name, signal)) {

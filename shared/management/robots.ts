@@ -14,6 +14,7 @@ import {
   VersionedRecords,
   type VersionedRecordsDependencies,
 } from './versioned-records.ts';
+import { withoutField } from './without-field.ts';
 
 const SUFFIX = '.json';
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
@@ -151,7 +152,7 @@ export class Robots {
   async setDisabled(robot: RobotName, disabled: boolean, signal: AbortSignal): Promise<void> {
     await this.#change(
       robot,
-      ({ disabled: _before, ...now }) => ({ ...now, ...(disabled && { disabled }) }),
+      (now) => ({ ...withoutField(now, 'disabled'), ...(disabled && { disabled }) }),
       signal,
     );
   }

@@ -11,6 +11,7 @@ import {
   VersionedRecords,
   type VersionedRecordsDependencies,
 } from './versioned-records.ts';
+import { withoutField } from './without-field.ts';
 
 const SUFFIX = '.json';
 /** File systems and people confuse upper and lower case: a name has neither two forms nor a separator of robots. */
@@ -111,8 +112,8 @@ export class Users {
     const passwordHash = await this.#hash(password);
     await this.#change(
       name,
-      ({ mustChange: _before, ...user }) => ({
-        ...user,
+      (user) => ({
+        ...withoutField(user, 'mustChange'),
         passwordHash,
         ...(mustChange && { mustChange }),
       }),
@@ -127,7 +128,7 @@ export class Users {
   async setDisabled(name: string, disabled: boolean, signal: AbortSignal): Promise<void> {
     await this.#change(
       name,
-      ({ disabled: _before, ...user }) => ({ ...user, ...(disabled && { disabled }) }),
+      (user) => ({ ...withoutField(user, 'disabled'), ...(disabled && { disabled }) }),
       signal,
     );
   }
