@@ -109,19 +109,19 @@ export interface ProjectRecord {
 export const PROJECT_ROLES = ['guest', 'developer', 'maintainer', 'admin'] as const;
 export type ProjectRole = (typeof PROJECT_ROLES)[number];
 
-export interface ProjectMember {
+interface ProjectMember {
   /** Of an identity. */
   readonly id: string;
   readonly role: ProjectRole;
 }
 
-export interface ProjectGroup {
+interface ProjectGroup {
   /** `<source>:<group>`. */
   readonly group: string;
   readonly role: ProjectRole;
 }
 
-export interface ProjectUpstream {
+interface ProjectUpstream {
   readonly url: string;
   readonly hosts?: readonly string[];
 }

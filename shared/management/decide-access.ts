@@ -53,7 +53,7 @@ export function decideAccess(question: ProjectQuestion): boolean {
 }
 
 /** The highest role that the person has, as a member or by a group; undefined: none. Robots have none. */
-export function roleOf(
+function roleOf(
   identity: Identity,
   { members = [], groups = [] }: Pick<ProjectRecord, 'members' | 'groups'>,
 ): ProjectRole | undefined {

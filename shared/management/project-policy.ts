@@ -5,7 +5,7 @@ import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts';
 import { decideAccess, type RobotRights } from './decide-access.ts';
 
 /** Who may make projects: every person who is signed in, or administrators alone. */
-export type ProjectCreation = 'everyone' | 'admins';
+type ProjectCreation = 'everyone' | 'admins';
 
 /** Where a name leads at a role, by its first segment alone. */
 export type NamePlace =

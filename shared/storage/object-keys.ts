@@ -177,7 +177,7 @@ export function changeRevision(name: string): number | undefined {
 }
 export const usersFolder = `${OWN}/users`;
 export const userKey = (name: string): string => `${usersFolder}/${name}.json`;
-export const robotsFolder = `${OWN}/robots`;
+const robotsFolder = `${OWN}/robots`;
 export const robotsOfProject = (project: string): string => `${robotsFolder}/${project}`;
 export const robotKey = (project: string, name: string): string =>
   `${robotsOfProject(project)}/${name}.json`;
