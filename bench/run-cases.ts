@@ -33,42 +33,60 @@ export async function runCases(options: RunOptions): Promise<CaseResult[]> {
   const { cases, subjects, rounds, context, print } = options;
   const results: CaseResult[] = [];
   for (const each of cases) {
-    const samples = new Map(subjects.map((subject) => [subject, [] as Sample[]]));
-    const problems = new Map<Subject, string>();
-    for (const subject of subjects) {
+    const measured = subjects.map((subject) => new MeasuredCase(each, subject));
+    for (const { subject } of measured) {
       // What is wrong with it the first round tells.
       await each.warmUp?.(subject).catch(() => undefined);
     }
-    const slow = new Set<Subject>();
     for (let round = 0; round < rounds; round += 1) {
-      for (let turn = 0; turn < subjects.length; turn += 1) {
-        const subject = subjects[(round + turn) % subjects.length];
-        if (!subject || problems.has(subject) || slow.has(subject)) continue;
-        await runSuccessfully('sync', [], { timeoutMs: 300_000 });
-        const startedAt = performance.now();
-        try {
-          samples.get(subject)?.push(await each.run(subject, context));
-        } catch (error) {
-          problems.set(subject, error instanceof Error ? error.message : String(error));
-        }
-        if (performance.now() - startedAt > SLOW_MS) slow.add(subject);
+      for (let turn = 0; turn < measured.length; turn += 1) {
+        await measured[(round + turn) % measured.length]?.run(context);
       }
     }
-    for (const subject of subjects) {
-      const { name, store } = subject;
-      const problem = problems.get(subject);
-      const result: CaseResult = {
-        case: each,
-        subject: name,
-        store,
-        samples: problem === undefined ? (samples.get(subject) ?? []) : [],
-        ...(problem === undefined ? {} : { problem }),
-      };
+    for (const { result } of measured) {
       results.push(result);
       print(lineOf(result));
     }
   }
   return results;
+}
+
+/** The rounds of one case at one registry: no more after one that failed or took long. */
+class MeasuredCase {
+  readonly subject: Subject;
+  readonly #case: Case;
+  readonly #samples: Sample[] = [];
+  #problem: string | undefined;
+  #isSlow = false;
+
+  constructor(each: Case, subject: Subject) {
+    this.#case = each;
+    this.subject = subject;
+  }
+
+  get result(): CaseResult {
+    const { name, store } = this.subject;
+    const problem = this.#problem;
+    return {
+      case: this.#case,
+      subject: name,
+      store,
+      samples: problem === undefined ? this.#samples : [],
+      ...(problem !== undefined && { problem }),
+    };
+  }
+
+  async run(context: CaseContext): Promise<void> {
+    if (this.#isSlow || this.#problem !== undefined) return;
+    await runSuccessfully('sync', [], { timeoutMs: 300_000 });
+    const startedAt = performance.now();
+    try {
+      this.#samples.push(await this.#case.run(this.subject, context));
+    } catch (error) {
+      this.#problem = error instanceof Error ? error.message : String(error);
+    }
+    this.#isSlow = performance.now() - startedAt > SLOW_MS;
+  }
 }
 
 /** The middle one of the rounds, by the rate; undefined when there is none. */

@@ -84,6 +84,7 @@ function formProof(form: URLSearchParams): TokenRequest['proof'] {
       };
     case 'refresh_token':
       return { kind: 'refresh', token: form.get('refresh_token') ?? '' };
+    case null:
     default:
       throw badForm('grant_type must be password or refresh_token');
   }

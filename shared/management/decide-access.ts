@@ -41,16 +41,17 @@ export function decideAccess(question: ProjectQuestion): boolean {
   if (!project) return action === 'push' && identity?.kind === 'user' && isFree;
   if (action === 'pull' && project.visibility !== 'private') return true;
   if (!identity) return false;
-  if (identity.kind === 'robot') {
-    return (
-      robot?.project === project.name &&
-      robot.projectId === projectIdOf(project) &&
-      robot.actions.includes(action)
-    );
-  }
+  if (identity.kind === 'robot') return isRobotOf(project, robot) && robot.actions.includes(action);
   const role = roleOf(identity, project);
   return role !== undefined && RIGHTS[role].includes(action);
 }
+
+/** Of the project as it is today: not of one that had its name before. */
+const isRobotOf = (
+  project: ProjectRecord,
+  robot: ProjectQuestion['robot'],
+): robot is NonNullable<ProjectQuestion['robot']> =>
+  robot?.project === project.name && robot.projectId === projectIdOf(project);
 
 /** The highest role that the person has, as a member or by a group; undefined: none. Robots have none. */
 function roleOf(

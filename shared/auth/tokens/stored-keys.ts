@@ -169,14 +169,14 @@ async function putNewKey(records: RecordStore, clock: Clock, signal: AbortSignal
       schemaVersion: 1,
       createdAt: clock.now().toISOString(),
       publicKey: pem(publicKey),
-      privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }),
     },
     signal,
   );
   return kid;
 }
 
-const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();
+const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' });
 
 async function putKey(
   records: RecordStore,

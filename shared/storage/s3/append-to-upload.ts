@@ -35,7 +35,7 @@ const RECORDED_TAIL_BYTES = 32 * 1024;
 const RECORDED_FIRST_BYTES = 5 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
 
-export interface UploadProgress {
+interface UploadProgress {
   readonly state: OpenUpload;
   /** Of the record that says so; 0 when there is none. */
   readonly generation: number;
