@@ -132,7 +132,8 @@ const mirrorIdentities = (
 ): RoleIdentities =>
   roleIdentities(platform, {
     role: 'mirror',
-    policy: new SharedUpstreamPolicy(policy, names),
+    // Where nobody can sign in, whoever reaches this mirror is a reader of it.
+    policy: platform.identities ? new SharedUpstreamPolicy(policy, names) : policy,
     projectOf,
   });
 

@@ -120,7 +120,9 @@ class V2Edge {
       : Admission.ofAnybody(access, signal);
     trace.principal = admission.principal;
     if (identities && operation === 'base') admission.demandSomebody();
-    await admission.demand(requiredAccess(request, operation, accessName));
+    const required = requiredAccess(request, operation, accessName);
+    // Not even a turn of the event loop where there is nothing to decide: see above.
+    if (required.length > 0) await admission.demand(required);
     const { principal, allows } = admission;
     // The handler of an operation takes the request of that operation: both were looked up by the same word.
     const handler = handlers[operation] as (exchange: V2Exchange) => Promise<void>;

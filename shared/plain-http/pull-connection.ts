@@ -1,4 +1,5 @@
 import type { OnReadOpts, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 import { HandedOver } from './handed-over.ts';
 import { LentBody } from './lent-body.ts';
@@ -11,7 +12,7 @@ export interface PlainAnswer {
 
 const NOTHING = Buffer.alloc(0);
 
-/** Heads are taken out of it before anything else is read. */
+/** Heads, and what TLS has decrypted, are taken out of it before anything else is read. */
 const headBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
 type State =
@@ -28,8 +29,11 @@ type State =
 export class PullConnection {
   readonly #socket: Socket;
   readonly #onFree: () => void;
+  readonly #isTls: boolean;
   #state: State = { is: 'idle' };
   #received = NOTHING;
+  /** Of the body that comes, what was decrypted before it was wanted. */
+  readonly #early: Buffer[] = [];
 
   /**
    * `open` connects; what is read goes where it is told. The socket's errors are met here. `onFree` is told each time
@@ -42,6 +46,7 @@ export class PullConnection {
       callback: (bytes, buffer) => this.#onBytes((buffer as Buffer).subarray(0, bytes)),
     };
     this.#socket = open(onread);
+    this.#isTls = this.#socket instanceof TLSSocket;
     this.#socket.on('error', () => undefined);
     this.#socket.once('close', () => this.#onClose());
   }
@@ -82,7 +87,8 @@ export class PullConnection {
 
   #nextBuffer(): Buffer {
     const state = this.#state;
-    return state.is === 'body' && state.body.isToBeRead ? state.body.buffer : headBuffer;
+    const isInPlace = !this.#isTls && state.is === 'body' && state.body.isToBeRead;
+    return isInPlace ? state.body.buffer : headBuffer;
   }
 
   /** False: nothing more shall be read for now. */
@@ -96,7 +102,7 @@ export class PullConnection {
       case 'asked':
         return this.#onHead(bytes, state.answer);
       case 'body':
-        return this.#onBody(bytes, state);
+        return this.#isTls ? this.#onDecrypted(bytes, state) : this.#onBody(bytes, state);
       case 'handed-over':
         return state.to.push(Buffer.from(bytes));
     }
@@ -120,7 +126,7 @@ export class PullConnection {
     const isReusable = head.isReusable && rest.length <= head.length;
     const body = new LentBody(
       {
-        resume: () => void this.#socket.resume(),
+        resume: () => this.#resume(),
         release: () => this.#release(),
         destroy: () => this.destroy(),
       },
@@ -142,10 +148,42 @@ export class PullConnection {
     return wantsMore || this.#state.is !== 'body';
   }
 
+  /** Node hands over what is decrypted already also after it was told to stop: that waits here. */
+  #onDecrypted(bytes: Buffer, state: Extract<State, { is: 'body' }>): boolean {
+    if (state.body.isWaiting && this.#early.length === 0) return this.#onCopy(bytes, state);
+    this.#early.push(Buffer.from(bytes));
+    return false;
+  }
+
+  /** The body gets the bytes where it wants them, as if they had been read there. */
+  #onCopy(bytes: Buffer, state: Extract<State, { is: 'body' }>): boolean {
+    const { buffer } = state.body;
+    const length = bytes.copy(buffer);
+    if (length < bytes.length) this.#early.unshift(Buffer.from(bytes.subarray(length)));
+    return this.#onBody(buffer.subarray(0, length), state) && this.#early.length === 0;
+  }
+
+  #resume(): void {
+    for (
+      let state = this.#state;
+      state.is === 'body' && state.body.isWaiting;
+      state = this.#state
+    ) {
+      const early = this.#early.shift();
+      if (!early) {
+        this.#socket.resume();
+        return;
+      }
+      this.#onCopy(early, state);
+    }
+  }
+
   #release(): void {
     const state = this.#state;
     this.#state = { is: 'idle' };
-    if (state.is !== 'body' || !state.isReusable) {
+    // What nobody asked for came behind the body.
+    const isClean = this.#early.splice(0).length === 0;
+    if (state.is !== 'body' || !state.isReusable || !isClean) {
       this.destroy();
       return;
     }
@@ -157,6 +195,14 @@ export class PullConnection {
 
   #onClose(): void {
     const state = this.#state;
+    if (state.is === 'body') {
+      const earlyBytes = this.#early.reduce((sum, { length }) => sum + length, 0);
+      if (earlyBytes > 0 && earlyBytes >= state.body.missing) {
+        // All of it has come; it is handed on as it is wanted.
+        this.#state = { ...state, isReusable: false };
+        return;
+      }
+    }
     this.#state = { is: 'idle' };
     const error = this.#socket.errored ?? hangUp();
     if (state.is === 'asked') state.answer.reject(error);

@@ -28,7 +28,7 @@ export interface SpoolReaderOptions {
 export interface Available {
   /** How far it may read. */
   readonly limit: number;
-  /** The next bytes where they are in memory; else they are in the file. */
+  /** The next bytes where they are in memory, with their block retained; else they are in the file. */
   readonly piece: Piece | undefined;
 }
 
@@ -157,7 +157,6 @@ export class SpoolReader extends Readable {
     if (!available) throw new Error('the reader was destroyed');
     const { limit, piece } = available;
     if (limit === position) return undefined;
-    piece?.block?.retain();
     const next = piece ?? (await this.#readFile(buffer(), limit));
     this.#position += next.bytes.length;
     this.#body.readerMoved();

@@ -169,8 +169,8 @@ export class SpooledBody implements FollowedBody {
   }
 
   /**
-   * Waits until a reader up to `end` may read beyond `position`. Undefined when the reader is gone before that. Throws
-   * what the fill failed with, or WindowPassedError.
+   * Waits until a reader up to `end` may read beyond `position`. Undefined when the reader is gone before that. A block
+   * of what it may read is retained for it. Throws what the fill failed with, or WindowPassedError.
    */
   async availableFrom(
     position: number,
@@ -183,7 +183,10 @@ export class SpooledBody implements FollowedBody {
       const received = this.isWhole ? this.#claimed : this.#written;
       const limit = this.#isVerified ? end : Math.min(received, end - HOLD_BACK_BYTES);
       if (this.#isVerified || limit > position) {
-        return { limit, piece: this.#recent.at(position, limit) };
+        const piece = this.#recent.at(position, limit);
+        // Before anything else runs: a block that nobody retains is filled with other bytes.
+        piece?.block?.retain();
+        return { limit, piece };
       }
       await new Promise<void>((resolve) => this.#wakeReaders.push(resolve));
     }

@@ -12,21 +12,22 @@ interface RetryLimits {
   readonly maxAttempts: number;
   /** How many retries may be made at once after a quiet time. */
   readonly burst: number;
-  /** How many retries each request adds to what may be made. */
+  /** How many retries each request, or each success, adds to what may be made. */
   readonly share: number;
 }
 
 export interface RetryOptions {
-  /** Of what failed, nobody knows how far. */
+  /** Of what failed, nobody knows how far; earned by requests. */
   readonly transient: RetryLimits;
-  /** Of what a store that is busy refused at once. */
+  /** Of what a store that is busy refused at once; earned by what it did not refuse. */
   readonly refused: RetryLimits;
 }
 
 /**
  * For each request at most so much, in the long run, on top of what it asks: retries must not keep a store down. What a
  * busy store refused cost it little, and is surely not done: a store that refuses a third of what it is asked is still
- * one to push to. Eight tries take 6 s at the most, and 3 s as a rule, of the 9.5 s that an operation has.
+ * one to push to, at half a retry for each success. One that refuses everything gets none. Eight tries take 6 s at the
+ * most, and 3 s as a rule, of the 9.5 s that an operation has.
  */
 export const DEFAULT_RETRIES: RetryOptions = {
   transient: { maxAttempts: 4, burst: 200, share: 0.1 },
@@ -44,8 +45,8 @@ type Failure = keyof RetryOptions;
 
 /**
  * The retries of one process towards its store. While the store is well, whatever fails now and then is tried again;
- * when everything fails, retries are a tenth of the requests, or half of them when the store refuses them all, and the
- * other failures are told to the clients at once.
+ * when everything fails, retries are a tenth of the requests, or none when the store refuses them all, and the other
+ * failures are told to the clients at once.
  */
 export class RetryBudget implements RetryStrategy {
   readonly #options: RetryOptions;
@@ -56,16 +57,14 @@ export class RetryBudget implements RetryStrategy {
     this.#left = { transient: options.transient.burst, refused: options.refused.burst };
   }
 
-  /** Of a request that is made without the SDK, and adds its share too. */
-  countRequest(): void {
-    for (const kind of ['transient', 'refused'] as const) {
-      const { burst, share } = this.#options[kind];
-      this.#left[kind] = Math.min(burst, this.#left[kind] + share);
-    }
+  /** Of a request that was answered without the SDK, and adds its shares too. */
+  countAnswered(): void {
+    this.#earn('transient');
+    this.#earn('refused');
   }
 
   acquireInitialRetryToken(): Promise<Token> {
-    this.countRequest();
+    this.#earn('transient');
     return Promise.resolve(token(0, 0));
   }
 
@@ -85,7 +84,12 @@ export class RetryBudget implements RetryStrategy {
   }
 
   recordSuccess(): void {
-    // What may be retried depends on how much is asked, not on how much of it succeeds.
+    this.#earn('refused');
+  }
+
+  #earn(kind: Failure): void {
+    const { burst, share } = this.#options[kind];
+    this.#left[kind] = Math.min(burst, this.#left[kind] + share);
   }
 }
 

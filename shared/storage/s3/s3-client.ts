@@ -24,7 +24,7 @@ export class StoreClient extends S3Client {
       maxAttempts: DEFAULT_RETRIES.refused.maxAttempts,
       requestHandler: new PooledHttpHandler(deadlines, config.maxPulls),
     });
-    this.plain = new PlainRequests(this, deadlines, () => budget.countRequest());
+    this.plain = new PlainRequests(this, deadlines, () => budget.countAnswered());
   }
 
   override destroy(): void {
