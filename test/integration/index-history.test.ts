@@ -127,8 +127,12 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
     for (const replica of replicas) expect(await answers(replica, repository)).toEqual(truth);
   };
 
-  const newReplicas = (): Promise<RedisIndex[]> =>
-    Promise.all(Array.from({ length: REPLICAS }, () => lab.replica()));
+  const newReplicas = async (): Promise<RedisIndex[]> => {
+    const replicas = await Promise.all(Array.from({ length: REPLICAS }, () => lab.replica()));
+    // Those that know the store by two names would not see each other's marks.
+    expect(await lab.client().keys('twinport:*:epoch')).toHaveLength(1);
+    return replicas;
+  };
 
   test.each([1, 2, 3])(
     'read what was written last, also while Redis is flushed (seed %i)',

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { createRedisIndex, type RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
 import type { IndexTiming } from '../../shared/index/redis/index-timing.ts';
+import { readStoreId } from '../../shared/index/redis/store-identity.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { digestOfText, newRepository } from '../../shared/index/testing/index-names.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
@@ -68,6 +69,8 @@ export async function createIndexLab(options: LabOptions = {}): Promise<IndexLab
   const records = new FilesystemRecordStore(folder);
   const redis = await startRedis({ own: true, args: options.redisArgs ?? [] });
   const shutdown = new AbortController();
+  // Replicas that make it at once differ until their next listing. The cold time, which `warm` ends, outlasts that.
+  await readStoreId(records, shutdown.signal);
   const log: LogLine[] = [];
   const operations: string[] = [];
   const clients: Redis[] = [];
