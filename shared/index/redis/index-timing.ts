@@ -6,7 +6,10 @@ export interface IndexTiming {
   readonly trustMs: number;
   /** A mutation gives up its store write this long after it began. */
   readonly writeDeadlineMs: number;
-  /** Nothing is cached in an epoch younger than this. Above `writeDeadlineMs` and `trustMs`. */
+  /**
+   * Nothing is cached in an epoch younger than this. Not below `writeDeadlineMs` and `trustMs` together: a process that
+   * knows the store by another id (store-identity.ts) may begin a mutation unseen until its trust ends.
+   */
   readonly coldMs: number;
   /** Mutations may begin under one journal entry for everything this long after it was written. */
   readonly journalReuseMs: number;
@@ -26,7 +29,7 @@ export function indexTiming(trustSeconds: number): IndexTiming {
     commandMs: 50,
     trustMs,
     writeDeadlineMs,
-    coldMs: Math.max(writeDeadlineMs + 5_000, 3 * trustMs),
+    coldMs: Math.max(writeDeadlineMs + Math.max(5_000, trustMs), 3 * trustMs),
     journalReuseMs: 300_000,
     markTtlMs: 600_000,
     entryTtlMs: 3_600_000,
