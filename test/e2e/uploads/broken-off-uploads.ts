@@ -29,12 +29,16 @@ export function testBrokenOffUploads(bench: UploadBench): void {
       await slow.write(bytes.subarray(0, k));
       await slow.vanish();
       const url = next();
+      let isNothing = true;
       const offset = await waitFor(
         async () => {
-          const kept = (await uploadedBytes(url, path)) ?? 0;
+          const told = (await uploadedBytes(url, path)) ?? 0;
+          // `Range: 0-0` stands for one byte as well: who is refused at the beginning has sent that.
+          const kept = told === 0 && !isNothing ? 1 : told;
           const answer = await patch(next(), path, bytes.subarray(kept), kept);
           if (answer.status === 202) return { kept };
           expect(answer.status).toBe(416);
+          isNothing = kept !== 0;
           return undefined;
         },
         { what: `the session to go on after byte ${k}`, timeoutMs: 60_000 },
