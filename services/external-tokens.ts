@@ -8,5 +8,5 @@ export interface ExternalTokens {
   /** For whom they are at the push service; at the mirror for the same with `-mirror`. */
   readonly service: string;
   readonly origins: ClientOrigins;
-  verifierFor(service: string): TokenVerifier;
+  readonly verifierFor: (service: string) => TokenVerifier;
 }
