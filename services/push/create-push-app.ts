@@ -13,13 +13,16 @@ import { PushNames } from '../../shared/content/push-names.ts';
 import { checkStore } from '../../shared/content/store-check.ts';
 import { publishedProjects, UpstreamTable } from '../../shared/content/upstream-table.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
+import { askStore } from '../../shared/content/store-probe.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { placeAtPush } from '../../shared/management/place-at-push.ts';
+import { Health } from '../../shared/observability/health.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { projectAccess } from '../project-rights.ts';
 import { roleIdentities } from '../role-identities.ts';
-import { createDeleteHandlers } from './delete-handlers.ts';
+import { createDeleteHandlers, manifestRemoval } from './delete-handlers.ts';
+import { managementApi } from './management-api.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
 import { ManifestPushService } from './manifest/manifest-push-service.ts';
 import { ownProjects } from './own-projects.ts';
@@ -75,13 +78,25 @@ export function createPushApp(
     ...createUploadHandlers(uploadService),
     manifestPut: createManifestPutHandler(manifestPush),
   };
+  const remove = config.isDeleteEnabled
+    ? manifestRemoval({ manifests, index, projects })
+    : undefined;
+  const health = new Health({
+    clock,
+    probeStore: (signal) => askStore(records, signal),
+    degraded: () => Promise.resolve([]),
+  });
   const app = createV2App({
     ...platform,
     ...identities,
+    api: managementApi(platform, {
+      ...{ content, index, remove, health, policy: rights.policy },
+      repositoryOf: (requested, signal) => pushed.repositoryOf(requested, signal),
+    }),
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
       ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),
-      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index, projects })),
+      ...(remove && createDeleteHandlers(remove, index)),
     },
   });
 
@@ -93,6 +108,7 @@ export function createPushApp(
       await checkStore(records, platform.shutdown);
       const published = await publishedProjects(records, platform.shutdown);
       await projects.adoptAll(published, platform.shutdown);
+      health.started();
       const { uploadTtlSeconds } = config;
       const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
       running = Promise.all([

@@ -1,5 +1,5 @@
 import type { Identity } from '../auth/identity.ts';
-import { type ProjectRecord, type ProjectRole, projectIdOf } from '../index/ports.ts';
+import { PROJECT_ROLES, type ProjectRecord, type ProjectRole, projectIdOf } from '../index/ports.ts';
 
 export type RepositoryAction = 'pull' | 'push' | 'delete';
 
@@ -29,7 +29,7 @@ const RIGHTS: Readonly<Record<ProjectRole, readonly RepositoryAction[]>> = {
   maintainer: ['pull', 'push', 'delete'],
   admin: ['pull', 'push', 'delete'],
 };
-const RANK: readonly ProjectRole[] = ['guest', 'developer', 'maintainer', 'admin'];
+const RANK: readonly ProjectRole[] = PROJECT_ROLES;
 
 /**
  * Whether somebody may do something to the repositories of a project. What is not allowed by a line here is not
@@ -54,7 +54,7 @@ const isRobotOf = (
   robot?.project === project.name && robot.projectId === projectIdOf(project);
 
 /** The highest role that the person has, as a member or by a group; undefined: none. Robots have none. */
-function roleOf(
+export function roleOf(
   identity: Identity,
   { members = [], groups = [] }: Pick<ProjectRecord, 'members' | 'groups'>,
 ): ProjectRole | undefined {

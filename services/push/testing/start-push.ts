@@ -36,7 +36,7 @@ export interface TestPushOptions {
   /** Who may do what by the projects of the store. */
   readonly projectRights?: (
     store: TempStore,
-  ) => Required<Pick<Platform, 'identities' | 'projectRights'>>;
+  ) => Required<Pick<Platform, 'identities' | 'projectRights'>> & Pick<Platform, 'management'>;
   /** Stands before the real blob store, to misbehave. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
 }
