@@ -12,6 +12,8 @@ const REQUEST_MS = 4_000;
 /** A key that is not there is looked for again no sooner: otherwise every made-up key id would be a request. */
 const COOLDOWN_MS = 30_000;
 const CACHED_MS = 600_000;
+/** RFC 7518 3.3. */
+const MIN_RSA_BITS = 2048;
 const PEM = /-----BEGIN (CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)-----[^-]+-----END \1-----/g;
 
 /** What a token may be verified with. */
@@ -57,7 +59,13 @@ export class ExternalKeys {
   addPem(text: string): void {
     const blocks = text.match(PEM) ?? [];
     if (blocks.length === 0) throw new Error('it has no certificate and no public key in PEM');
-    this.#plain.push(...blocks.map((block) => createPublicKey(block)));
+    const keys = blocks.map((block) => createPublicKey(block));
+    if (
+      keys.some((key) => (key.asymmetricKeyDetails?.modulusLength ?? MIN_RSA_BITS) < MIN_RSA_BITS)
+    ) {
+      throw new Error(`it has an RSA key of fewer than ${MIN_RSA_BITS} bits`);
+    }
+    this.#plain.push(...keys);
   }
 
   /** Those that a signature of the algorithm may be of; what is here comes before what has to be fetched. */
