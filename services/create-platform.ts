@@ -96,6 +96,8 @@ export async function createPlatform(
   const index = redis ?? inner;
   const auth = await openIdentities(config.auth, {
     ...{ records, clock, log, audit, shared: index, lifetime: shutdown.signal },
+    exclusive: stores.exclusive,
+    announce: share.announce,
     countsUnknown: config.role === 'push',
   }).catch(async (error: unknown) => {
     shutdown.abort();

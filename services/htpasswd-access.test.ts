@@ -12,6 +12,7 @@ import { ProcessHints } from '../shared/index/store/process-hints.ts';
 import { ProcessLeases } from '../shared/index/store/process-leases.ts';
 import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
 import { systemClock } from '../shared/lifecycle/clock.ts';
+import { FilesystemExclusiveRecords } from '../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { FilesystemRecordStore } from '../shared/storage/filesystem/filesystem-record-store.ts';
 import { openIdentities, type OpenIdentities } from './open-identities.ts';
 import { startPush, type TestPush } from './push/testing/start-push.ts';
@@ -62,6 +63,8 @@ function open(config: Partial<HtpasswdConfig> = {}): Promise<OpenIdentities> {
       shared,
       audit,
       countsUnknown: true,
+      exclusive: new FilesystemExclusiveRecords(folder),
+      announce: () => undefined,
       lifetime: end.signal,
     },
   });

@@ -13,6 +13,7 @@ import type { Log, Observer } from '../shared/observability/observer.ts';
 import type { BlobLinks } from '../shared/storage/blob-links.ts';
 import type { BlobStore } from '../shared/storage/blob-store.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
+import type { ExternalTokens } from './external-tokens.ts';
 import type { ProjectRights } from './project-rights.ts';
 
 interface Removal {
@@ -40,6 +41,8 @@ export interface Platform {
   readonly audit?: AuditLog | undefined;
   /** Set where clients are asked for tokens of our own. */
   readonly tokens?: TokenParts | undefined;
+  /** Set where clients are asked for tokens of another issuer. */
+  readonly externalTokens?: ExternalTokens | undefined;
   /** Set where rights follow from projects: each role then decides by them instead of `access`. */
   readonly projectRights?: ProjectRights | undefined;
   /** Set where the management API is served. */

@@ -11,14 +11,21 @@ export interface ProgramShare {
   readonly hints: SharedHints;
   /** SPOOL_MAX_BYTES, for the spools of all processes together. */
   readonly spoolRoom: ByteBudget;
+  /** Tells the operator what is no line of the log: it is kept nowhere. */
+  readonly announce: (text: string) => void;
 }
 
 /** The share of a program that is one process, and what the first process of a larger one hands out. */
-export function createProgramShare(config: LoadedConfig, clock: Clock): ProgramShare {
+export function createProgramShare(
+  config: LoadedConfig,
+  clock: Clock,
+  announce: (text: string) => void,
+): ProgramShare {
   const mirror = config.roles.find((role) => role.role === 'mirror');
   return {
     leases: new ProcessLeases(clock),
     hints: new ProcessHints(clock),
     spoolRoom: new OwnByteBudget(mirror?.spoolMaxBytes ?? 0),
+    announce,
   };
 }

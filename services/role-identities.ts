@@ -9,6 +9,8 @@ import type { Identities } from '../shared/http/admission.ts';
 import type { ApiRoutes } from '../shared/http/api-route.ts';
 import { createTokenRoutes } from '../shared/http/token-routes.ts';
 import type { Role } from '../shared/observability/observer.ts';
+import type { Clock } from '../shared/lifecycle/clock.ts';
+import type { ExternalTokens } from './external-tokens.ts';
 import type { Platform } from './platform.ts';
 
 export interface RoleIdentitiesOptions {
@@ -30,13 +32,14 @@ export interface RoleIdentities {
  * different things at the two: a token of one is nothing to the other.
  */
 export function roleIdentities(
-  { identities, tokens, clock }: Platform,
+  { identities, tokens, externalTokens, clock }: Platform,
   { role, policy, projectOf }: RoleIdentitiesOptions,
 ): RoleIdentities {
+  if (externalTokens) return externalIdentities(externalTokens, clock, { role, policy, projectOf });
   if (!tokens) return { access: policy, identities, routes: new Map() };
   const { config, keys, signIn, origins } = tokens;
   const { issuer, realm, lifeSeconds } = config;
-  const service = role === 'push' ? config.service : `${config.service}-mirror`;
+  const service = serviceOf(role, config);
   const verifier = new OwnTokenVerifier({ keys, issuer, service, clock });
   return {
     access: new BearerPolicy(policy, projectOf),
@@ -59,5 +62,28 @@ export function roleIdentities(
       }),
       keys,
     ),
+  };
+}
+
+/** Whom tokens are for: names mean different things at the two roles. */
+const serviceOf = (role: Role, { service }: { readonly service: string }): string =>
+  role === 'push' ? service : `${service}-mirror`;
+
+/** Tokens come from somewhere else, and passwords mean nothing here. */
+function externalIdentities(
+  { realm, origins, verifierFor, ...named }: ExternalTokens,
+  clock: Clock,
+  { role, policy, projectOf }: RoleIdentitiesOptions,
+): RoleIdentities {
+  const service = serviceOf(role, named);
+  const authenticator = new TokenAuthenticator(
+    new RememberedTokens(verifierFor(service), clock),
+    bearerChallenge({ realm, service }),
+    undefined,
+  );
+  return {
+    access: new BearerPolicy(policy, projectOf),
+    identities: { origins, authenticator },
+    routes: new Map(),
   };
 }

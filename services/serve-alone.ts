@@ -23,7 +23,7 @@ export async function serveAlone(config: LoadedConfig, options: ServeOptions): P
   const [{ crashPoint }] = config.roles;
   if (crashPoint !== undefined) armCrashPoint(crashPoint);
   const metrics = new Metrics({ version: VERSION });
-  const share = createProgramShare(config, clock);
+  const share = createProgramShare(config, clock, (text) => host.print(text));
   const service = await RoleService.open(config, {
     clock,
     log,

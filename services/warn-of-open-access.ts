@@ -11,7 +11,12 @@ export function warnOfOpenAccess({ auth, http: { host, tls } }: Config, log: Log
       { host },
       'everybody who reaches this address may pull, push and delete everything: AUTH_MODE is none',
     );
-  } else if (!tls && auth.trustedProxies.length === 0 && !auth.allowsInsecure) {
+  } else if (
+    auth.mode !== 'external' &&
+    !tls &&
+    auth.trustedProxies.length === 0 &&
+    !auth.allowsInsecure
+  ) {
     log.warn(
       { host },
       'passwords from other machines will be refused, because they come over plain HTTP: set HTTP_TLS_CERTIFICATE and HTTP_TLS_KEY, or TRUSTED_PROXIES to the proxy that ends TLS',

@@ -56,4 +56,6 @@ export type PrimaryCalls = {
   readonly 'hint.put': (hint: Hint) => Promise<void>;
   readonly 'room.reserve': (bytes: number) => Promise<boolean>;
   readonly 'room.release': (bytes: number) => void;
+  /** Tells the operator. */
+  readonly announce: (text: string) => void;
 };

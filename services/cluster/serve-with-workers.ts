@@ -66,7 +66,7 @@ class Program {
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
 
   constructor(config: LoadedConfig, count: number, options: ServeOptions) {
-    const { clock, log } = options;
+    const { clock, host, log } = options;
     this.#config = config;
     this.#options = options;
     const metrics = new SummedMetrics(clock);
@@ -75,7 +75,7 @@ class Program {
       config,
       count,
       launch: launchWorker,
-      share: createProgramShare(config, clock),
+      share: createProgramShare(config, clock, (text) => host.print(text)),
       clock,
       log,
       onEnded: (worker) => metrics.ended(worker),

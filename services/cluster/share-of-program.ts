@@ -14,6 +14,7 @@ export function shareOfProgram(primary: Primary): ProgramShare {
     leases: new PrimaryLeases(primary),
     hints: hintsOf(primary),
     spoolRoom: roomOf(primary),
+    announce: (text) => primary.tell('announce', text),
   };
 }
 

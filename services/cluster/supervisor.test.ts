@@ -44,7 +44,7 @@ describe('Supervisor', () => {
         launched.push(worker);
         return worker;
       },
-      share: createProgramShare(config, clock),
+      share: createProgramShare(config, clock, () => undefined),
       clock,
       log: new RecordedEdge().log,
       onEnded: () => undefined,

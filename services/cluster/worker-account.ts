@@ -31,6 +31,7 @@ export class WorkerAccount {
         this.#roomBytes -= bytes;
         share.spoolRoom.release(bytes);
       },
+      announce: (text) => share.announce(text),
     };
   }
 

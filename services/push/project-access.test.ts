@@ -30,7 +30,7 @@ const credentials = new Map<string, string>();
 
 beforeAll(async () => {
   push = await startPush({
-    projectRights: ({ folder, records }) => {
+    over: ({ folder, records }) => {
       const deps = {
         records,
         exclusive: new FilesystemExclusiveRecords(folder),

@@ -7,6 +7,7 @@ import type { HtpasswdConfig } from '../../shared/config/auth-config.ts';
 import { createTempStore } from '../../shared/content/testing/temp-store.ts';
 import { RecordedEdge } from '../../shared/http/testing/recorded-edge.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { FilesystemExclusiveRecords } from '../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import type { RecordStore } from '../../shared/storage/record-store.ts';
 import { openIdentities, type OpenIdentities } from '../open-identities.ts';
 
@@ -48,6 +49,8 @@ export async function openTestIdentities(
       shared: store.index,
       audit: undefined,
       countsUnknown: true,
+      exclusive: new FilesystemExclusiveRecords(store.folder),
+      announce: () => undefined,
       clock: systemClock,
       log: new RecordedEdge().log,
       lifetime: end.signal,

@@ -12,3 +12,8 @@ export interface Identity {
   readonly groups: readonly string[];
   readonly isAdmin: boolean;
 }
+
+export const ROBOT_ID_PREFIX = 'robot:';
+
+/** Whether the id is that of an account which a project made for a program. */
+export const isRobotOfProject = (id: string): boolean => id.startsWith(ROBOT_ID_PREFIX);

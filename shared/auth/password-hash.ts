@@ -1,8 +1,11 @@
 import bcrypt from 'bcrypt';
+import pLimit from 'p-limit';
 
 /** bcrypt reads no byte beyond these: longer passwords would be equal to others. */
 const MAX_BYTES = 72;
 const COST = 12;
+/** Each comparison takes a processor for a while. */
+const COMPARED_AT_ONCE = 4;
 
 /** What a password that is to be kept must not be; undefined when it may. Completes "the password …". */
 export function passwordProblem(password: string): string | undefined {
@@ -37,3 +40,12 @@ export async function matchesPassword(
 
 /** What htpasswd of Apache and PHP write as `$2y$` is the same algorithm. */
 const comparable = (hash: string): string => hash.replace(/^\$2y\$/, '$2b$');
+
+/** `matchesPassword` for a few at once; the others wait for their turn. */
+export class PasswordComparisons {
+  readonly #limit = pLimit(COMPARED_AT_ONCE);
+
+  matches(...asked: Parameters<typeof matchesPassword>): Promise<boolean> {
+    return this.#limit(() => matchesPassword(...asked));
+  }
+}

@@ -20,6 +20,10 @@ export interface StandingIdentity {
 export interface PasswordSource {
   /** For log lines and configuration: local, robot, htpasswd, ldap, cli-password, workload. */
   readonly name: string;
+  /** Asks another program: it is never sent a secret that this registry made. */
+  readonly isElsewhere?: true;
+  /** Credentials of a kind that nobody else knows: no other source is asked, or sees them. */
+  takesAlone?(credentials: Credentials): boolean;
   /**
    * `unknown`: this source does not know the user name (or the kind of secret), another may. `wrong`: it does, and the
    * password is not right, or the account is disabled. Takes as long for the unknown as for the wrong. Throws

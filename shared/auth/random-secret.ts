@@ -4,6 +4,9 @@ const BYTES = 32;
 /** Tells tools that look for leaked secrets whose it is. */
 const PREFIX = 'twp_';
 
+/** Whether it looks like a secret that was made here. */
+export const isOwnSecret = (secret: string): boolean => secret.startsWith(PREFIX);
+
 /** 256 random bits as text that no shell and no URL changes. */
 export const makeSecret = (): string => PREFIX + randomBytes(BYTES).toString('base64url');
 

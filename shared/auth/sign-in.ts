@@ -1,10 +1,9 @@
 import { hash, randomBytes } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
-import pLimit from 'p-limit';
 
 import { SingleFlight, waitFor } from '../concurrency/single-flight.ts';
-import { registryError } from '../oci/errors.ts';
+import { type RegistryError, registryError } from '../oci/errors.ts';
 import type { ClientOrigin } from './authenticator.ts';
 import type { Identity } from './identity.ts';
 import {
@@ -14,12 +13,13 @@ import {
   type PasswordVerdict,
   type StandingIdentity,
 } from './password-source.ts';
+import { isOwnSecret } from './random-secret.ts';
 import { OPEN_GATE, type SignInGate } from './sign-in-gate.ts';
 
 /** How long somebody stays signed in by the same credentials without asking again, where nothing says otherwise. */
 const BELIEVED_MS = 30_000;
-/** Passwords that are compared at once: each takes a processor for a while. */
-const CHECKS_AT_ONCE = 4;
+/** Of one source: whoever waits for one that hangs has his answer within 5 s, and docker gives up after 15. */
+const SOURCE_MS = 4_500;
 
 /** What stands before passwords, by how unknown names are taken. */
 export interface SignInGates {
@@ -41,7 +41,6 @@ export class SignIn {
     ttl: BELIEVED_MS,
   });
   readonly #checks = new SingleFlight<PasswordVerdict>();
-  readonly #limit = pLimit(CHECKS_AT_ONCE);
   #generation = 0;
 
   constructor(sources: readonly PasswordSource[], gates: SignInGates = OPEN_GATES) {
@@ -78,10 +77,10 @@ export class SignIn {
     this.#believed.delete(place);
     const generation = this.#generation;
     const checked = this.#checks.run(`${generation} ${gate} ${key}`, async () => {
-      // Requests share the check: it ends by the deadlines of its sources, not by one client that leaves.
+      // Requests share the check: it ends by the deadline of each source, not by one client that leaves.
       const unending = new AbortController().signal;
       const verdict = await this.#gates[gate].attempt({ username, address }, unending, () =>
-        this.#limit(() => this.#ask(credentials, unending)),
+        this.#ask(credentials),
       );
       if (typeof verdict !== 'string' && generation === this.#generation) {
         this.#believed.set(place, { key, identity: verdict });
@@ -104,27 +103,52 @@ export class SignIn {
     return hash('sha256', JSON.stringify([this.#salt, ...parts]));
   }
 
-  async #ask(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
+  /**
+   * A source that cannot be asked hides nobody whom another one knows. It does not make guessing free either: a password
+   * that is wrong for somebody who is known is wrong.
+   */
+  async #ask(credentials: Credentials): Promise<PasswordVerdict> {
     let isKnown = false;
-    for (const source of this.#sources) {
-      const verdict = await orUnavailable(source.check(credentials, signal));
-      if (typeof verdict !== 'string') return verdict;
-      isKnown ||= verdict === 'wrong';
+    let failure: unknown;
+    for (const source of this.#sourcesFor(credentials)) {
+      try {
+        const verdict = await inTime(source, credentials);
+        if (typeof verdict !== 'string') return verdict;
+        isKnown ||= verdict === 'wrong';
+      } catch (error) {
+        failure ??= error;
+      }
     }
-    return isKnown ? 'wrong' : 'unknown';
+    if (isKnown) return 'wrong';
+    if (failure !== undefined) throw unavailable(failure);
+    return 'unknown';
+  }
+
+  #sourcesFor(credentials: Credentials): readonly PasswordSource[] {
+    const only = this.#sources.find((source) => source.takesAlone?.(credentials));
+    if (only) return [only];
+    const isOurs = isOwnSecret(credentials.password);
+    return isOurs ? this.#sources.filter((source) => !source.isElsewhere) : this.#sources;
   }
 }
+
+async function inTime(source: PasswordSource, credentials: Credentials): Promise<PasswordVerdict> {
+  const over = AbortSignal.timeout(SOURCE_MS);
+  return await waitFor(source.check(credentials, over), over);
+}
+
+const unavailable = (cause: unknown): RegistryError =>
+  registryError('UNAVAILABLE', {
+    message: 'who you are cannot be found out at present',
+    headers: { 'Retry-After': '5' },
+    cause,
+  });
 
 async function orUnavailable<Value>(asked: Promise<Value>): Promise<Value> {
   try {
     return await asked;
   } catch (cause) {
-    if (!(cause instanceof IdentitySourceError)) throw cause;
-    throw registryError('UNAVAILABLE', {
-      message: 'who you are cannot be found out at present',
-      headers: { 'Retry-After': '5' },
-      cause,
-    });
+    throw cause instanceof IdentitySourceError ? unavailable(cause) : cause;
   }
 }
 

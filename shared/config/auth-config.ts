@@ -1,3 +1,5 @@
+import type { WorkloadIssuer } from '../auth/workload/workload-config.ts';
+import { createLdap, type LdapSettings } from './ldap-settings.ts';
 import type { Values } from './variables.ts';
 
 /** How requests show where they come from, and what may travel on which connection. */
@@ -36,7 +38,34 @@ export interface HtpasswdConfig extends AuthEdgeConfig {
   readonly tokens: TokenConfig;
 }
 
-export type AuthConfig = OpenConfig | HtpasswdConfig;
+/** Everybody may do what projects say. */
+export interface TokenModeConfig extends AuthEdgeConfig {
+  readonly mode: 'token';
+  /** Undefined: the accounts of the registry alone. */
+  readonly htpasswdFile: string | undefined;
+  readonly ldap: LdapSettings | undefined;
+  readonly workloadIssuers: readonly WorkloadIssuer[];
+  /** Who makes projects by pushing to them. */
+  readonly projectCreation: 'everyone' | 'admins';
+  /** Of projects that are made by a push. */
+  readonly projectVisibility: 'public' | 'private';
+  readonly tokens: TokenConfig;
+}
+
+/** Everybody may do what his token of another issuer says. */
+export interface ExternalConfig extends AuthEdgeConfig {
+  readonly mode: 'external';
+  /** Where clients get tokens. */
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** A URL or a file. */
+  readonly jwks: string | undefined;
+  readonly certificatesFile: string | undefined;
+  readonly algorithms: readonly string[];
+}
+
+export type AuthConfig = OpenConfig | HtpasswdConfig | TokenModeConfig | ExternalConfig;
 
 export function createAuth(values: Values): AuthConfig {
   const edge = {
@@ -54,6 +83,28 @@ export function createAuth(values: Values): AuthConfig {
         htpasswdFile: values.AUTH_HTPASSWD_FILE ?? '',
         isPullPublic: values.AUTH_ANONYMOUS_PULL,
         tokens: createTokens(values),
+      };
+    case 'token':
+      return {
+        ...edge,
+        mode: 'token',
+        htpasswdFile: values.AUTH_HTPASSWD_FILE,
+        ldap: createLdap(values),
+        workloadIssuers: values.AUTH_WORKLOAD_ISSUERS,
+        projectCreation: values.AUTH_PROJECT_CREATION,
+        projectVisibility: values.AUTH_PROJECT_VISIBILITY,
+        tokens: createTokens(values),
+      };
+    case 'external':
+      return {
+        ...edge,
+        mode: 'external',
+        realm: values.AUTH_TOKEN_REALM ?? '',
+        service: values.AUTH_TOKEN_SERVICE,
+        issuer: values.AUTH_TOKEN_ISSUER,
+        jwks: values.AUTH_EXTERNAL_JWKS,
+        certificatesFile: values.AUTH_EXTERNAL_CERTIFICATES,
+        algorithms: values.AUTH_EXTERNAL_ALGORITHMS,
       };
   }
 }

@@ -1,5 +1,14 @@
 import { isIP } from 'node:net';
 
+import {
+  ldapAttribute,
+  ldapGroupFilter,
+  ldapUrl,
+  ldapUserFilter,
+  SIGNATURE_ALGORITHMS,
+  signatureAlgorithms,
+  workloadIssuers,
+} from './identity-source-schemas.ts';
 import { list, strictBoolean, text, wholeNumber, word } from './value-schemas.ts';
 import type { Variable } from './variable.ts';
 
@@ -15,14 +24,14 @@ export const AUTH_VARIABLES = {
   AUTH_MODE: {
     reader: 'both',
     description:
-      '`none`: everybody may do everything. `htpasswd`: the users of `AUTH_HTPASSWD_FILE` may ([auth.md](auth.md)).',
-    schema: word('none', 'htpasswd'),
+      '`none`: everybody may do everything. `htpasswd`: the users of `AUTH_HTPASSWD_FILE` may. `token`: what the projects say. `external`: what the tokens of `AUTH_TOKEN_ISSUER` say ([auth.md](auth.md)).',
+    schema: word('none', 'htpasswd', 'token', 'external'),
     fallback: 'none',
   },
   AUTH_HTPASSWD_FILE: {
     reader: 'both',
     description:
-      'File of users and bcrypt hashes, as `htpasswd -B` writes it; read again when it changes.',
+      'File of users and bcrypt hashes, as `htpasswd -B` writes it; read again when it changes. With `AUTH_MODE=token` beside the accounts of `twinport user`.',
     schema: text,
   },
   AUTH_ANONYMOUS_PULL: {
@@ -31,6 +40,20 @@ export const AUTH_VARIABLES = {
       'With `AUTH_MODE=htpasswd`: whether everybody may pull. Clients are then asked for tokens.',
     schema: strictBoolean,
     fallback: 'false',
+  },
+  AUTH_PROJECT_CREATION: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=token`: who makes a project by pushing to its name, `everyone` who is signed in as a person, or `admins` alone.',
+    schema: word('everyone', 'admins'),
+    fallback: 'everyone',
+  },
+  AUTH_PROJECT_VISIBILITY: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=token`: whether projects that are made by a push are `private` or `public`.',
+    schema: word('private', 'public'),
+    fallback: 'private',
   },
   AUTH_TOKEN_KEY_FILE: {
     reader: 'both',
@@ -43,7 +66,7 @@ export const AUTH_VARIABLES = {
   AUTH_TOKEN_REALM: {
     reader: 'both',
     description:
-      'URL at which clients get tokens, as they reach this role: `https://registry.example/auth/token`.',
+      'URL at which clients get tokens, as they reach this role: `https://registry.example/auth/token`. With `AUTH_MODE=external` that of the issuer.',
     schema: text.regex(
       /^https?:\/\/[^\s"\\]+$/,
       'must be a URL that begins with http:// or https://',
@@ -58,7 +81,8 @@ export const AUTH_VARIABLES = {
   },
   AUTH_TOKEN_ISSUER: {
     reader: 'both',
-    description: 'Who issues tokens; the same for all replicas.',
+    description:
+      'Who issues tokens; the same for all replicas. With `AUTH_MODE=external` as it stands in `iss`.',
     schema: text,
     fallback: 'twinport',
   },
@@ -74,6 +98,102 @@ export const AUTH_VARIABLES = {
     description: 'How long a `docker login` is good for.',
     schema: wholeNumber(60, 366 * 24 * 3600),
     fallback: String(30 * 24 * 3600),
+  },
+  AUTH_EXTERNAL_JWKS: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=external`: the keys that sign tokens, a JWKS at a URL or in a file; a file is read at the start.',
+    schema: text,
+  },
+  AUTH_EXTERNAL_CERTIFICATES: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=external`: PEM file with certificates or public keys that sign tokens, beside or in place of a JWKS.',
+    schema: text,
+  },
+  AUTH_EXTERNAL_ALGORITHMS: {
+    reader: 'both',
+    description: 'With `AUTH_MODE=external`: the signatures that tokens may have.',
+    schema: signatureAlgorithms,
+    fallback: SIGNATURE_ALGORITHMS.join(','),
+  },
+  AUTH_LDAP_URL: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=token`: the directory whose people may sign in, `ldaps://host[:port]`, or `ldap://` with `AUTH_LDAP_START_TLS`.',
+    schema: ldapUrl,
+  },
+  AUTH_LDAP_START_TLS: {
+    reader: 'both',
+    description: 'Whether a connection to `ldap://` becomes a TLS one before anything is sent.',
+    schema: strictBoolean,
+    fallback: 'false',
+  },
+  AUTH_LDAP_CA_FILE: {
+    reader: 'both',
+    description: "PEM file of the authorities that the directory's certificate may come from.",
+    schema: text,
+    fallbackNote: 'those of Node',
+  },
+  AUTH_LDAP_BIND_DN: {
+    reader: 'both',
+    description: 'The account that searches for people.',
+    schema: text,
+    fallbackNote: 'searches are anonymous',
+  },
+  AUTH_LDAP_BIND_PASSWORD: {
+    reader: 'both',
+    description: 'Its password.',
+    schema: text,
+    isSecret: true,
+  },
+  AUTH_LDAP_USER_BASE: {
+    reader: 'both',
+    description: 'Below which DN people are.',
+    schema: text,
+  },
+  AUTH_LDAP_USER_FILTER: {
+    reader: 'both',
+    description: 'How somebody is found by the name that he types.',
+    schema: ldapUserFilter,
+    fallback: '(uid={username})',
+  },
+  AUTH_LDAP_USER_ATTRIBUTE: {
+    reader: 'both',
+    description:
+      'The attribute that is his name here: `uid`, or `sAMAccountName` of Active Directory.',
+    schema: ldapAttribute,
+    fallback: 'uid',
+  },
+  AUTH_LDAP_GROUP_BASE: {
+    reader: 'both',
+    description: 'Below which DN groups are.',
+    schema: text,
+    fallbackNote: 'groups do not count',
+  },
+  AUTH_LDAP_GROUP_FILTER: {
+    reader: 'both',
+    description: "How somebody's groups are found: `(member={dn})`, or `(memberUid={username})`.",
+    schema: ldapGroupFilter,
+    fallbackNote: 'by his `memberOf`',
+  },
+  AUTH_LDAP_GROUP_ATTRIBUTE: {
+    reader: 'both',
+    description: "The attribute that is a group's name here, where there is a filter.",
+    schema: ldapAttribute,
+    fallback: 'cn',
+  },
+  AUTH_LDAP_ADMIN_GROUP: {
+    reader: 'both',
+    description: 'The group whose members are administrators.',
+    schema: text,
+  },
+  AUTH_WORKLOAD_ISSUERS: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=token`: whose tokens programs may sign in with, a list in JSON or YAML ([auth-sources.md](auth-sources.md)).',
+    schema: workloadIssuers,
+    fallback: '[]',
   },
   AUTH_BASIC_REALM: {
     reader: 'both',

@@ -1,3 +1,4 @@
+import type { AuthConfig } from './auth-config.ts';
 import type { Config, InternalConfig, ProxyConfig, StorageConfig } from './config.ts';
 
 /** The configuration for a log line: secrets are told by their presence alone, upstreams by their projects. */
@@ -10,6 +11,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
     ...('internal' in rest && { internal: describeInternal(rest.internal) }),
     ...(crashPoint === undefined ? {} : { crashPoint }),
     ...(removalHaste === 1 ? {} : { removalHaste }),
+    auth: describeAuth(rest.auth),
     http: { ...http, tls: http.tls?.certificateFile },
     storage: describeStorage(storage),
     redis: redisUrl === undefined ? undefined : withoutCredentials(redisUrl),
@@ -17,6 +19,11 @@ export function describeConfig(config: Config): Record<string, unknown> {
     upstreams: { count: upstreams.length, projects: upstreams.map(({ project }) => project) },
   };
 }
+
+const describeAuth = (auth: AuthConfig): object =>
+  auth.mode === 'token' && auth.ldap?.account
+    ? { ...auth, ldap: { ...auth.ldap, account: auth.ldap.account.dn } }
+    : auth;
 
 const describeInternal = ({ secret, ...rest }: InternalConfig): object => ({
   ...rest,

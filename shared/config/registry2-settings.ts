@@ -43,6 +43,10 @@ const PLAIN_ALIASES: Readonly<Record<string, VariableName>> = {
   REGISTRY_HTTP_TLS_CERTIFICATE: 'HTTP_TLS_CERTIFICATE',
   REGISTRY_HTTP_TLS_KEY: 'HTTP_TLS_KEY',
   REGISTRY_AUTH_HTPASSWD_REALM: 'AUTH_BASIC_REALM',
+  REGISTRY_AUTH_TOKEN_SERVICE: 'AUTH_TOKEN_SERVICE',
+  REGISTRY_AUTH_TOKEN_ISSUER: 'AUTH_TOKEN_ISSUER',
+  REGISTRY_AUTH_TOKEN_JWKS: 'AUTH_EXTERNAL_JWKS',
+  REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: 'AUTH_EXTERNAL_CERTIFICATES',
   REGISTRY_PROXY_REMOTEURL: 'UPSTREAM_URL',
   REGISTRY_PROXY_USERNAME: 'UPSTREAM_USERNAME',
   REGISTRY_PROXY_PASSWORD: 'UPSTREAM_PASSWORD',
@@ -56,8 +60,17 @@ const BOOLEAN_ALIASES: Readonly<Record<string, VariableName>> = {
 };
 
 const AUTH = 'REGISTRY_AUTH';
-/** Of registry:2's, those that are called the same here. */
-const AUTH_MODES: ReadonlySet<string> = new Set(['none', 'htpasswd']);
+/** What registry:2's are called here. */
+const AUTH_MODES: ReadonlyMap<string, string> = new Map([
+  ['none', 'none'],
+  ['htpasswd', 'htpasswd'],
+  ['token', 'external'],
+]);
+const TOKEN_REALM = 'REGISTRY_AUTH_TOKEN_REALM';
+/** One for each entry of a list, or all of them in one variable. */
+const TOKEN_ALGORITHMS = /^REGISTRY_AUTH_TOKEN_SIGNINGALGORITHMS(?:_\d+)?$/;
+/** Sends clients to the host that they have used; only `false` is what happens here. */
+const TOKEN_AUTOREDIRECT = 'REGISTRY_AUTH_TOKEN_AUTOREDIRECT';
 const HTPASSWD_PATH = 'REGISTRY_AUTH_HTPASSWD_PATH';
 const REDIRECT_DISABLE = 'REGISTRY_STORAGE_REDIRECT_DISABLE';
 const ADDRESS = 'REGISTRY_HTTP_ADDR';
@@ -110,7 +123,17 @@ function translate(
   problems: ConfigProblem[],
 ): [VariableName, string][] | undefined {
   const plain = PLAIN_ALIASES[name];
+  if (name === TOKEN_REALM) {
+    return [
+      ['AUTH_MODE', 'external'],
+      ['AUTH_TOKEN_REALM', setting.value],
+    ];
+  }
   if (plain !== undefined) return [[plain, setting.value]];
+  if (TOKEN_ALGORITHMS.test(name)) {
+    const entries = [...all].filter(([other]) => TOKEN_ALGORITHMS.test(other));
+    return [['AUTH_EXTERNAL_ALGORITHMS', entries.map(([, { value }]) => value).join(',')]];
+  }
   const boolean = BOOLEAN_ALIASES[name];
   if (boolean !== undefined) return [[boolean, yamlBoolean(setting.value)]];
   switch (name) {
@@ -119,7 +142,9 @@ function translate(
     case S3_ENDPOINT:
       return [['S3_ENDPOINT', withScheme(setting.value, all.get(S3_SECURE)?.value)]];
     case AUTH:
-      return AUTH_MODES.has(setting.value) ? [['AUTH_MODE', setting.value]] : undefined;
+      return modeAlias(setting.value);
+    case TOKEN_AUTOREDIRECT:
+      return yamlBoolean(setting.value) === 'false' ? [] : undefined;
     case HTPASSWD_PATH:
       return [
         ['AUTH_MODE', 'htpasswd'],
@@ -132,6 +157,11 @@ function translate(
     default:
       return undefined;
   }
+}
+
+function modeAlias(value: string): [VariableName, string][] | undefined {
+  const mode = AUTH_MODES.get(value);
+  return mode === undefined ? undefined : [['AUTH_MODE', mode]];
 }
 
 /** Go's listen address: `:5000`, `host:5000` or `[::1]:5000`. */

@@ -40,6 +40,10 @@ export class CliPasswordSource implements PasswordSource {
     this.#people = new BriefCache(deps.clock, (id, signal) => deps.findPerson(id, signal));
   }
 
+  takesAlone({ password }: Credentials): boolean {
+    return parseCliPassword(password) !== undefined;
+  }
+
   /** `unknown` for secrets of another kind. The user name must be the owner's, in any case. */
   async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     const place = parseCliPassword(password);

@@ -33,6 +33,7 @@ const record: ProjectRecord = {
     { id: 'local:maintainer', role: 'maintainer' },
     { id: 'local:owner', role: 'admin' },
     { id: 'local:both', role: 'guest' },
+    { id: 'robot:member', role: 'admin' },
   ],
   groups: [
     { group: 'ldap:readers', role: 'guest' },
@@ -129,6 +130,26 @@ const ROWS: readonly Row[] = [
     who: 'a robot of a project that was deleted and made again',
     identity: robotNamed('team+ci'),
     robot: rights(['pull', 'push', 'delete'], { projectId: 'the id before' }),
+    allowed: ['p', '', ''],
+  },
+  {
+    who: 'a robot that is put down as a member',
+    identity: { ...robotNamed('other+ci'), id: 'robot:member' },
+    allowed: ['p', '', ''],
+  },
+  {
+    who: 'a program of a platform whose group is a developer',
+    identity: {
+      ...robotNamed('x'),
+      id: 'workload:https://kubernetes.example#x',
+      groups: ['ldap:staff'],
+      isAdmin: true,
+    },
+    allowed: ['pP', 'pP', ''],
+  },
+  {
+    who: 'a program of a platform without a group here',
+    identity: { ...robotNamed('x'), id: 'workload:https://kubernetes.example#x' },
     allowed: ['p', '', ''],
   },
   {

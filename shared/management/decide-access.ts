@@ -1,4 +1,4 @@
-import type { Identity } from '../auth/identity.ts';
+import { type Identity, isRobotOfProject } from '../auth/identity.ts';
 import { PROJECT_ROLES, type ProjectRecord, type ProjectRole, projectIdOf } from '../index/ports.ts';
 
 export type RepositoryAction = 'pull' | 'push' | 'delete';
@@ -33,7 +33,8 @@ const RANK: readonly ProjectRole[] = PROJECT_ROLES;
 
 /**
  * Whether somebody may do something to the repositories of a project. What is not allowed by a line here is not
- * allowed. Nothing depends on a name: people go by the id of their identity and by their groups, robots by their record.
+ * allowed. Nothing depends on a name: robots of projects go by their record, everybody else by the id of his identity and
+ * by his groups.
  */
 export function decideAccess(question: ProjectQuestion): boolean {
   const { identity, robot, action, project, isFree } = question;
@@ -41,7 +42,9 @@ export function decideAccess(question: ProjectQuestion): boolean {
   if (!project) return action === 'push' && identity?.kind === 'user' && isFree;
   if (action === 'pull' && project.visibility !== 'private') return true;
   if (!identity) return false;
-  if (identity.kind === 'robot') return isRobotOf(project, robot) && robot.actions.includes(action);
+  if (isRobotOfProject(identity.id)) {
+    return isRobotOf(project, robot) && robot.actions.includes(action);
+  }
   const role = roleOf(identity, project);
   return role !== undefined && RIGHTS[role].includes(action);
 }
@@ -53,12 +56,11 @@ const isRobotOf = (
 ): robot is NonNullable<ProjectQuestion['robot']> =>
   robot?.project === project.name && robot.projectId === projectIdOf(project);
 
-/** The highest role that the person has, as a member or by a group; undefined: none. Robots have none. */
+/** The highest role that somebody has, as a member or by a group; undefined: none. */
 export function roleOf(
   identity: Identity,
   { members = [], groups = [] }: Pick<ProjectRecord, 'members' | 'groups'>,
 ): ProjectRole | undefined {
-  if (identity.kind !== 'user') return undefined;
   const roles = [
     ...members.filter(({ id }) => id === identity.id),
     ...groups.filter(({ group }) => identity.groups.includes(group)),

@@ -3,7 +3,7 @@ import { createHmac, hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
 import type { Identity } from '../auth/identity.ts';
-import { matchesPassword } from '../auth/password-hash.ts';
+import { PasswordComparisons } from '../auth/password-hash.ts';
 import {
   type Credentials,
   IdentitySourceError,
@@ -21,18 +21,21 @@ const ID_PREFIX = 'local:';
 export class LocalUsers implements PasswordSource {
   readonly name = 'local';
   readonly #users: Users;
+  readonly #comparisons: PasswordComparisons;
   /** Of hashes and passwords that belong together, under a key that no other process has. */
   readonly #known = new LRUCache<string, true>({ max: KNOWN_MAX, ttl: KNOWN_MS });
   readonly #key = randomBytes(32);
 
-  constructor(users: Users) {
+  /** `comparisons`: shared by all sources that compare passwords. */
+  constructor(users: Users, comparisons = new PasswordComparisons()) {
     this.#users = users;
+    this.#comparisons = comparisons;
   }
 
   async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     const user = await this.#find(username, signal);
     if (!user) {
-      await matchesPassword(password, undefined);
+      await this.#comparisons.matches(password, undefined);
       return 'unknown';
     }
     return (await this.#fits(password, user)) ? verdictOn(user) : 'wrong';
@@ -67,7 +70,7 @@ export class LocalUsers implements PasswordSource {
       .update(`${passwordHash}\0${password}`)
       .digest('base64');
     if (this.#known.has(mark)) return true;
-    const isMatch = await matchesPassword(password, passwordHash);
+    const isMatch = await this.#comparisons.matches(password, passwordHash);
     if (isMatch) this.#known.set(mark, true);
     return isMatch;
   }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-import type { Identity } from '../auth/identity.ts';
+import { type Identity, isRobotOfProject, ROBOT_ID_PREFIX } from '../auth/identity.ts';
 import { matchesSecret } from '../auth/random-secret.ts';
 import {
   type Credentials,
@@ -22,7 +22,7 @@ import {
 } from './robots.ts';
 
 const USE_NOTED_MS = 60_000;
-const ID_PREFIX = 'robot:';
+const NAME_PREFIX = 'robot$';
 
 export interface RobotAccountsDependencies {
   readonly robots: Robots;
@@ -50,6 +50,10 @@ export class RobotAccounts implements PasswordSource {
     });
   }
 
+  takesAlone({ username }: Credentials): boolean {
+    return username.startsWith(NAME_PREFIX);
+  }
+
   /** User names of robots are nobody else's: one that is not there is answered like a wrong secret. */
   async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     const name = parseRobotName(username);
@@ -68,7 +72,7 @@ export class RobotAccounts implements PasswordSource {
     id: string,
     signal: AbortSignal,
   ): Promise<{ readonly identity: Identity; readonly stamp: string } | undefined> {
-    const name = id.startsWith(ID_PREFIX) ? parseRobotName(usernameOf(id)) : undefined;
+    const name = isRobotOfProject(id) ? parseRobotName(usernameOf(id)) : undefined;
     const robot = name && (await this.#find(name, signal));
     if (!name || !robot || !this.#isActive(robot)) return undefined;
     return { identity: identityOf(name), stamp: hash('sha256', `robot ${robot.secretHash}`) };
@@ -76,7 +80,7 @@ export class RobotAccounts implements PasswordSource {
 
   /** By the id of an identity; undefined when there is no such robot, or it is disabled or has expired. */
   async rightsOf(id: string, signal: AbortSignal): Promise<RobotRights | undefined> {
-    if (!id.startsWith(ID_PREFIX)) return undefined;
+    if (!isRobotOfProject(id)) return undefined;
     const robot = await this.#records.get(usernameOf(id), signal);
     if (!robot || !this.#isActive(robot)) return undefined;
     const { project, projectId, actions } = robot;
@@ -112,11 +116,11 @@ export class RobotAccounts implements PasswordSource {
   }
 }
 
-const usernameOf = (id: string): string => `robot$${id.slice(ID_PREFIX.length)}`;
+const usernameOf = (id: string): string => `${NAME_PREFIX}${id.slice(ROBOT_ID_PREFIX.length)}`;
 
 const identityOf = (robot: RobotName): Identity => ({
   kind: 'robot',
-  id: `${ID_PREFIX}${robot.project}+${robot.name}`,
+  id: `${ROBOT_ID_PREFIX}${robot.project}+${robot.name}`,
   name: formatRobotName(robot),
   groups: [],
   isAdmin: false,

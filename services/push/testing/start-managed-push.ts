@@ -59,7 +59,7 @@ export async function startManagedPush(oidc?: Oidc): Promise<ManagedPush> {
   const made: { parts?: Parts } = {};
   const push = await startPush({
     audit: { record: (event) => void audited.push(event) },
-    projectRights: (store) => {
+    over: (store) => {
       made.parts = createParts(store, oidc);
       return made.parts.platform;
     },

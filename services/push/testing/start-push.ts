@@ -33,10 +33,10 @@ export interface TestPushOptions {
   readonly identities?: Identities | undefined;
   readonly audit?: AuditLog | undefined;
   readonly tokens?: TokenParts | undefined;
-  /** Who may do what by the projects of the store. */
-  readonly projectRights?: (
-    store: TempStore,
-  ) => Required<Pick<Platform, 'identities' | 'projectRights'>> & Pick<Platform, 'management'>;
+  readonly externalTokens?: Platform['externalTokens'];
+  readonly projectRights?: Platform['projectRights'];
+  /** Who may do what by the records of the store, in place of what is said above. */
+  readonly over?: (store: TempStore) => Partial<Platform> | Promise<Partial<Platform>>;
   /** Stands before the real blob store, to misbehave. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore;
 }
@@ -57,11 +57,13 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       identities: options.identities,
       audit: options.audit,
       tokens: options.tokens,
-      ...options.projectRights?.(store),
+      externalTokens: options.externalTokens,
+      projectRights: options.projectRights,
       clock: systemClock,
       log,
       observer,
       shutdown: shutdown.signal,
+      ...(await options.over?.(store)),
     },
     uploads,
     { ...PUSH_CONFIG, ...options.config },

@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Clock } from '../../lifecycle/clock.ts';
 import type { Log } from '../../observability/observer.ts';
 import type { Identity } from '../identity.ts';
-import { matchesPassword } from '../password-hash.ts';
+import { PasswordComparisons } from '../password-hash.ts';
 import type {
   Credentials,
   PasswordSource,
@@ -22,18 +22,22 @@ export interface HtpasswdOptions {
   readonly log: Log;
   /** Called when users were read anew: whoever was signed in before may be no more. */
   readonly onChange: () => void;
+  /** Shared by all sources that compare passwords. */
+  readonly comparisons?: PasswordComparisons;
 }
 
 /** Users of a file that `htpasswd -B` writes. */
 export class HtpasswdSource implements PasswordSource {
   readonly name = 'htpasswd';
   readonly #options: HtpasswdOptions;
+  readonly #comparisons: PasswordComparisons;
   #users: HtpasswdUsers = new Map();
   #costliest: string | undefined;
   #seen = '';
 
   constructor(options: HtpasswdOptions) {
     this.#options = options;
+    this.#comparisons = options.comparisons ?? new PasswordComparisons();
   }
 
   /** Reads the file for the first time. Throws what is wrong with it, in words for the operator. */
@@ -80,7 +84,8 @@ export class HtpasswdSource implements PasswordSource {
 
   async check({ username, password }: Credentials): Promise<PasswordVerdict> {
     const kept = this.#users.get(username);
-    if (await matchesPassword(password, kept, this.#costliest)) return identityOf(username);
+    const isRight = await this.#comparisons.matches(password, kept, this.#costliest);
+    if (isRight) return identityOf(username);
     return kept === undefined ? 'unknown' : 'wrong';
   }
 

@@ -53,6 +53,7 @@ interface Person {
  */
 export class LdapSource implements PasswordSource {
   readonly name = 'ldap';
+  readonly isElsewhere = true;
   readonly #config: LdapConfig;
   readonly #clock: Clock;
   readonly #turns = new BoundedTurns(TURNS);

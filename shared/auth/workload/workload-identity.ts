@@ -33,6 +33,7 @@ interface KnownIssuer extends WorkloadIssuer {
  */
 export class WorkloadIdentity implements PasswordSource {
   readonly name = 'workload';
+  readonly isElsewhere = true;
   readonly #issuers: ReadonlyMap<string, KnownIssuer>;
   readonly #clock: Clock;
 
@@ -54,6 +55,11 @@ export class WorkloadIdentity implements PasswordSource {
         },
       ]),
     );
+  }
+
+  /** Tokens that say they are of one of the issuers: no directory is sent such a thing. */
+  takesAlone({ password }: Credentials): boolean {
+    return this.#issuerOf(password) !== 'none';
   }
 
   async check({ password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {

@@ -1,0 +1,149 @@
+import { readFile } from 'node:fs/promises';
+
+import type { PasswordSource } from '../shared/auth/password-source.ts';
+import type { HtpasswdSource } from '../shared/auth/htpasswd/htpasswd-source.ts';
+import type { PasswordComparisons } from '../shared/auth/password-hash.ts';
+import type { TokenModeConfig } from '../shared/config/auth-config.ts';
+import type { LdapSettings } from '../shared/config/ldap-settings.ts';
+import type { LocalUsers } from '../shared/management/local-users.ts';
+import type { People } from '../shared/management/people.ts';
+import { announceFirstAdmin } from './announce-first-admin.ts';
+import { createSignInGates } from './create-sign-in-gates.ts';
+import type { IdentitiesOptions, OpenIdentities } from './open-identities.ts';
+import { openOwnTokens } from './open-own-tokens.ts';
+
+/**
+ * Everybody may do what projects say. Makes the first administrator where there is no user. Rejects with a reason that
+ * can be shown when a source of identities cannot be used.
+ */
+export async function openTokenMode(
+  auth: TokenModeConfig,
+  options: IdentitiesOptions,
+): Promise<OpenIdentities> {
+  const modules = await loadModules();
+  const { records, exclusive, shared, clock, lifetime } = options;
+  const deps = { records, exclusive, leases: shared.leases, clock };
+  const users = new modules.Users(deps);
+  const comparisons = new modules.PasswordComparisons();
+  const local = new modules.LocalUsers(users, comparisons);
+  const robots = new modules.RobotAccounts({
+    robots: new modules.Robots(deps),
+    clock,
+    shutdown: lifetime,
+  });
+  const people = new modules.People(records, clock);
+  const htpasswd = await openFile(auth.htpasswdFile, comparisons, () => signIn.forget(), options);
+  const cliPasswords = new modules.CliPasswordSource({
+    passwords: new modules.CliPasswords(records, clock),
+    findPerson: (id, signal) => findPerson(id, { local, htpasswd, people }, signal),
+    clock,
+    shutdown: lifetime,
+  });
+  const signIn = new modules.SignIn(
+    [
+      robots,
+      cliPasswords,
+      local,
+      ...(htpasswd ? [htpasswd] : []),
+      // What others answer comes last: nobody waits for it whom this registry knows.
+      ...(await openWorkloads(auth, options)),
+      ...(await openDirectory(auth.ldap, people, options)),
+    ],
+    await createSignInGates(options),
+  );
+  await announceFirstAdmin(users, options);
+  const origins = new modules.ClientOrigins(auth);
+  const { basicRealm } = auth;
+  return {
+    // Each role decides by projects in place of it.
+    access: new modules.SignedInPolicy(false),
+    identities: { authenticator: new modules.BasicAuthenticator(signIn, basicRealm), origins },
+    tokens: { ...(await openOwnTokens(auth.tokens, signIn, options)), basicRealm, origins },
+    projectRights: {
+      creation: auth.projectCreation,
+      visibility: auth.projectVisibility,
+      robotRights: (id, signal) => robots.rightsOf(id, signal),
+    },
+  };
+}
+
+async function loadModules() {
+  const modules = await Promise.all([
+    import('../shared/auth/basic-authenticator.ts'),
+    import('../shared/auth/password-hash.ts'),
+    import('../shared/auth/sign-in.ts'),
+    import('../shared/auth/signed-in-policy.ts'),
+    import('../shared/http/client-origin.ts'),
+    import('../shared/management/cli-password-source.ts'),
+    import('../shared/management/cli-passwords.ts'),
+    import('../shared/management/local-users.ts'),
+    import('../shared/management/people.ts'),
+    import('../shared/management/robot-accounts.ts'),
+    import('../shared/management/robots.ts'),
+    import('../shared/management/users.ts'),
+  ]);
+  const [basic, hash, signIn, policy, origin, cliSource, cli, local, people, accounts] = modules;
+  const [robots, users] = [modules[10], modules[11]];
+  return {
+    ...{ ...basic, ...hash, ...signIn, ...policy, ...origin, ...cliSource, ...cli, ...local },
+    ...{ ...people, ...accounts, ...robots, ...users },
+  };
+}
+
+async function openFile(
+  file: string | undefined,
+  comparisons: PasswordComparisons,
+  onChange: () => void,
+  { clock, log, lifetime }: IdentitiesOptions,
+): Promise<HtpasswdSource | undefined> {
+  if (file === undefined) return undefined;
+  const { HtpasswdSource } = await import('../shared/auth/htpasswd/htpasswd-source.ts');
+  const source = new HtpasswdSource({ file, clock, log, onChange, comparisons });
+  await source.open();
+  void source.run(lifetime);
+  return source;
+}
+
+async function openWorkloads(
+  { workloadIssuers }: TokenModeConfig,
+  { clock }: IdentitiesOptions,
+): Promise<PasswordSource[]> {
+  if (workloadIssuers.length === 0) return [];
+  const { WorkloadIdentity } = await import('../shared/auth/workload/workload-identity.ts');
+  return [new WorkloadIdentity(workloadIssuers, clock)];
+}
+
+async function openDirectory(
+  settings: LdapSettings | undefined,
+  people: People,
+  { clock }: IdentitiesOptions,
+): Promise<PasswordSource[]> {
+  if (!settings) return [];
+  const [{ LdapSource }, { VouchedSource }] = await Promise.all([
+    import('../shared/auth/ldap/ldap-source.ts'),
+    import('../shared/management/vouched-source.ts'),
+  ]);
+  const { caFile, ...config } = settings;
+  const certificateAuthorities = caFile === undefined ? undefined : await readAuthorities(caFile);
+  return [new VouchedSource(new LdapSource({ ...config, certificateAuthorities }, clock), people)];
+}
+
+async function readAuthorities(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new Error(`AUTH_LDAP_CA_FILE: ${file} cannot be read`, { cause });
+  }
+}
+
+interface Registers {
+  readonly local: LocalUsers;
+  readonly htpasswd: HtpasswdSource | undefined;
+  readonly people: People;
+}
+
+/** The owner of a password for the command line, as he is today. */
+async function findPerson(id: string, { local, htpasswd, people }: Registers, signal: AbortSignal) {
+  const standing = (await local.standing(id, signal)) ?? (await htpasswd?.standing(id));
+  return standing?.identity ?? (await people.find(id, signal));
+}

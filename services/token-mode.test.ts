@@ -1,0 +1,265 @@
+import { createServer, type Server } from 'node:net';
+import path from 'node:path';
+import { writeFile } from 'node:fs/promises';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import bcrypt from 'bcrypt';
+import jwt from 'jsonwebtoken';
+
+import { basic, htpasswdLines } from '../shared/auth/testing/htpasswd-lines.ts';
+import type { TokenModeConfig } from '../shared/config/auth-config.ts';
+import type { TempStore } from '../shared/content/testing/temp-store.ts';
+import { errorCode, type TestAnswer } from '../shared/http/testing/http-client.ts';
+import { RecordedEdge } from '../shared/http/testing/recorded-edge.ts';
+import { ProcessHints } from '../shared/index/store/process-hints.ts';
+import { ProcessLeases } from '../shared/index/store/process-leases.ts';
+import { type Clock, systemClock } from '../shared/lifecycle/clock.ts';
+import { Robots } from '../shared/management/robots.ts';
+import { Users } from '../shared/management/users.ts';
+import { MEDIA_TYPES } from '../shared/oci/media-types.ts';
+import { FilesystemExclusiveRecords } from '../shared/storage/filesystem/filesystem-exclusive-records.ts';
+import { unending } from '../shared/storage/testing/contract-support.ts';
+import { openIdentities, type OpenIdentities } from './open-identities.ts';
+import { startPush, type TestPush } from './push/testing/start-push.ts';
+
+const PASSWORD = 'correct horse';
+const MANIFEST = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] }),
+);
+
+let push: TestPush;
+let directory: Server;
+let users: Users;
+let robots: Robots;
+let aheadMs = 0;
+let calls = 0;
+const clock: Clock = {
+  now: () => systemClock.now(),
+  monotonicMs: () => systemClock.monotonicMs() + aheadMs,
+  sleep: (ms, signal) => systemClock.sleep(ms, signal),
+};
+const end = new AbortController();
+const edge = new RecordedEdge();
+const announced: string[] = [];
+
+async function open(store: TempStore): Promise<OpenIdentities> {
+  const htpasswdFile = path.join(store.folder, 'users');
+  await writeFile(htpasswdFile, await htpasswdLines({ harry: 'of the file' }));
+  const { port } = directory.address() as { port: number };
+  const auth: TokenModeConfig = {
+    mode: 'token',
+    htpasswdFile,
+    ldap: {
+      url: { scheme: 'ldap', host: '127.0.0.1', port },
+      startTls: false,
+      caFile: undefined,
+      account: undefined,
+      users: { base: 'dc=example', filter: '(uid={username})', nameAttribute: 'uid' },
+      groups: undefined,
+      adminGroup: undefined,
+    },
+    workloadIssuers: [],
+    projectCreation: 'everyone',
+    projectVisibility: 'private',
+    tokens: {
+      keyFile: undefined,
+      realm: undefined,
+      service: 'twinport',
+      issuer: 'twinport',
+      lifeSeconds: 300,
+      refreshSeconds: 3600,
+    },
+    trustedProxies: [],
+    allowsInsecure: false,
+    basicRealm: 'Twinport',
+  };
+  return await openIdentities(auth, {
+    records: store.records,
+    exclusive: new FilesystemExclusiveRecords(store.folder),
+    shared: { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) },
+    audit: undefined,
+    countsUnknown: true,
+    announce: (text) => void announced.push(text),
+    clock,
+    log: edge.log,
+    lifetime: end.signal,
+  });
+}
+
+beforeAll(async () => {
+  directory = createServer((socket) => {
+    calls += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => directory.listen(0, '127.0.0.1', resolve));
+  push = await startPush({
+    over: async (store) => {
+      const deps = {
+        records: store.records,
+        exclusive: new FilesystemExclusiveRecords(store.folder),
+        leases: new ProcessLeases(systemClock),
+        clock: systemClock,
+        hash: (password: string) => bcrypt.hash(password, 4),
+      };
+      users = new Users(deps);
+      robots = new Robots(deps);
+      return { ...(await open(store)), clock };
+    },
+  });
+  for (const name of ['alice', 'bob', 'carol']) {
+    await users.add({ name, password: PASSWORD, isAdmin: false, mustChange: false }, unending);
+  }
+});
+afterAll(async () => {
+  end.abort();
+  await push.close();
+  directory.close();
+});
+
+const getToken = (scopes: readonly string[], authorization?: string): Promise<TestAnswer> =>
+  push.send(
+    `/auth/token?service=twinport&offline_token=true${scopes.map((scope) => `&scope=${scope}`).join('')}`,
+    { headers: authorization === undefined ? {} : { authorization } },
+  );
+interface Told {
+  readonly token: string;
+  readonly refresh_token?: string;
+}
+const toldBy = ({ body }: TestAnswer): Told => JSON.parse(body.toString()) as Told;
+const bearer = async (scopes: readonly string[], authorization?: string): Promise<string> =>
+  `Bearer ${toldBy(await getToken(scopes, authorization)).token}`;
+const grantsOf = async (scope: string, authorization?: string): Promise<unknown> =>
+  (jwt.decode((await bearer([scope], authorization)).slice(7)) as { access: unknown }).access;
+const put = (name: string, authorization: string): Promise<TestAnswer> =>
+  push.send(`/v2/${name}/manifests/v1`, {
+    method: 'PUT',
+    headers: { 'content-type': MEDIA_TYPES.ociIndex, authorization },
+    body: MANIFEST,
+  });
+const get = (target: string, authorization?: string): Promise<TestAnswer> =>
+  push.send(target, { headers: authorization === undefined ? {} : { authorization } });
+const refresh = (token: string): Promise<TestAnswer> =>
+  push.send('/auth/token', {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: token }).toString(),
+  });
+
+describe('the first start', () => {
+  test('makes an administrator whose password is told once, and opens nothing until it is changed', async () => {
+    expect(announced).toHaveLength(1);
+    const [, password = ''] = /One-time password {2}(\S+)/.exec(announced[0] ?? '') ?? [];
+    expect(password).toMatch(/^[\w-]{24}$/);
+    expect(JSON.stringify(edge)).not.toContain(password);
+    expect((await getToken([], basic('admin', password))).status).toBe(401);
+    await users.setPassword('admin', 'a better one', { mustChange: false }, unending);
+    expect((await getToken([], basic('admin', 'a better one'))).status).toBe(200);
+    await open(push.store);
+    expect(announced).toHaveLength(1);
+  });
+});
+
+describe('a project', () => {
+  test('is made by a push with a token, belongs to who pushed, and is private', async () => {
+    const alice = basic('alice', PASSWORD);
+    const unasked = await push.send('/v2/wonder/land/blobs/uploads/', { method: 'POST' });
+    expect(unasked.headers['www-authenticate']).toMatch(
+      /^Bearer realm=".*\/auth\/token",service="twinport",scope="repository:wonder\/land:pull,push"$/,
+    );
+    const token = await bearer(['repository:wonder/land:pull,push'], alice);
+    expect((await put('wonder/land', token)).status).toBe(201);
+    // With the same token, although it was issued when there was no project.
+    expect((await put('wonder/land', token)).status).toBe(201);
+    const record = await push.store.index.projects.get('wonder', unending);
+    expect(record).toMatchObject({ createdBy: 'local:alice', visibility: 'private' });
+    const scope = 'repository:wonder/land:pull,push,delete';
+    expect(await grantsOf(scope, alice)).toEqual([
+      {
+        type: 'repository',
+        name: 'wonder/land',
+        actions: ['pull', 'push', 'delete'],
+        project: record?.id,
+      },
+    ]);
+    expect(await grantsOf(scope, basic('bob', PASSWORD))).toEqual([]);
+    expect(await grantsOf(scope)).toEqual([]);
+  });
+
+  test('that is made again honours no token of the one before within 30 seconds (T-TK5)', async () => {
+    const { projects } = push.store.index;
+    const scope = 'repository:again/app:pull,push';
+    const alice = basic('alice', PASSWORD);
+    expect((await put('again/app', await bearer([scope], alice))).status).toBe(201);
+    const old = await bearer([scope], alice);
+    expect((await get('/v2/again/app/manifests/v1', old)).status).toBe(200);
+    const record = await projects.get('again', unending);
+    await projects.put({ ...record!, id: 'another', createdBy: 'local:bob' }, unending);
+    aheadMs += 30_001;
+    const answer = await get('/v2/again/app/manifests/v1', old);
+    expect([answer.status, errorCode(answer)]).toEqual([401, 'DENIED']);
+    expect((await put('again/app', old)).status).toBe(401);
+  });
+
+  test('is listed to who may pull from it', async () => {
+    await put('listed/app', await bearer(['repository:listed/app:push'], basic('bob', PASSWORD)));
+    const listed = async (authorization?: string): Promise<unknown> => {
+      const token = await bearer(['registry:catalog:*'], authorization);
+      return (JSON.parse((await get('/v2/_catalog', token)).body.toString()) as object)[
+        'repositories' as never
+      ];
+    };
+    expect(await listed(basic('bob', PASSWORD))).toContain('listed/app');
+    expect(await listed(basic('carol', PASSWORD))).not.toContain('listed/app');
+    expect(await listed()).not.toContain('listed/app');
+  });
+});
+
+describe('whoever loses his way in', () => {
+  test('as a user gets no new token from then on, whatever stands in for his password', async () => {
+    const carol = basic('carol', PASSWORD);
+    const token = toldBy(await getToken([], carol)).refresh_token ?? '';
+    expect((await refresh(token)).status).toBe(200);
+    await users.setDisabled('carol', true, unending);
+    expect((await refresh(token)).status).toBe(401);
+  });
+
+  test('as a robot keeps no right for longer than 30 seconds beyond its tokens', async () => {
+    const alice = basic('alice', PASSWORD);
+    await put('machines/app', await bearer(['repository:machines/app:push'], alice));
+    const project = await push.store.index.projects.get('machines', unending);
+    const robot = { name: 'ci', expiresAt: undefined, createdBy: undefined };
+    const secret = await robots.add(project!, { ...robot, actions: ['pull'] }, unending);
+    const ci = basic('robot$machines+ci', secret);
+    const scope = 'repository:machines/app:pull,push';
+    expect(await grantsOf(scope, ci)).toMatchObject([{ actions: ['pull'] }]);
+    const token = toldBy(await getToken([], ci)).refresh_token ?? '';
+    await robots.setDisabled({ project: 'machines', name: 'ci' }, true, unending);
+    expect((await refresh(token)).status).toBe(401);
+    aheadMs += 30_001;
+    expect(await grantsOf(scope, ci)).toEqual([]);
+  });
+});
+
+describe('with a directory that does not answer', () => {
+  test('people and robots of the registry and of its file sign in, and the others are told to come again', async () => {
+    expect(await grantsOf('repository:harrys/app:push', basic('harry', 'of the file'))).toEqual([
+      { type: 'repository', name: 'harrys/app', actions: ['push'] },
+    ]);
+    const before = calls;
+    const stranger = await getToken([], basic('dora', 'the explorer'));
+    expect([stranger.status, errorCode(stranger)]).toEqual([503, 'UNAVAILABLE']);
+    expect(calls).toBe(before + 1);
+  });
+
+  test('no secret that this registry made is sent to it, nor the name of a robot', async () => {
+    const before = calls;
+    for (const pair of [
+      ['robot$none+here', 'x'],
+      ['dora', `twp_${'a'.repeat(48)}_${'b'.repeat(43)}`],
+      ['dora', 'twp_something'],
+    ] as const) {
+      expect((await getToken([], basic(...pair))).status).toBe(401);
+    }
+    expect(calls).toBe(before);
+  });
+});
