@@ -24,6 +24,7 @@ import {
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
 import { findStoreTraits } from './store-traits.ts';
 import { openAudit } from './open-audit.ts';
+import { openManagement } from './open-management.ts';
 import { openIdentities } from './open-identities.ts';
 import type { OpenStores } from './opened-stores.ts';
 import type { Platform } from './platform.ts';
@@ -99,6 +100,7 @@ export async function createPlatform(
     exclusive: stores.exclusive,
     announce: share.announce,
     countsUnknown: config.role === 'push',
+    publicUrl: config.pushPublicUrl,
   }).catch(async (error: unknown) => {
     shutdown.abort();
     await Promise.all([redis?.close(), probing]);
@@ -125,6 +127,7 @@ export async function createPlatform(
       index: { ...index, members: guard.members },
       removal: { marks, timing, blobs, stored: inner },
       ...auth,
+      management: openManagement(config, auth, { stores, records, index, redis, clock }),
       audit,
       clock,
       log,

@@ -92,6 +92,7 @@ export function createPushApp(
     api: managementApi(platform, {
       ...{ content, index, remove, health, policy: rights.policy },
       repositoryOf: (requested, signal) => pushed.repositoryOf(requested, signal),
+      onProjectChange: (project) => projects.note(project),
     }),
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),

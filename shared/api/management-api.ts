@@ -2,6 +2,7 @@ import type { OidcSignIn } from '../auth/oidc/oidc-sign-in.ts';
 import type { SignIn } from '../auth/sign-in.ts';
 import type { RouteCall } from '../http/answer-route.ts';
 import type { EndpointApi } from '../http/endpoint-api.ts';
+import type { ProjectRecord } from '../index/ports.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { CliPasswords } from '../management/cli-passwords.ts';
 import type { PasswordChange } from '../management/password-change.ts';
@@ -79,6 +80,7 @@ export interface ManagementApiDependencies
   readonly parts: ManagementParts;
   /** As it decides about repositories at this role. */
   readonly policy: AccessPolicy;
+  readonly onProjectChange: (project: ProjectRecord) => void;
   readonly audit: AuditLog | undefined;
   readonly clock: Clock;
 }
@@ -100,11 +102,11 @@ export function createManagementApi(deps: ManagementApiDependencies): EndpointAp
 }
 
 /** All endpoints that there are with these parts. */
-export function managementEndpoints(deps: ManagementApiDependencies): Endpoint[] {
-  const { parts, policy, clock, version } = deps;
+function managementEndpoints(deps: ManagementApiDependencies): Endpoint[] {
+  const { parts, policy, onProjectChange, clock, version } = deps;
   const { administration, identities, usageOf } = parts;
   const isByProjects = identities?.isByProjects ?? false;
-  const gate = new ProjectGate({ policy, administration, isByProjects });
+  const gate = new ProjectGate({ policy, administration, onProjectChange, isByProjects });
   const endpoints = [
     ...projectEndpoints({ ...parts, gate }),
     ...(usageOf ? [usageEndpoint(gate, usageOf)] : []),

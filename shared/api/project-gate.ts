@@ -15,6 +15,8 @@ export interface ProjectGateDependencies {
   /** As it decides about repositories everywhere at this role. */
   readonly policy: AccessPolicy;
   readonly administration: Pick<ProjectAdministration, 'require'>;
+  /** Rights that were decided by the record as it was are decided by this one at once, in this process. */
+  readonly onProjectChange: (project: ProjectRecord) => void;
   /** False in modes in which whoever is signed in may do everything. */
   readonly isByProjects: boolean;
 }
@@ -54,6 +56,13 @@ export class ProjectGate {
     const project = await this.project(caller, name, signal);
     if (mayDo(this.authority(caller, project), task)) return project;
     throw registryError(caller.kind === 'anonymous' ? 'UNAUTHORIZED' : 'DENIED');
+  }
+
+  /** The project as it was made just now. */
+  async changed(name: string, signal: AbortSignal): Promise<ProjectRecord> {
+    const project = await this.#deps.administration.require(name, signal);
+    this.#deps.onProjectChange(project);
+    return project;
   }
 
   authority(caller: Caller, project: ProjectRecord): ProjectAuthority {

@@ -7,14 +7,12 @@ export interface PublicOrigin {
   readonly isEncrypted: boolean;
 }
 
-/** Throws an Error that can be shown for what is neither https nor plain HTTP on this machine. */
-export function publicOrigin(url: string): PublicOrigin {
+/** Undefined for what is neither https nor plain HTTP on this machine: nobody is signed in over it. */
+export function publicOrigin(url: string): PublicOrigin | undefined {
   const { origin, protocol, hostname } = new URL(url);
   const isLoopback = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname);
-  if (protocol === 'https:' || (protocol === 'http:' && isLoopback)) {
-    return { origin, isEncrypted: protocol === 'https:' };
-  }
-  throw new Error(`${origin} is not https: people cannot be signed in there`);
+  const isEncrypted = protocol === 'https:';
+  return isEncrypted || (protocol === 'http:' && isLoopback) ? { origin, isEncrypted } : undefined;
 }
 
 /** The cookies of one browser at one address of ours. */

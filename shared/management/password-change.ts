@@ -1,6 +1,6 @@
 import type { ClientOrigin } from '../auth/authenticator.ts';
 import type { Identity } from '../auth/identity.ts';
-import { matchesPassword } from '../auth/password-hash.ts';
+import type { PasswordComparisons } from '../auth/password-hash.ts';
 import type { Credentials, PasswordVerdict } from '../auth/password-source.ts';
 import { requireSafe } from '../auth/sign-in.ts';
 import type { SignInGate } from '../auth/sign-in-gate.ts';
@@ -9,6 +9,8 @@ import type { UserRecord, Users } from './users.ts';
 
 export interface PasswordChangeDependencies {
   readonly users: Pick<Users, 'find' | 'setPassword'>;
+  /** Shared by all that compare passwords. */
+  readonly comparisons: PasswordComparisons;
   /** As it stands before every other password. */
   readonly gate: SignInGate;
   /** Called when a password was changed: who was signed in by the old one is asked again. */
@@ -47,7 +49,7 @@ export class PasswordChange {
 
   async #check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
     const user = await this.#deps.users.find(username, signal);
-    const isRight = await matchesPassword(password, user?.passwordHash);
+    const isRight = await this.#deps.comparisons.matches(password, user?.passwordHash);
     if (!user) return 'unknown';
     return isRight && user.disabled !== true ? identityOf(user) : 'wrong';
   }

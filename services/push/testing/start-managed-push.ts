@@ -1,10 +1,11 @@
 import bcrypt from 'bcrypt';
 
-import { publicOrigin } from '../../../shared/api/session-cookies.ts';
 import type { ManagedIdentities } from '../../../shared/api/management-api.ts';
 import { BasicAuthenticator } from '../../../shared/auth/basic-authenticator.ts';
+import { PasswordComparisons } from '../../../shared/auth/password-hash.ts';
 import { SignIn } from '../../../shared/auth/sign-in.ts';
 import { OPEN_GATE } from '../../../shared/auth/sign-in-gate.ts';
+import { markStore } from '../../../shared/content/store-probe.ts';
 import type { TempStore } from '../../../shared/content/testing/temp-store.ts';
 import { ClientOrigins } from '../../../shared/http/client-origin.ts';
 import type { TestAnswer } from '../../../shared/http/testing/http-client.ts';
@@ -59,7 +60,8 @@ export async function startManagedPush(oidc?: Oidc): Promise<ManagedPush> {
   const made: { parts?: Parts } = {};
   const push = await startPush({
     audit: { record: (event) => void audited.push(event) },
-    over: (store) => {
+    over: async (store) => {
+      await markStore(store.records, unending);
       made.parts = createParts(store, oidc);
       return made.parts.platform;
     },
@@ -149,10 +151,13 @@ function createParts({ folder, records, index }: TempStore, oidc: Oidc | undefin
       identities: {
         isByProjects: true,
         ...{ users, robots, cliPasswords, onAccountChange },
-        passwordChange: new PasswordChange({ users, gate: OPEN_GATE, onChange: onAccountChange }),
+        passwordChange: new PasswordChange({
+          ...{ users, gate: OPEN_GATE, onChange: onAccountChange },
+          comparisons: new PasswordComparisons(),
+        }),
         web: {
           ...{ sessions, findPerson, signIn },
-          pages: publicOrigin(PAGES),
+          pages: { origin: PAGES, isEncrypted: true },
           oidc: oidc && { signIn: oidc, people },
         },
       },

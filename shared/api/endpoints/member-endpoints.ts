@@ -73,6 +73,7 @@ export function memberEndpoints({ gate, administration }: MemberEndpointsDepende
         await requireGrant(caller, project, (record) => [body.role, now(record)], signal);
         requireSourced(member);
         await administration.setMember(project, member, body.role, signal);
+        await gate.changed(project, signal);
         return {};
       },
     }),
@@ -94,6 +95,7 @@ export function memberEndpoints({ gate, administration }: MemberEndpointsDepende
         const now = memberRole(member);
         await requireGrant(caller, project, (record) => [found(now(record), member)], signal);
         await administration.setMember(project, member, undefined, signal);
+        await gate.changed(project, signal);
         return {};
       },
     }),
@@ -117,6 +119,7 @@ export function memberEndpoints({ gate, administration }: MemberEndpointsDepende
         await requireGrant(caller, project, (record) => [body.role, now(record)], signal);
         requireSourced(group);
         await administration.setGroup(project, group, body.role, signal);
+        await gate.changed(project, signal);
         return {};
       },
     }),
@@ -138,6 +141,7 @@ export function memberEndpoints({ gate, administration }: MemberEndpointsDepende
         const now = groupRole(group);
         await requireGrant(caller, project, (record) => [found(now(record), group)], signal);
         await administration.setGroup(project, group, undefined, signal);
+        await gate.changed(project, signal);
         return {};
       },
     }),

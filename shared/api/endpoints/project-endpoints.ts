@@ -33,7 +33,7 @@ export interface ProjectEndpointsDependencies {
   readonly gate: ProjectGate;
   readonly administration: Pick<
     ProjectAdministration,
-    'list' | 'create' | 'set' | 'require' | 'delete'
+    'list' | 'create' | 'set' | 'delete'
   >;
   /** Who may make projects. */
   readonly creation: 'everyone' | 'admins';
@@ -85,7 +85,8 @@ export function projectEndpoints(deps: ProjectEndpointsDependencies): Endpoint[]
         if (deps.creation === 'admins' && identity?.isAdmin === false) {
           throw registryError('DENIED', { message: 'administrators alone make projects here' });
         }
-        const project = await administration.create({ ...body, owner: identity?.id }, signal);
+        const { name } = await administration.create({ ...body, owner: identity?.id }, signal);
+        const project = await gate.changed(name, signal);
         return {
           value: shown(caller, project),
           headers: { Location: `/api/v1/projects/${project.name}` },
@@ -131,7 +132,7 @@ export function projectEndpoints(deps: ProjectEndpointsDependencies): Endpoint[]
           Object.entries(body).map(([field, value]) => [field, value ?? undefined]),
         );
         await administration.set(name, settings as Parameters<typeof administration.set>[1], signal);
-        return { value: shown(caller, await administration.require(name, signal)) };
+        return { value: shown(caller, await gate.changed(name, signal)) };
       },
     }),
     endpoint({

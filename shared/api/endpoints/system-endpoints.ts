@@ -51,8 +51,11 @@ export function documentEndpoint(endpoints: readonly Endpoint[], version: string
     access: 'open',
     reply: z.looseObject({ openapi: z.string() }),
     status: 200,
-    answer: () => Promise.resolve({ value: document }),
+    answer: () => {
+      document ??= openApiDocument([...endpoints, line], version);
+      return Promise.resolve({ value: document });
+    },
   });
-  const document = openApiDocument([...endpoints, line], version);
+  let document: object | undefined;
   return line;
 }
