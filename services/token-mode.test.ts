@@ -185,6 +185,17 @@ describe('a project', () => {
     expect(await grantsOf(scope)).toEqual([]);
   });
 
+  test('has its bare name at the mirror when an administrator makes it', async () => {
+    const root = { name: 'root', password: PASSWORD, isAdmin: true, mustChange: false };
+    await users.add(root, unending);
+    const token = await bearer(['repository:official/app:push'], basic('root', PASSWORD));
+    expect((await put('official/app', token)).status).toBe(201);
+    expect(await push.store.index.projects.get('official', unending)).toMatchObject({
+      createdBy: 'local:root',
+      rootPath: true,
+    });
+  });
+
   test('that is made again honours no token of the one before within 30 seconds (T-TK5)', async () => {
     const { projects } = push.store.index;
     const scope = 'repository:again/app:pull,push';
