@@ -108,10 +108,10 @@ export class TokenService {
       const verdict = await signIn.check(proof.credentials, origin, signal, gate);
       return typeof verdict === 'string' ? undefined : verdict;
     } catch (error) {
-      // Nor may anybody find out by his guesses being too many.
-      if (isForAll && error instanceof RegistryError && error.code === 'TOOMANYREQUESTS') {
-        return undefined;
-      }
+      // Nor may anybody find out by his guesses being too many, and who he is makes no difference.
+      const isEndured =
+        error instanceof RegistryError && ['TOOMANYREQUESTS', 'UNAVAILABLE'].includes(error.code);
+      if (isForAll && isEndured) return undefined;
       throw error;
     }
   }
