@@ -173,6 +173,10 @@ describe('a project', () => {
       /^Bearer realm=".*\/auth\/token",service="twinport",scope="repository:wonder\/land:pull,push"$/,
     );
     const token = await bearer(['repository:wonder/land:pull,push'], alice);
+    // Clients look for what is there already before they push.
+    expect((await get('/v2/wonder/land/manifests/v1', token)).status).toBe(404);
+    const reader = await bearer(['repository:wonder/land:pull'], alice);
+    expect((await get('/v2/wonder/land/manifests/v1', reader)).status).toBe(401);
     expect((await put('wonder/land', token)).status).toBe(201);
     // With the same token, although it was issued when there was no project.
     expect((await put('wonder/land', token)).status).toBe(201);
@@ -277,11 +281,12 @@ describe('with a directory that does not answer', () => {
 
   test('no secret that this registry made is sent to it, nor the name of a robot', async () => {
     const before = calls;
-    for (const pair of [
+    const pairs: readonly (readonly [string, string])[] = [
       ['robot$none+here', 'x'],
       ['dora', `twp_${'a'.repeat(48)}_${'b'.repeat(43)}`],
       ['dora', 'twp_something'],
-    ] as const) {
+    ];
+    for (const pair of pairs) {
       expect((await getToken([], basic(...pair))).status).toBe(401);
     }
     expect(calls).toBe(before);
