@@ -14,12 +14,16 @@ import { RecordedEdge } from '../shared/http/testing/recorded-edge.ts';
 import { ProcessHints } from '../shared/index/store/process-hints.ts';
 import { ProcessLeases } from '../shared/index/store/process-leases.ts';
 import { type Clock, systemClock } from '../shared/lifecycle/clock.ts';
+import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
 import { Robots } from '../shared/management/robots.ts';
 import { Users } from '../shared/management/users.ts';
 import { MEDIA_TYPES } from '../shared/oci/media-types.ts';
 import { FilesystemExclusiveRecords } from '../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { unending } from '../shared/storage/testing/contract-support.ts';
+import { type FakeUpstream, startFakeUpstream } from '../test/support/fake-upstream.ts';
+import { makeImage } from '../test/support/oci-fixtures.ts';
 import { openIdentities, type OpenIdentities } from './open-identities.ts';
+import { startTestMirror, type TestMirror } from './mirror/testing/start-test-mirror.ts';
 import { startPush, type TestPush } from './push/testing/start-push.ts';
 
 const PASSWORD = 'correct horse';
@@ -41,8 +45,10 @@ const clock: Clock = {
 const end = new AbortController();
 const edge = new RecordedEdge();
 const announced: string[] = [];
+const events: AuditEvent[] = [];
+const audit: AuditLog = { record: (event) => void events.push(event) };
 
-async function open(store: TempStore): Promise<OpenIdentities> {
+async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentities> {
   const htpasswdFile = path.join(store.folder, 'users');
   await writeFile(htpasswdFile, await htpasswdLines({ harry: 'of the file' }));
   const { port } = directory.address() as { port: number };
@@ -77,8 +83,8 @@ async function open(store: TempStore): Promise<OpenIdentities> {
     records: store.records,
     exclusive: new FilesystemExclusiveRecords(store.folder),
     shared: { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) },
-    audit: undefined,
-    countsUnknown: true,
+    audit,
+    countsUnknown,
     announce: (text) => void announced.push(text),
     clock,
     log: edge.log,
@@ -103,7 +109,7 @@ beforeAll(async () => {
       };
       users = new Users(deps);
       robots = new Robots(deps);
-      return { ...(await open(store)), clock };
+      return { ...(await open(store)), clock, audit };
     },
   });
   for (const name of ['alice', 'bob', 'carol']) {
@@ -167,9 +173,20 @@ describe('a project', () => {
       /^Bearer realm=".*\/auth\/token",service="twinport",scope="repository:wonder\/land:pull,push"$/,
     );
     const token = await bearer(['repository:wonder/land:pull,push'], alice);
+    // Clients look for what is there already before they push.
+    expect((await get('/v2/wonder/land/manifests/v1', token)).status).toBe(404);
+    const reader = await bearer(['repository:wonder/land:pull'], alice);
+    expect((await get('/v2/wonder/land/manifests/v1', reader)).status).toBe(401);
     expect((await put('wonder/land', token)).status).toBe(201);
     // With the same token, although it was issued when there was no project.
     expect((await put('wonder/land', token)).status).toBe(201);
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        action: 'push',
+        result: 'done',
+        actor: { id: 'local:alice', name: 'alice' },
+      }),
+    );
     const record = await push.store.index.projects.get('wonder', unending);
     expect(record).toMatchObject({ createdBy: 'local:alice', visibility: 'private' });
     const scope = 'repository:wonder/land:pull,push,delete';
@@ -183,6 +200,17 @@ describe('a project', () => {
     ]);
     expect(await grantsOf(scope, basic('bob', PASSWORD))).toEqual([]);
     expect(await grantsOf(scope)).toEqual([]);
+  });
+
+  test('has its bare name at the mirror when an administrator makes it', async () => {
+    const root = { name: 'root', password: PASSWORD, isAdmin: true, mustChange: false };
+    await users.add(root, unending);
+    const token = await bearer(['repository:official/app:push'], basic('root', PASSWORD));
+    expect((await put('official/app', token)).status).toBe(201);
+    expect(await push.store.index.projects.get('official', unending)).toMatchObject({
+      createdBy: 'local:root',
+      rootPath: true,
+    });
   });
 
   test('that is made again honours no token of the one before within 30 seconds (T-TK5)', async () => {
@@ -253,13 +281,67 @@ describe('with a directory that does not answer', () => {
 
   test('no secret that this registry made is sent to it, nor the name of a robot', async () => {
     const before = calls;
-    for (const pair of [
+    const pairs: readonly (readonly [string, string])[] = [
       ['robot$none+here', 'x'],
       ['dora', `twp_${'a'.repeat(48)}_${'b'.repeat(43)}`],
       ['dora', 'twp_something'],
-    ] as const) {
+    ];
+    for (const pair of pairs) {
       expect((await getToken([], basic(...pair))).status).toBe(401);
     }
     expect(calls).toBe(before);
+  });
+});
+
+describe('the mirror', () => {
+  let upstream: FakeUpstream;
+  let mirror: TestMirror;
+  beforeAll(async () => {
+    upstream = await startFakeUpstream();
+    upstream.addImage('library/hello', '1', makeImage({ layerBytes: [100] }));
+    mirror = await startTestMirror(upstream.url, {
+      store: push.store,
+      over: await open(push.store, false),
+    });
+    await put('inside/app', await bearer(['repository:inside/app:push'], basic('alice', PASSWORD)));
+  });
+  afterAll(async () => {
+    await mirror.stop();
+    await upstream.stop();
+  });
+  const ask = (target: string, authorization?: string): Promise<TestAnswer> =>
+    mirror.send(target, { headers: authorization === undefined ? {} : { authorization } });
+  const tokenFor = (scope: string, authorization?: string): Promise<TestAnswer> =>
+    ask(
+      `/auth/token?service=twinport-mirror${scope === '' ? '' : `&scope=${scope}`}`,
+      authorization,
+    );
+  const HUB = basic('alice', 'what Docker Hub knows');
+
+  test('gives a login of Docker Hub what is public, without telling it to anybody', async () => {
+    const before = calls;
+    const answer = await tokenFor('repository:library/hello:pull', HUB);
+    expect(answer.status).toBe(200);
+    const { token } = toldBy(answer);
+    expect(jwt.decode(token)).toMatchObject({ sub: '' });
+    expect((await ask('/v2/library/hello/manifests/1', `Bearer ${token}`)).status).toBe(200);
+    expect(calls).toBe(before);
+    expect(JSON.stringify([events, mirror.edge])).not.toContain('Docker Hub');
+    expect((await tokenFor('', HUB)).status).toBe(401);
+  });
+
+  test('shows a private project to its members alone, under the name that is never an upstream', async () => {
+    const scope = 'repository:local/inside/app:pull';
+    const path = '/v2/local/inside/app/manifests/v1';
+    const told = async (authorization?: string): Promise<TestAnswer> =>
+      ask(path, `Bearer ${toldBy(await tokenFor(scope, authorization)).token}`);
+    expect((await told(basic('alice', PASSWORD))).status).toBe(200);
+    expect((await told(basic('bob', PASSWORD))).status).toBe(401);
+    expect((await told()).status).toBe(401);
+    expect((await ask(path)).status).toBe(401);
+    expect((await tokenFor(scope, basic('nobody', 'x'))).status).toBe(503);
+    // A token of the push service means nothing here.
+    const foreign = await bearer(['repository:local/inside/app:pull'], basic('alice', PASSWORD));
+    expect((await ask(path, foreign)).status).toBe(401);
   });
 });

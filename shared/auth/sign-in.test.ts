@@ -104,6 +104,17 @@ describe('sources of identities', () => {
     expect(local.asked).toEqual(['alice']);
   });
 
+  test('elsewhere are not sent what may be the login of another registry', async () => {
+    const directory = new Elsewhere('ldap', 'alice');
+    const signIn = new SignIn([new Source('local', 'bob'), directory]);
+    const login = (name: string) => ({ username: name, password: name });
+    expect(await signIn.check(login('alice'), origin, signal, 'tolerant')).toBe('unknown');
+    expect(directory.asked).toEqual([]);
+    expect(await signIn.check(login('bob'), origin, signal, 'tolerant')).toMatchObject({
+      id: 'local:bob',
+    });
+  });
+
   test('that alone take a kind of credentials are the only ones who see them', async () => {
     const robots = new RobotsAlone('robot', 'robot$team+ci');
     const others = [new Source('local'), new Elsewhere('ldap')];

@@ -80,7 +80,7 @@ export class SignIn {
       // Requests share the check: it ends by the deadline of each source, not by one client that leaves.
       const unending = new AbortController().signal;
       const verdict = await this.#gates[gate].attempt({ username, address }, unending, () =>
-        this.#ask(credentials),
+        this.#ask(credentials, gate === 'tolerant'),
       );
       if (typeof verdict !== 'string' && generation === this.#generation) {
         this.#believed.set(place, { key, identity: verdict });
@@ -107,10 +107,10 @@ export class SignIn {
    * A source that cannot be asked hides nobody whom another one knows. It does not make guessing free either: a password
    * that is wrong for somebody who is known is wrong.
    */
-  async #ask(credentials: Credentials): Promise<PasswordVerdict> {
+  async #ask(credentials: Credentials, isTolerant: boolean): Promise<PasswordVerdict> {
     let isKnown = false;
     let failure: unknown;
-    for (const source of this.#sourcesFor(credentials)) {
+    for (const source of this.#sourcesFor(credentials, isTolerant)) {
       try {
         const verdict = await inTime(source, credentials);
         if (typeof verdict !== 'string') return verdict;
@@ -124,11 +124,12 @@ export class SignIn {
     return 'unknown';
   }
 
-  #sourcesFor(credentials: Credentials): readonly PasswordSource[] {
-    const only = this.#sources.find((source) => source.takesAlone?.(credentials));
-    if (only) return [only];
-    const isOurs = isOwnSecret(credentials.password);
-    return isOurs ? this.#sources.filter((source) => !source.isElsewhere) : this.#sources;
+  /** Logins of other registries, and secrets that this one made, are not sent anywhere. */
+  #sourcesFor(credentials: Credentials, isTolerant: boolean): readonly PasswordSource[] {
+    const isKept = isTolerant || isOwnSecret(credentials.password);
+    const asked = isKept ? this.#sources.filter((source) => !source.isElsewhere) : this.#sources;
+    const only = asked.find((source) => source.takesAlone?.(credentials));
+    return only ? [only] : asked;
   }
 }
 

@@ -65,6 +65,9 @@ function resultOf(status: number): AuditEvent['result'] {
 
 function actorOf(principal: Principal): AuditActor | undefined {
   if (principal.kind === 'anonymous') return undefined;
-  if (principal.kind === 'bearer') return { id: principal.subject, name: principal.subject };
+  if (principal.kind === 'bearer') {
+    const { subject, identity } = principal;
+    return subject === '' ? undefined : { id: identity?.id ?? subject, name: subject };
+  }
   return { id: principal.identity.id, name: principal.identity.name };
 }

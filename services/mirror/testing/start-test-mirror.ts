@@ -53,6 +53,8 @@ export interface TestMirrorOptions {
   /** Over an existing store, which then outlives the mirror. */
   readonly store?: TempStore;
   readonly blobs?: (blobs: BlobStore) => BlobStore;
+  /** Who may do what; everybody everything without it. */
+  readonly over?: Partial<Platform>;
   /** Shared by mirrors that are to join their downloads. */
   readonly programLeases?: Leases;
 }
@@ -98,6 +100,7 @@ export async function startTestMirror(
       fill: (observation) => void fills.push(observation),
     },
     shutdown: shutdown.signal,
+    ...options.over,
   };
   const config = configFor(upstreamUrl, options);
   const role = createMirrorApp(platform, config, {

@@ -54,8 +54,14 @@ export class TokenIssuer {
   }
 }
 
-/** Groups are needed for lists alone, and may be many. */
+/** Groups are needed for lists alone, and may be many; what an administrator makes by a push is marked as his. */
 function told({ kind, id, groups, isAdmin }: Identity, grants: readonly Grant[]): object {
   const isForLists = grants.some(({ type }) => type === 'registry');
-  return { kind, id, groups: isForLists ? groups : [], isAdmin: isForLists && isAdmin };
+  const isForPushes = grants.some(({ actions }) => actions.includes('push'));
+  return {
+    kind,
+    id,
+    groups: isForLists ? groups : [],
+    isAdmin: isAdmin && (isForLists || isForPushes),
+  };
 }

@@ -108,10 +108,10 @@ export class TokenService {
       const verdict = await signIn.check(proof.credentials, origin, signal, gate);
       return typeof verdict === 'string' ? undefined : verdict;
     } catch (error) {
-      // Nor may anybody find out by his guesses being too many.
-      if (isForAll && error instanceof RegistryError && error.code === 'TOOMANYREQUESTS') {
-        return undefined;
-      }
+      // Nor may anybody find out by his guesses being too many, and who he is makes no difference.
+      const isEndured =
+        error instanceof RegistryError && ['TOOMANYREQUESTS', 'UNAVAILABLE'].includes(error.code);
+      if (isForAll && isEndured) return undefined;
       throw error;
     }
   }
@@ -133,7 +133,7 @@ export class TokenService {
     scopes: readonly Scope[],
     signal: AbortSignal,
   ): Promise<readonly Grant[]> {
-    const { policy, projectOf } = this.#options;
+    const { policy } = this.#options;
     const grants: Grant[] = [];
     for (const { type, name, actions } of scopes) {
       const asked = askedAccess(type, name, actions);
@@ -144,17 +144,30 @@ export class TokenService {
       }
       if (allowed.length === 0) continue;
       if (type === 'registry') grants.push({ type, name, actions: allowed });
-      else {
-        const projectId = (await projectOf(name, signal))?.id;
-        grants.push({
-          type: 'repository',
-          name,
-          actions: allowed,
-          ...(projectId !== undefined && { projectId }),
-        });
-      }
+      else grants.push(await this.#grantIn(name, asked, allowed, signal));
     }
     return grants;
+  }
+
+  /**
+   * Clients look for what is there already before they push it: whoever may make a project by pushing may look into it
+   * with the same token. That there is none, he knows by being allowed to.
+   */
+  async #grantIn(
+    name: string,
+    asked: readonly Access[],
+    allowed: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Grant> {
+    const project = await this.#options.projectOf(name, signal);
+    const isMaking = project === undefined && allowed.includes('push');
+    const looks = isMaking && asked.some(({ action }) => action === 'pull');
+    return {
+      type: 'repository',
+      name,
+      actions: looks ? [...new Set(['pull', ...allowed])] : allowed,
+      ...(project?.id !== undefined && { projectId: project.id }),
+    };
   }
 }
 
