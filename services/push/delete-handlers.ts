@@ -5,7 +5,11 @@ import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import { registryError } from '../../shared/oci/errors.ts';
-import { firstSegment, type ManifestReference, type RepositoryName } from '../../shared/oci/reference.ts';
+import {
+  firstSegment,
+  type ManifestReference,
+  type RepositoryName,
+} from '../../shared/oci/reference.ts';
 
 export interface DeleteDependencies {
   readonly manifests: ManifestStore;
@@ -21,7 +25,11 @@ export type RemoveManifest = (
 ) => Promise<void>;
 
 /** Tags that the rules of a project keep are not removed, neither by themselves nor with their manifest. */
-export function manifestRemoval({ manifests, index, projects }: DeleteDependencies): RemoveManifest {
+export function manifestRemoval({
+  manifests,
+  index,
+  projects,
+}: DeleteDependencies): RemoveManifest {
   return async (name, reference, signal) => {
     await requirePushed(index, name, signal);
     const project = await projects.find(firstSegment(name), signal);

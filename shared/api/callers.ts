@@ -81,8 +81,7 @@ export class Callers {
     signal: AbortSignal,
   ): Promise<Caller> {
     const token = this.#cookies?.read(cookies, SESSION_COOKIE);
-    const session =
-      token === undefined ? undefined : await this.#web?.sessions.find(token, signal);
+    const session = token === undefined ? undefined : await this.#web?.sessions.find(token, signal);
     if (token === undefined || !session || !this.#web) return { kind: 'anonymous' };
     const person = await this.#web.findPerson(session.identityId, signal);
     if (person?.stamp !== session.stamp) return { kind: 'anonymous' };

@@ -6,7 +6,7 @@ import type { HeaderFields } from '../http/headers.ts';
 import type { AuditEvent } from '../observability/audit-log.ts';
 import type { Caller } from './caller.ts';
 
-export type EndpointMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+type EndpointMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /**
  * Who may call an endpoint at all; what he may there is for the endpoint to ask.
@@ -20,7 +20,7 @@ export type EndpointMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type AccessClass = 'open' | 'reader' | 'signed-in' | 'person' | 'admin';
 
 /** The parameters in braces of a path. */
-export type ParametersOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+type ParametersOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
   ? Readonly<Record<Name, string>> & ParametersOf<Rest>
   : unknown;
 

@@ -41,7 +41,8 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
           type: 'apiKey',
           in: 'cookie',
           name: '__Host-twinport-session',
-          description: 'Changes need the header X-Twinport-Form with the form token of GET /api/v1/session.',
+          description:
+            'Changes need the header X-Twinport-Form with the form token of GET /api/v1/session.',
         },
       },
     },

@@ -1,5 +1,10 @@
 import { type Identity, isRobotOfProject } from '../auth/identity.ts';
-import { PROJECT_ROLES, type ProjectRecord, type ProjectRole, projectIdOf } from '../index/ports.ts';
+import {
+  PROJECT_ROLES,
+  type ProjectRecord,
+  type ProjectRole,
+  projectIdOf,
+} from '../index/ports.ts';
 
 export type RepositoryAction = 'pull' | 'push' | 'delete';
 

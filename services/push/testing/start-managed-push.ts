@@ -49,7 +49,7 @@ export interface ManagedPush extends TestPush {
   call(who: string, method: string, path: string, body?: unknown): Promise<ApiAnswer>;
 }
 
-export interface ApiAnswer extends TestAnswer {
+interface ApiAnswer extends TestAnswer {
   /** The body; undefined where there is none. */
   readonly json: unknown;
 }

@@ -44,7 +44,8 @@ export function memberEndpoints({ gate, administration }: MemberEndpointsDepende
       method: 'GET',
       path: '/api/v1/projects/{project}/members',
       id: 'listMembers',
-      summary: 'The members of a project and the groups with a role in it, for those who belong to it',
+      summary:
+        'The members of a project and the groups with a role in it, for those who belong to it',
       access: 'signed-in',
       reply: MEMBERS,
       status: 200,

@@ -24,17 +24,12 @@ const PROJECT = z.object({
   /** True while the project is being deleted. */
   closed: z.boolean().exactOptional(),
   /** What the caller is to the project; absent: what everybody is. */
-  role: z
-    .enum(['guest', 'developer', 'maintainer', 'admin', 'administrator'])
-    .exactOptional(),
+  role: z.enum(['guest', 'developer', 'maintainer', 'admin', 'administrator']).exactOptional(),
 });
 
 export interface ProjectEndpointsDependencies {
   readonly gate: ProjectGate;
-  readonly administration: Pick<
-    ProjectAdministration,
-    'list' | 'create' | 'set' | 'delete'
-  >;
+  readonly administration: Pick<ProjectAdministration, 'list' | 'create' | 'set' | 'delete'>;
   /** Who may make projects. */
   readonly creation: 'everyone' | 'admins';
   /** What the index remembers of repositories that are gone is forgotten. */
@@ -131,7 +126,11 @@ export function projectEndpoints(deps: ProjectEndpointsDependencies): Endpoint[]
         const settings = Object.fromEntries(
           Object.entries(body).map(([field, value]) => [field, value ?? undefined]),
         );
-        await administration.set(name, settings as Parameters<typeof administration.set>[1], signal);
+        await administration.set(
+          name,
+          settings as Parameters<typeof administration.set>[1],
+          signal,
+        );
         return { value: shown(caller, await gate.changed(name, signal)) };
       },
     }),

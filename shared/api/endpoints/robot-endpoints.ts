@@ -70,7 +70,9 @@ export function robotEndpoints({ gate, robots, clock }: RobotEndpointsDependenci
     const project = await gate.projectFor(caller, projectName, 'decide', signal);
     const robot = await robots.find({ project: project.name, name }, signal);
     if (robot && inProject(robot, project)) return { project: project.name, name };
-    throw registryError('NAME_UNKNOWN', { message: `there is no robot ${name.slice(0, 64)} there` });
+    throw registryError('NAME_UNKNOWN', {
+      message: `there is no robot ${name.slice(0, 64)} there`,
+    });
   };
   return [
     endpoint({

@@ -91,7 +91,8 @@ export function userEndpoints({ users, onChange }: UserEndpointsDependencies): E
       method: 'PATCH',
       path: '/api/v1/users/{user}',
       id: 'changeUser',
-      summary: 'Lock a user out or make one an administrator, or take that back. Nobody does it to himself',
+      summary:
+        'Lock a user out or make one an administrator, or take that back. Nobody does it to himself',
       access: 'admin',
       body: z.object({
         isAdmin: z.boolean().exactOptional(),

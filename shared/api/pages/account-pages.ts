@@ -56,7 +56,10 @@ export function accountPages(deps: AccountPagesDependencies): Endpoint[] {
         const token = caller.kind === 'identity' ? caller.sessionToken : undefined;
         if (caller.kind !== 'identity' || token === undefined) return signInPage(deps, 200);
         const all = await cliPasswords.list(caller.identity.id, signal);
-        return pageReply('Passwords for the command line', passwordsPage(caller.identity, all, token));
+        return pageReply(
+          'Passwords for the command line',
+          passwordsPage(caller.identity, all, token),
+        );
       },
     }),
     ...(web.takesPasswords ? [signInForm(deps)] : []),
@@ -120,9 +123,9 @@ function passwordForms({ cliPasswords, clock }: AccountPagesDependencies): Endpo
         return pageReply(
           'Your new password',
           html`<p>It is shown this once:</p>
-<p><code>${secret}</code></p>
-<p>Use it with your user name: <code>docker login -u ${owner.name} ${host}</code></p>
-<p><a href="/auth/">Back</a></p>`,
+            <p><code>${secret}</code></p>
+            <p>Use it with your user name: <code>docker login -u ${owner.name} ${host}</code></p>
+            <p><a href="/auth/">Back</a></p>`,
         );
       },
     }),
@@ -152,16 +155,19 @@ function signInPage(
   return pageReply(
     'Sign in',
     html`${problem === '' ? [] : html`<p>${problem}</p>`}
-${hasOidc ? html`<p><a class="button" href="/auth/oidc/login">Sign in with your organisation</a></p>` : []}
-${
-  web.takesPasswords
-    ? html`<form method="post" action="/auth/sign-in">
-<label>User name <input name="username" autocomplete="username" required></label>
-<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button>
-</form>`
-    : []
-}`,
+    ${hasOidc ? html`<p><a class="button" href="/auth/oidc/login">Sign in with your organisation</a></p>` : []}
+    ${
+      web.takesPasswords
+        ? html`<form method="post" action="/auth/sign-in">
+            <label>User name <input name="username" autocomplete="username" required /></label>
+            <label
+              >Password
+              <input name="password" type="password" autocomplete="current-password" required
+            /></label>
+            <button>Sign in</button>
+          </form>`
+        : []
+    }`,
     status,
   );
 }
@@ -171,26 +177,43 @@ function passwordsPage(
   all: readonly CliPasswordRecord[],
   sessionToken: string,
 ): Html {
-  const token = html`<input type="hidden" name="formToken" value="${formToken(sessionToken)}">`;
+  const token = html`<input type="hidden" name="formToken" value="${formToken(sessionToken)}" />`;
   const rows = all.map(
-    ({ id, label, createdAt, expiresAt }) => html`<tr>
-<td>${label}</td><td>${createdAt.slice(0, 10)}</td><td>${expiresAt.slice(0, 10)}</td>
-<td><form method="post" action="/auth/passwords/revoke">${token}<input type="hidden" name="id" value="${id}"><button>Revoke</button></form></td>
-</tr>
-`,
+    ({ id, label, createdAt, expiresAt }) =>
+      html`<tr>
+        <td>${label}</td>
+        <td>${createdAt.slice(0, 10)}</td>
+        <td>${expiresAt.slice(0, 10)}</td>
+        <td>
+          <form method="post" action="/auth/passwords/revoke">
+            ${token}<input type="hidden" name="id" value="${id}" /><button>Revoke</button>
+          </form>
+        </td>
+      </tr> `,
   );
   return html`<p>Signed in as ${name}.</p>
-<p>Programs such as docker sign in with your user name and one of these, so that they never have the password you sign in with here.</p>
-<table>
-<thead><tr><th>For</th><th>Made</th><th>Ends</th><th></th></tr></thead>
-<tbody>
-${rows}</tbody>
-</table>
-<form method="post" action="/auth/passwords">${token}
-<label>For <input name="label" required maxlength="100" placeholder="my laptop"></label>
-<label>Days <input name="days" type="number" min="1" max="365" value="90"></label>
-<button>Make a password</button>
-</form>
-<form method="post" action="/auth/sign-out">${token}<button>Sign out</button></form>`;
+    <p>
+      Programs such as docker sign in with your user name and one of these, so that they never have
+      the password you sign in with here.
+    </p>
+    <table>
+      <thead>
+        <tr>
+          <th>For</th>
+          <th>Made</th>
+          <th>Ends</th>
+          <th></th>
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>
+    <form method="post" action="/auth/passwords">
+      ${token}
+      <label>For <input name="label" required maxlength="100" placeholder="my laptop" /></label>
+      <label>Days <input name="days" type="number" min="1" max="365" value="90" /></label>
+      <button>Make a password</button>
+    </form>
+    <form method="post" action="/auth/sign-out">${token}<button>Sign out</button></form>`;
 }
-

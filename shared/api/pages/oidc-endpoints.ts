@@ -71,7 +71,8 @@ export function oidcEndpoints({ oidc, people, web, pages }: OidcEndpointsDepende
 function failed(status: number, message: string, cookies: SessionCookies): EndpointReply {
   const reply = pageReply(
     'Sign-in',
-    html`<p>${message}</p><p><a href="/auth/">Begin again</a></p>`,
+    html`<p>${message}</p>
+      <p><a href="/auth/">Begin again</a></p>`,
     status,
   );
   return { ...reply, headers: { ...reply.headers, 'Set-Cookie': cookies.clear(STATE_COOKIE) } };

@@ -16,21 +16,20 @@ export const PAGE_HEADERS: HeaderFields = {
 /** A whole page around its content. */
 export function pageReply(title: string, content: Html, status = 200): EndpointReply {
   const { markup } = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} - Twinport</title>
-<link rel="stylesheet" href="/auth/page.css">
-</head>
-<body>
-<main>
-<h1>${title}</h1>
-${content}
-</main>
-</body>
-</html>
-`;
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${title} - Twinport</title>
+        <link rel="stylesheet" href="/auth/page.css" />
+      </head>
+      <body>
+        <main>
+          <h1>${title}</h1>
+          ${content}
+        </main>
+      </body>
+    </html> `;
   return {
     status,
     headers: { ...PAGE_HEADERS, [HEADERS.contentType]: 'text/html; charset=utf-8' },
@@ -41,7 +40,11 @@ ${content}
 /** To another page of ours, to be asked for by GET. */
 export const sendTo = (location: string, cookies: readonly string[]): EndpointReply => ({
   status: 303,
-  headers: { ...PAGE_HEADERS, Location: location, ...(cookies.length > 0 && { 'Set-Cookie': cookies }) },
+  headers: {
+    ...PAGE_HEADERS,
+    Location: location,
+    ...(cookies.length > 0 && { 'Set-Cookie': cookies }),
+  },
   text: '',
 });
 
