@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { withoutField } from '../management/without-field.ts';
 import type { Endpoint } from './endpoint.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -92,7 +93,7 @@ const pathParameters = ({ path }: Endpoint): readonly Json[] =>
 
 function queryParameters({ query }: Endpoint): readonly Json[] {
   if (query === undefined || query === 'any') return [];
-  return Object.entries(query.shape).map(([name, field]) => ({
+  return Object.entries(query.shape as Readonly<Record<string, z.ZodType>>).map(([name, field]) => ({
     name,
     in: 'query',
     required: !field.safeParse(undefined).success,
@@ -101,6 +102,5 @@ function queryParameters({ query }: Endpoint): readonly Json[] {
 }
 
 function schemaOf(schema: z.core.$ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io });
-  return rest;
+  return withoutField(z.toJSONSchema(schema, { io }), '$schema');
 }
