@@ -93,12 +93,14 @@ const pathParameters = ({ path }: Endpoint): readonly Json[] =>
 
 function queryParameters({ query }: Endpoint): readonly Json[] {
   if (query === undefined || query === 'any') return [];
-  return Object.entries(query.shape as Readonly<Record<string, z.ZodType>>).map(([name, field]) => ({
-    name,
-    in: 'query',
-    required: !field.safeParse(undefined).success,
-    schema: schemaOf(field, 'input'),
-  }));
+  return Object.entries(query.shape as Readonly<Record<string, z.ZodType>>).map(
+    ([name, field]) => ({
+      name,
+      in: 'query',
+      required: !field.safeParse(undefined).success,
+      schema: schemaOf(field, 'input'),
+    }),
+  );
 }
 
 function schemaOf(schema: z.core.$ZodType, io: 'input' | 'output'): Json {
