@@ -10,7 +10,7 @@ import { guardedUploads } from '../shared/content/removal/guarded-uploads.ts';
 import { RemovalGuard } from '../shared/content/removal/removal-guard.ts';
 import { hastened, REMOVAL_TIMING } from '../shared/content/removal/removal-timing.ts';
 import { markStore } from '../shared/content/store-probe.ts';
-import type { RedisIndex } from '../shared/index/redis/create-redis-index.ts';
+import type { RedisIndex, RedisIndexOptions } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
 import type { Leases } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
@@ -24,6 +24,7 @@ import {
 import type { UploadReaper, UploadStore } from '../shared/storage/upload-store.ts';
 import { findStoreTraits } from './store-traits.ts';
 import { openAudit } from './open-audit.ts';
+import { openManagement } from './open-management.ts';
 import { openIdentities } from './open-identities.ts';
 import type { OpenStores } from './opened-stores.ts';
 import type { Platform } from './platform.ts';
@@ -78,27 +79,16 @@ export async function createPlatform(
     storeTraits = traits;
   });
   const inner = createStoreIndex(records, clock, share);
-  let redis: RedisIndex | undefined;
-  if (config.redisUrl !== undefined) {
-    // Loaded only where it is used: memory of every process.
-    const { createRedisIndex } = await import('../shared/index/redis/create-redis-index.ts');
-    redis = await createRedisIndex({
-      url: config.redisUrl,
-      inner,
-      records,
-      clock,
-      log,
-      observer,
-      trustSeconds: config.indexTrustSeconds,
-      shutdown: shutdown.signal,
-    });
-  }
+  const redis = await openRedisIndex(config, {
+    ...{ inner, records, clock, log, observer, shutdown: shutdown.signal },
+  });
   const index = redis ?? inner;
   const auth = await openIdentities(config.auth, {
     ...{ records, clock, log, audit, shared: index, lifetime: shutdown.signal },
     exclusive: stores.exclusive,
     announce: share.announce,
     countsUnknown: config.role === 'push',
+    publicUrl: config.pushPublicUrl,
   }).catch(async (error: unknown) => {
     shutdown.abort();
     await Promise.all([redis?.close(), probing]);
@@ -125,6 +115,7 @@ export async function createPlatform(
       index: { ...index, members: guard.members },
       removal: { marks, timing, blobs, stored: inner },
       ...auth,
+      management: openManagement(config, auth, { stores, records, index, redis, clock }),
       audit,
       clock,
       log,
@@ -142,4 +133,15 @@ export async function createPlatform(
       auditLog.close();
     },
   };
+}
+
+/** Undefined where none is configured. */
+async function openRedisIndex(
+  { redisUrl: url, indexTrustSeconds: trustSeconds }: Config,
+  parts: Omit<RedisIndexOptions, 'url' | 'trustSeconds'>,
+): Promise<RedisIndex | undefined> {
+  if (url === undefined) return undefined;
+  // Loaded only where it is used: memory of every process.
+  const { createRedisIndex } = await import('../shared/index/redis/create-redis-index.ts');
+  return await createRedisIndex({ ...parts, url, trustSeconds });
 }

@@ -1,3 +1,4 @@
+import type { ManagedIdentities } from '../shared/api/management-api.ts';
 import { type AccessPolicy, OPEN_ACCESS } from '../shared/auth/access.ts';
 import type { AuthConfig } from '../shared/config/auth-config.ts';
 import type { Identities } from '../shared/http/admission.ts';
@@ -22,6 +23,8 @@ export interface OpenIdentities {
   readonly externalTokens?: ExternalTokens;
   /** Set where rights follow from projects. */
   readonly projectRights?: ProjectRights;
+  /** What the management API knows of them; undefined: nothing beside who they are. */
+  readonly managed?: ManagedIdentities;
 }
 
 export interface IdentitiesOptions {
@@ -37,6 +40,8 @@ export interface IdentitiesOptions {
   readonly countsUnknown: boolean;
   /** Tells the operator what is no line of the log: it is kept nowhere. */
   readonly announce: (text: string) => void;
+  /** As browsers reach the push service; undefined: nobody signs in with one. */
+  readonly publicUrl?: string | undefined;
   /** Ends what runs beside requests. */
   readonly lifetime: AbortSignal;
 }

@@ -1,11 +1,16 @@
 import { readFile } from 'node:fs/promises';
 
-import type { PasswordSource } from '../shared/auth/password-source.ts';
+import type { ManagedIdentities } from '../shared/api/management-api.ts';
+import type { WebSessions } from '../shared/api/callers.ts';
+import { publicOrigin } from '../shared/api/session-cookies.ts';
+import type { PasswordSource, StandingIdentity } from '../shared/auth/password-source.ts';
+import type { SignIn } from '../shared/auth/sign-in.ts';
 import type { HtpasswdSource } from '../shared/auth/htpasswd/htpasswd-source.ts';
 import type { PasswordComparisons } from '../shared/auth/password-hash.ts';
 import type { TokenModeConfig } from '../shared/config/auth-config.ts';
 import type { LdapSettings } from '../shared/config/ldap-settings.ts';
 import type { LocalUsers } from '../shared/management/local-users.ts';
+import type { Sessions } from '../shared/management/sessions.ts';
 import type { People } from '../shared/management/people.ts';
 import { announceFirstAdmin } from './announce-first-admin.ts';
 import { createSignInGates } from './create-sign-in-gates.ts';
@@ -26,19 +31,20 @@ export async function openTokenMode(
   const users = new modules.Users(deps);
   const comparisons = new modules.PasswordComparisons();
   const local = new modules.LocalUsers(users, comparisons);
-  const robots = new modules.RobotAccounts({
-    robots: new modules.Robots(deps),
-    clock,
-    shutdown: lifetime,
-  });
+  const robotRecords = new modules.Robots(deps);
+  const robots = new modules.RobotAccounts({ robots: robotRecords, clock, shutdown: lifetime });
   const people = new modules.People(records, clock);
   const htpasswd = await openFile(auth.htpasswdFile, comparisons, () => signIn.forget(), options);
+  const findStanding = (id: string, signal: AbortSignal): Promise<StandingIdentity | undefined> =>
+    findPerson(id, { local, htpasswd, people }, signal);
+  const cliRecords = new modules.CliPasswords(records, clock);
   const cliPasswords = new modules.CliPasswordSource({
-    passwords: new modules.CliPasswords(records, clock),
-    findPerson: (id, signal) => findPerson(id, { local, htpasswd, people }, signal),
+    passwords: cliRecords,
+    findPerson: async (id, signal) => (await findStanding(id, signal))?.identity,
     clock,
     shutdown: lifetime,
   });
+  const gates = await createSignInGates(options);
   const signIn = new modules.SignIn(
     [
       robots,
@@ -49,7 +55,7 @@ export async function openTokenMode(
       ...(await openWorkloads(auth, options)),
       ...(await openDirectory(auth.ldap, people, options)),
     ],
-    await createSignInGates(options),
+    gates,
   );
   await announceFirstAdmin(users, options);
   const origins = new modules.ClientOrigins(auth);
@@ -64,7 +70,28 @@ export async function openTokenMode(
       visibility: auth.projectVisibility,
       robotRights: (id, signal) => robots.rightsOf(id, signal),
     },
+    managed: {
+      isByProjects: true,
+      ...{ users, robots: robotRecords, cliPasswords: cliRecords },
+      passwordChange: new modules.PasswordChange({
+        ...{ users, comparisons, gate: gates.usual },
+        onChange: () => signIn.forget(),
+      }),
+      web: webSessions(new modules.Sessions(records, clock), signIn, findStanding, options),
+      onAccountChange: () => signIn.forget(),
+    },
   };
+}
+
+/** Undefined where browsers do not reach this service by an address that is safe for them. */
+function webSessions(
+  sessions: Sessions,
+  signIn: SignIn,
+  findPerson: WebSessions['findPerson'],
+  { publicUrl }: IdentitiesOptions,
+): ManagedIdentities['web'] {
+  const pages = publicUrl === undefined ? undefined : publicOrigin(publicUrl);
+  return pages && { ...{ sessions, signIn, findPerson, pages }, oidc: undefined };
 }
 
 async function loadModules() {
@@ -81,12 +108,14 @@ async function loadModules() {
     import('../shared/management/robot-accounts.ts'),
     import('../shared/management/robots.ts'),
     import('../shared/management/users.ts'),
+    import('../shared/management/password-change.ts'),
+    import('../shared/management/sessions.ts'),
   ]);
   const [basic, hash, signIn, policy, origin, cliSource, cli, local, people, accounts] = modules;
-  const [robots, users] = [modules[10], modules[11]];
+  const [robots, users, change, sessions] = [modules[10], modules[11], modules[12], modules[13]];
   return {
     ...{ ...basic, ...hash, ...signIn, ...policy, ...origin, ...cliSource, ...cli, ...local },
-    ...{ ...people, ...accounts, ...robots, ...users },
+    ...{ ...people, ...accounts, ...robots, ...users, ...change, ...sessions },
   };
 }
 
@@ -142,8 +171,14 @@ interface Registers {
   readonly people: People;
 }
 
-/** The owner of a password for the command line, as he is today. */
-async function findPerson(id: string, { local, htpasswd, people }: Registers, signal: AbortSignal) {
+/** Somebody as he is today. */
+async function findPerson(
+  id: string,
+  { local, htpasswd, people }: Registers,
+  signal: AbortSignal,
+): Promise<StandingIdentity | undefined> {
   const standing = (await local.standing(id, signal)) ?? (await htpasswd?.standing(id));
-  return standing?.identity ?? (await people.find(id, signal));
+  if (standing) return standing;
+  const identity = await people.find(id, signal);
+  return identity && { identity, stamp: '' };
 }

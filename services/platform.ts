@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 
 import type { AccessPolicy } from '../shared/auth/access.ts';
+import type { ManagementParts } from '../shared/api/management-api.ts';
 import type { DeletingMarks } from '../shared/content/removal/deleting-marks.ts';
 import type { RemovalTiming } from '../shared/content/removal/removal-timing.ts';
 import type { Identities } from '../shared/http/admission.ts';
@@ -44,6 +45,8 @@ export interface Platform {
   readonly externalTokens?: ExternalTokens | undefined;
   /** Set where rights follow from projects: each role then decides by them instead of `access`. */
   readonly projectRights?: ProjectRights | undefined;
+  /** Set where the management API is served. */
+  readonly management?: ManagementParts | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;

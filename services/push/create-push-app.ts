@@ -13,13 +13,16 @@ import { PushNames } from '../../shared/content/push-names.ts';
 import { checkStore } from '../../shared/content/store-check.ts';
 import { publishedProjects, UpstreamTable } from '../../shared/content/upstream-table.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
+import { askStore } from '../../shared/content/store-probe.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { placeAtPush } from '../../shared/management/place-at-push.ts';
+import { Health } from '../../shared/observability/health.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { projectAccess } from '../project-rights.ts';
 import { roleIdentities } from '../role-identities.ts';
-import { createDeleteHandlers } from './delete-handlers.ts';
+import { createDeleteHandlers, manifestRemoval } from './delete-handlers.ts';
+import { managementApi } from './management-api.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
 import { ManifestPushService } from './manifest/manifest-push-service.ts';
 import { ownProjects } from './own-projects.ts';
@@ -34,6 +37,61 @@ export function createPushApp(
   uploads: UploadStore & UploadReaper,
   config: PushConfig,
 ): RoleApp {
+  const { records, clock } = platform;
+  const read = openContent(platform, config);
+  const { index, blocks, upstreams, projects, names, manifests, lastUse, pushed, content } = read;
+  const rights = projectAccess(platform, placeAtPush({ projects, upstreams, rules: config }));
+  const identities = roleIdentities(platform, { role: 'push', ...rights });
+  const writes = createWrites(read, uploads, config);
+  const remove = config.isDeleteEnabled
+    ? manifestRemoval({ manifests, index, projects })
+    : undefined;
+  const health = new Health({
+    clock,
+    probeStore: (signal) => askStore(records, signal),
+    degraded: () => Promise.resolve([]),
+  });
+  const app = createV2App({
+    ...platform,
+    ...identities,
+    api: managementApi(platform, {
+      ...{ content, index, remove, health, policy: rights.policy },
+      repositoryOf: (requested, signal) => pushed.repositoryOf(requested, signal),
+      onProjectChange: (project) => projects.note(project),
+    }),
+    handlers: {
+      ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
+      ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),
+      ...(remove && createDeleteHandlers(remove, index)),
+    },
+  });
+
+  const stop = new AbortController();
+  let running: Promise<unknown> = Promise.resolve();
+  return {
+    app,
+    start: async () => {
+      await checkStore(records, platform.shutdown);
+      const published = await publishedProjects(records, platform.shutdown);
+      await projects.adoptAll(published, platform.shutdown);
+      health.started();
+      const { uploadTtlSeconds } = config;
+      const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
+      running = Promise.all([
+        runUploadReaper({ ...platform, uploads, leases: index.leases, uploadTtlSeconds }, lifetime),
+        lastUse.run(lifetime),
+      ]);
+    },
+    degraded: () => Promise.resolve([]),
+    close: async () => {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+/** What is there, and how it is read. */
+function openContent(platform: Platform, config: PushConfig) {
   const { records, clock } = platform;
   const links = new LinkRefresh({ ...platform, members: platform.index.members });
   const index = { ...platform.index, members: links.members };
@@ -52,7 +110,15 @@ export function createPushApp(
   const content = new BlockedContent(pushed, blocks, (requested, signal) =>
     pushed.repositoryOf(requested, signal),
   );
+  const parts = { index, links, blobs, blocks, upstreams, projects, names, manifests, lastUse };
+  return { ...parts, pushed, content };
+}
 
+function createWrites(
+  { index, links, blobs, names, manifests, content }: ReturnType<typeof openContent>,
+  uploads: UploadStore,
+  { manifestReferences }: PushConfig,
+) {
   const uploadService = new UploadService({
     uploads,
     blobs,
@@ -62,48 +128,10 @@ export function createPushApp(
       content.blobStat({ name, namespace: undefined }, digest, signal),
   });
   const manifestPush = new ManifestPushService({
-    manifests,
-    members: index.members,
-    links,
-    blobs,
-    names,
-    manifestReferences: config.manifestReferences,
+    ...{ manifests, members: index.members, links, blobs, names, manifestReferences },
   });
-  const rights = projectAccess(platform, placeAtPush({ projects, upstreams, rules: config }));
-  const identities = roleIdentities(platform, { role: 'push', ...rights });
-  const writes = {
+  return {
     ...createUploadHandlers(uploadService),
     manifestPut: createManifestPutHandler(manifestPush),
-  };
-  const app = createV2App({
-    ...platform,
-    ...identities,
-    handlers: {
-      ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
-      ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),
-      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index, projects })),
-    },
-  });
-
-  const stop = new AbortController();
-  let running: Promise<unknown> = Promise.resolve();
-  return {
-    app,
-    start: async () => {
-      await checkStore(records, platform.shutdown);
-      const published = await publishedProjects(records, platform.shutdown);
-      await projects.adoptAll(published, platform.shutdown);
-      const { uploadTtlSeconds } = config;
-      const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
-      running = Promise.all([
-        runUploadReaper({ ...platform, uploads, leases: index.leases, uploadTtlSeconds }, lifetime),
-        lastUse.run(lifetime),
-      ]);
-    },
-    degraded: () => Promise.resolve([]),
-    close: async () => {
-      stop.abort();
-      await running;
-    },
   };
 }

@@ -5,7 +5,11 @@ import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import { registryError } from '../../shared/oci/errors.ts';
-import { firstSegment, type RepositoryName } from '../../shared/oci/reference.ts';
+import {
+  firstSegment,
+  type ManifestReference,
+  type RepositoryName,
+} from '../../shared/oci/reference.ts';
 
 export interface DeleteDependencies {
   readonly manifests: ManifestStore;
@@ -13,35 +17,51 @@ export interface DeleteDependencies {
   readonly projects: Pick<Projects, 'find'>;
 }
 
+/** Takes a manifest or a tag out of a repository that was pushed. Throws RegistryError where that cannot be done. */
+export type RemoveManifest = (
+  name: RepositoryName,
+  reference: ManifestReference,
+  signal: AbortSignal,
+) => Promise<void>;
+
+/** Tags that the rules of a project keep are not removed, neither by themselves nor with their manifest. */
+export function manifestRemoval({
+  manifests,
+  index,
+  projects,
+}: DeleteDependencies): RemoveManifest {
+  return async (name, reference, signal) => {
+    await requirePushed(index, name, signal);
+    const project = await projects.find(firstSegment(name), signal);
+    if ((project?.immutableTags ?? []).length > 0) {
+      const isImmutable = immutableTagsOf(project);
+      if (reference.kind === 'digest') {
+        await manifests.requireNoImmutableTag(name, reference.digest, isImmutable, signal);
+      } else if (isImmutable(reference.tag)) throw immutable(name, reference.tag);
+    }
+    const isDeleted =
+      reference.kind === 'tag'
+        ? await index.tags.delete(name, reference.tag, signal)
+        : await manifests.delete(name, reference.digest, signal);
+    if (!isDeleted) {
+      const word = reference.kind === 'tag' ? reference.tag : reference.digest;
+      throw registryError('MANIFEST_UNKNOWN', { detail: { name, reference: word } });
+    }
+  };
+}
+
 /**
  * Deletes of manifests, tags and blobs (spec.md#content-management). They take content out of one repository; its
  * bytes stay for others that hold them. Cached copies are not deleted here: they would come back with the next pull.
  */
-export function createDeleteHandlers({
-  manifests,
-  index,
-  projects,
-}: DeleteDependencies): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
+export function createDeleteHandlers(
+  removeManifest: RemoveManifest,
+  index: DeleteDependencies['index'],
+): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
   return {
     manifestDelete: async (exchange) => {
       const { request, signal } = exchange;
-      const { name, reference } = request;
-      await requirePushed(index, name, signal);
-      const project = await projects.find(firstSegment(name), signal);
-      if ((project?.immutableTags ?? []).length > 0) {
-        const isImmutable = immutableTagsOf(project);
-        if (reference.kind === 'digest') {
-          await manifests.requireNoImmutableTag(name, reference.digest, isImmutable, signal);
-        } else if (isImmutable(reference.tag)) throw immutable(name, reference.tag);
-      }
-      const isDeleted =
-        reference.kind === 'tag'
-          ? await index.tags.delete(name, reference.tag, signal)
-          : await manifests.delete(name, reference.digest, signal);
-      if (!isDeleted) {
-        const word = reference.kind === 'tag' ? reference.tag : reference.digest;
-        throw registryError('MANIFEST_UNKNOWN', { detail: { name, reference: word } });
-      }
+      await removeManifest(request.name, request.reference, signal);
       await exchange.send({ status: 202 });
     },
     blobDelete: async (exchange) => {

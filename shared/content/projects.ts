@@ -64,6 +64,11 @@ export class Projects {
     return undefined;
   }
 
+  /** The project was changed by this process: it is seen here at once. */
+  note(project: ProjectRecord): void {
+    this.#found.put(project.name, project);
+  }
+
   /** The project, made if it does not exist. Idempotent; safe under concurrent callers. */
   async ensure(name: string, signal: AbortSignal, maker?: ProjectMaker): Promise<ProjectRecord> {
     return (await this.find(name, signal)) ?? this.#create(name, false, signal, maker);

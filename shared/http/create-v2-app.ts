@@ -17,6 +17,7 @@ import { answerRoute } from './answer-route.ts';
 import type { ApiRoutes } from './api-route.ts';
 import { isAnswered, sendAnswer } from './answer.ts';
 import { ClientOrigins } from './client-origin.ts';
+import type { EndpointApi } from './endpoint-api.ts';
 import { renderError, sendError } from './error-renderer.ts';
 import { HEADERS } from './headers.ts';
 import { RequestAudit, type RequestTrace, untraced } from './request-audit.ts';
@@ -29,6 +30,8 @@ export interface V2AppOptions extends RequestLogOptions, AdmissionOptions {
   readonly handlers: V2Handlers;
   /** Beside the distribution API. */
   readonly routes?: ApiRoutes;
+  /** Asked for paths that no route has. */
+  readonly api?: EndpointApi | undefined;
   /** Refuses whole kinds of requests, before anybody is asked who they are and before the body is read. */
   readonly refuse?: (request: V2Request) => RegistryError | undefined;
   /** Keeps a record of who changed what; without it nobody does. */
@@ -98,12 +101,15 @@ class V2Edge {
   ): Promise<void> {
     requirePlainRequest(http);
     // Without a turn of waiting for everything else: an answer that is ready at once goes out before the parser reads on.
-    const route = this.#options.routes?.get(pathOf(http));
-    if (route) {
-      facts.operation = route.operation;
+    const path = pathOf(http);
+    const route = this.#options.routes?.get(path);
+    const found = route || path.startsWith('/v2') ? undefined : this.#options.api?.find(path);
+    if (route || found) {
+      facts.operation = route?.operation ?? 'api';
       const origins = this.#options.identities?.origins ?? UNPROXIED;
       const admit = (): Promise<Admission> => this.#admit(http, signal);
-      facts.bytesIn = await answerRoute(route, { http, response, origins, admit, signal });
+      const call = { http, response, origins, admit, signal };
+      facts.bytesIn = (await (route ? answerRoute(route, call) : found?.answer(call))) ?? 0;
       return;
     }
     const request = parseV2Request(facts.method, http.url ?? '');

@@ -1,5 +1,10 @@
 import { type Identity, isRobotOfProject } from '../auth/identity.ts';
-import { type ProjectRecord, type ProjectRole, projectIdOf } from '../index/ports.ts';
+import {
+  PROJECT_ROLES,
+  type ProjectRecord,
+  type ProjectRole,
+  projectIdOf,
+} from '../index/ports.ts';
 
 export type RepositoryAction = 'pull' | 'push' | 'delete';
 
@@ -29,7 +34,7 @@ const RIGHTS: Readonly<Record<ProjectRole, readonly RepositoryAction[]>> = {
   maintainer: ['pull', 'push', 'delete'],
   admin: ['pull', 'push', 'delete'],
 };
-const RANK: readonly ProjectRole[] = ['guest', 'developer', 'maintainer', 'admin'];
+const RANK: readonly ProjectRole[] = PROJECT_ROLES;
 
 /**
  * Whether somebody may do something to the repositories of a project. What is not allowed by a line here is not
@@ -57,7 +62,7 @@ const isRobotOf = (
   robot?.project === project.name && robot.projectId === projectIdOf(project);
 
 /** The highest role that somebody has, as a member or by a group; undefined: none. */
-function roleOf(
+export function roleOf(
   identity: Identity,
   { members = [], groups = [] }: Pick<ProjectRecord, 'members' | 'groups'>,
 ): ProjectRole | undefined {

@@ -4,7 +4,7 @@ import { unending } from '../storage/testing/contract-support.ts';
 import { SESSION_SECONDS, Sessions } from './sessions.ts';
 import { testManagement } from './testing/test-management.ts';
 
-const ALICE = 'oidc:https://login.example#f3a1';
+const ALICE = { identityId: 'oidc:https://login.example#f3a1', stamp: 's1' };
 
 function newBench() {
   const { records, clock } = testManagement();
@@ -14,7 +14,7 @@ function newBench() {
 test('a session belongs to whoever has its token, which the store does not have', async () => {
   const { records, sessions } = newBench();
   const token = await sessions.begin(ALICE, unending);
-  expect(await sessions.find(token, unending)).toBe(ALICE);
+  expect(await sessions.find(token, unending)).toEqual(ALICE);
   for (const [key, bytes] of records.records)
     expect(`${key}${bytes.toString()}`).not.toContain(token);
 });

@@ -16,8 +16,13 @@ const TOKEN = /^[A-Za-z0-9_-]{43}$/;
 const schema = z.object({
   schemaVersion: z.literal(1),
   identityId: z.string(),
+  /** As the person's standing had it when the session began; another one ends the session. */
+  stamp: z.string(),
   expiresAt: z.string(),
 });
+
+/** Whose session it is. */
+export type Session = Pick<z.infer<typeof schema>, 'identityId' | 'stamp'>;
 
 /**
  * Who is signed in at the web. The browser has a random token, the store its hash: whoever reads the store can be
@@ -33,17 +38,17 @@ export class Sessions {
   }
 
   /** Begins a session, always with a new token, and resolves with that. */
-  async begin(identityId: string, signal: AbortSignal): Promise<string> {
+  async begin({ identityId, stamp }: Session, signal: AbortSignal): Promise<string> {
     const token = randomBytes(32).toString('base64url');
     const expiresAt = new Date(this.#clock.now().getTime() + SESSION_SECONDS * 1_000).toISOString();
-    const record = { schemaVersion: 1, identityId, expiresAt };
+    const record = { schemaVersion: 1, identityId, stamp, expiresAt };
     await this.#records.put(sessionKey(hashOf(token)), formatJsonRecord(record), signal);
     await this.#sweep(signal);
     return token;
   }
 
-  /** The id of the identity whose session it is; undefined when it is none, or has ended. */
-  async find(token: string, signal: AbortSignal): Promise<string | undefined> {
+  /** Whose session it is; undefined when it is none, or has ended. */
+  async find(token: string, signal: AbortSignal): Promise<Session | undefined> {
     return TOKEN.test(token) ? await this.#read(sessionKey(hashOf(token)), signal) : undefined;
   }
 
@@ -52,11 +57,11 @@ export class Sessions {
     if (TOKEN.test(token)) await this.#records.delete(sessionKey(hashOf(token)), signal);
   }
 
-  async #read(key: string, signal: AbortSignal): Promise<string | undefined> {
+  async #read(key: string, signal: AbortSignal): Promise<Session | undefined> {
     const bytes = await this.#records.get(key, signal);
     if (!bytes) return undefined;
-    const { identityId, expiresAt } = requireJsonRecord(bytes, schema, key);
-    if (this.#clock.now().getTime() < Date.parse(expiresAt)) return identityId;
+    const { identityId, stamp, expiresAt } = requireJsonRecord(bytes, schema, key);
+    if (this.#clock.now().getTime() < Date.parse(expiresAt)) return { identityId, stamp };
     await this.#records.delete(key, signal);
     return undefined;
   }

@@ -20,6 +20,7 @@ export type Operation =
   | 'explain'
   | 'token'
   | 'jwks'
+  | 'api'
   | 'unknown';
 
 export type Role = 'push' | 'mirror';

@@ -1,0 +1,177 @@
+import { z } from 'zod';
+
+import { PROJECT_ROLES, type ProjectRecord, type ProjectRole } from '../../index/ports.ts';
+import { mayGrant } from '../../management/decide-management.ts';
+import type { ProjectAdministration } from '../../management/project-administration.ts';
+import { registryError } from '../../oci/errors.ts';
+import type { Caller } from '../caller.ts';
+import { type Endpoint, endpoint } from '../endpoint.ts';
+import type { ProjectGate } from '../project-gate.ts';
+
+const ROLE = z.enum(PROJECT_ROLES);
+const MEMBERS = z.object({
+  members: z.array(z.object({ id: z.string(), role: ROLE })),
+  groups: z.array(z.object({ group: z.string(), role: ROLE })),
+});
+/** Identities and groups name their source. */
+const SOURCED = /^[a-z][a-z-]*:\S.{0,510}$/u;
+
+export interface MemberEndpointsDependencies {
+  readonly gate: ProjectGate;
+  readonly administration: Pick<ProjectAdministration, 'setMember' | 'setGroup'>;
+}
+
+/** `/api/v1/projects/{project}/members` and `…/groups` */
+export const memberEndpoints = (deps: MemberEndpointsDependencies): Endpoint[] => [
+  listMembers(deps),
+  ...memberRoles(deps),
+  ...groupRoles(deps),
+];
+
+const listMembers = ({ gate }: MemberEndpointsDependencies): Endpoint =>
+  endpoint({
+    method: 'GET',
+    path: '/api/v1/projects/{project}/members',
+    id: 'listMembers',
+    summary:
+      'The members of a project and the groups with a role in it, for those who belong to it',
+    access: 'signed-in',
+    reply: MEMBERS,
+    status: 200,
+    answer: async ({ caller, parameters, signal }) => {
+      const project = await gate.projectFor(caller, parameters.project, 'look', signal);
+      return { value: { members: project.members ?? [], groups: project.groups ?? [] } };
+    },
+  });
+
+function memberRoles({ gate, administration }: MemberEndpointsDependencies): Endpoint[] {
+  const roleNow = (id: string) => (project: ProjectRecord) =>
+    project.members?.find((member) => member.id === id)?.role;
+  return [
+    endpoint({
+      method: 'PUT',
+      path: '/api/v1/projects/{project}/members/{member}',
+      id: 'setMember',
+      summary: 'Give an identity (local:alice, ldap:bob, …) its role',
+      access: 'person',
+      body: z.object({ role: ROLE }),
+      status: 204,
+      audit: {
+        action: 'change-right',
+        about: ({ parameters, body }) => ({
+          subject: `project ${parameters.project}: ${parameters.member} ${body.role}`,
+        }),
+      },
+      answer: async ({ caller, parameters, body, signal }) => {
+        const { project, member } = parameters;
+        const now = roleNow(member);
+        await requireGrant(gate, caller, project, (record) => [body.role, now(record)], signal);
+        requireSourced(member);
+        await administration.setMember(project, member, body.role, signal);
+        await gate.changed(project, signal);
+        return {};
+      },
+    }),
+    endpoint({
+      method: 'DELETE',
+      path: '/api/v1/projects/{project}/members/{member}',
+      id: 'removeMember',
+      summary: 'Take an identity its role',
+      access: 'person',
+      status: 204,
+      audit: {
+        action: 'change-right',
+        about: ({ parameters }) => ({
+          subject: `project ${parameters.project}: ${parameters.member} none`,
+        }),
+      },
+      answer: async ({ caller, parameters, signal }) => {
+        const { project, member } = parameters;
+        const now = roleNow(member);
+        await requireGrant(gate, caller, project, (record) => [found(now(record), member)], signal);
+        await administration.setMember(project, member, undefined, signal);
+        await gate.changed(project, signal);
+        return {};
+      },
+    }),
+  ];
+}
+
+function groupRoles({ gate, administration }: MemberEndpointsDependencies): Endpoint[] {
+  const roleNow = (group: string) => (project: ProjectRecord) =>
+    project.groups?.find((one) => one.group === group)?.role;
+  return [
+    endpoint({
+      method: 'PUT',
+      path: '/api/v1/projects/{project}/groups/{group}',
+      id: 'setGroup',
+      summary: 'Give a group (ldap:staff, oidc:developers, …) its role',
+      access: 'person',
+      body: z.object({ role: ROLE }),
+      status: 204,
+      audit: {
+        action: 'change-right',
+        about: ({ parameters, body }) => ({
+          subject: `project ${parameters.project}: group ${parameters.group} ${body.role}`,
+        }),
+      },
+      answer: async ({ caller, parameters, body, signal }) => {
+        const { project, group } = parameters;
+        const now = roleNow(group);
+        await requireGrant(gate, caller, project, (record) => [body.role, now(record)], signal);
+        requireSourced(group);
+        await administration.setGroup(project, group, body.role, signal);
+        await gate.changed(project, signal);
+        return {};
+      },
+    }),
+    endpoint({
+      method: 'DELETE',
+      path: '/api/v1/projects/{project}/groups/{group}',
+      id: 'removeGroup',
+      summary: 'Take a group its role',
+      access: 'person',
+      status: 204,
+      audit: {
+        action: 'change-right',
+        about: ({ parameters }) => ({
+          subject: `project ${parameters.project}: group ${parameters.group} none`,
+        }),
+      },
+      answer: async ({ caller, parameters, signal }) => {
+        const { project, group } = parameters;
+        const now = roleNow(group);
+        await requireGrant(gate, caller, project, (record) => [found(now(record), group)], signal);
+        await administration.setGroup(project, group, undefined, signal);
+        await gate.changed(project, signal);
+        return {};
+      },
+    }),
+  ];
+}
+
+/** Throws as `projectFor` does, and DENIED for a role above the caller's own, given or taken. */
+async function requireGrant(
+  gate: ProjectGate,
+  caller: Caller,
+  name: string,
+  roles: (project: ProjectRecord) => readonly (ProjectRole | undefined)[],
+  signal: AbortSignal,
+): Promise<void> {
+  const project = await gate.projectFor(caller, name, 'decide', signal);
+  const authority = gate.authority(caller, project);
+  if (roles(project).every((role) => mayGrant(authority, role))) return;
+  throw registryError('DENIED', { message: 'nobody gives or takes a role above his own' });
+}
+
+function requireSourced(id: string): void {
+  if (SOURCED.test(id)) return;
+  throw registryError('NAME_INVALID', {
+    message: 'identities and groups are written with their source, as in local:alice or ldap:staff',
+  });
+}
+
+function found(role: ProjectRole | undefined, id: string): ProjectRole {
+  if (role) return role;
+  throw registryError('NAME_UNKNOWN', { message: `${id.slice(0, 100)} has no role there` });
+}
