@@ -15,6 +15,7 @@ import { publishedProjects, UpstreamTable } from '../../shared/content/upstream-
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { placeAtPush } from '../../shared/management/place-at-push.ts';
+import { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
 import type { Platform, RoleApp } from '../platform.ts';
 import { projectAccess } from '../project-rights.ts';
@@ -53,11 +54,15 @@ export function createPushApp(
     pushed.repositoryOf(requested, signal),
   );
 
+  const stop = new AbortController();
+  const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
+  const quotas = new ProjectQuotas({ ...platform, ...platform.ledgers, lifetime });
   const uploadService = new UploadService({
     uploads,
     blobs,
     index,
     names,
+    quotas,
     findBlob: (name, digest, signal) =>
       content.blobStat({ name, namespace: undefined }, digest, signal),
   });
@@ -67,6 +72,7 @@ export function createPushApp(
     links,
     blobs,
     names,
+    quotas,
     manifestReferences: config.manifestReferences,
   });
   const rights = projectAccess(platform, placeAtPush({ projects, upstreams, rules: config }));
@@ -81,11 +87,10 @@ export function createPushApp(
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
       ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),
-      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index, projects })),
+      ...(config.isDeleteEnabled && createDeleteHandlers({ manifests, index, projects, quotas })),
     },
   });
 
-  const stop = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   return {
     app,
@@ -94,10 +99,10 @@ export function createPushApp(
       const published = await publishedProjects(records, platform.shutdown);
       await projects.adoptAll(published, platform.shutdown);
       const { uploadTtlSeconds } = config;
-      const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
       running = Promise.all([
         runUploadReaper({ ...platform, uploads, leases: index.leases, uploadTtlSeconds }, lifetime),
         lastUse.run(lifetime),
+        quotas.run(lifetime),
       ]);
     },
     degraded: () => Promise.resolve([]),

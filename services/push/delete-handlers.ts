@@ -1,6 +1,7 @@
 import { immutableTagsOf } from '../../shared/content/immutable-tags.ts';
 import { immutable, type ManifestStore } from '../../shared/content/manifest-store.ts';
 import type { Projects } from '../../shared/content/projects.ts';
+import type { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
@@ -11,6 +12,7 @@ export interface DeleteDependencies {
   readonly manifests: ManifestStore;
   readonly index: Pick<RegistryIndex, 'members' | 'tags' | 'origins'>;
   readonly projects: Pick<Projects, 'find'>;
+  readonly quotas: Pick<ProjectQuotas, 'changed'>;
 }
 
 /**
@@ -21,6 +23,7 @@ export function createDeleteHandlers({
   manifests,
   index,
   projects,
+  quotas,
 }: DeleteDependencies): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
   return {
     manifestDelete: async (exchange) => {
@@ -42,6 +45,7 @@ export function createDeleteHandlers({
         const word = reference.kind === 'tag' ? reference.tag : reference.digest;
         throw registryError('MANIFEST_UNKNOWN', { detail: { name, reference: word } });
       }
+      quotas.changed(project);
       await exchange.send({ status: 202 });
     },
     blobDelete: async (exchange) => {
@@ -52,6 +56,7 @@ export function createDeleteHandlers({
         throw registryError('BLOB_UNKNOWN', { detail: { name, digest } });
       }
       crashPoint('blob.unlinked');
+      quotas.changed(await projects.find(firstSegment(name), signal));
       await exchange.send({ status: 202 });
     },
   };

@@ -24,7 +24,6 @@
  *     robots/<project>/<name>.used                     when one signed in last
  *     changes/<kind>/<name>/<revision>.json            the last change of a record that people change
  *     usage/<project>.json                             what a project with a quota takes
- *     renames/<project>.json                           a project that is being renamed
  *     people/<hash>.{json,locked}                      who came by single sign-on, and whom an administrator locked out
  *     sessions/<hash>.json                             who is signed in at the web
  *     cli-passwords/<hash>/<id>.{json,used}            what people made for their command lines
@@ -196,3 +195,5 @@ export const cliPasswordKey = (person: string, id: string): string =>
 /** When the password was used last. */
 export const cliPasswordUseKey = (person: string, id: string): string =>
   `${cliPasswordsFolder(person)}/${id}.used`;
+/** What a project with a quota takes, where there is no Redis to count it in. */
+export const usageKey = (project: string): string => `${OWN}/usage/${project}.json`;
