@@ -50,10 +50,14 @@ export class PushNames {
 }
 
 function requireOpen(project: ProjectRecord, name: RepositoryName): void {
-  const { name: its, closed, upstream } = project;
+  const { name: its, closed, upstream, renamedTo, renamedFrom } = project;
   if (closed === true) {
+    const becomes = renamedTo ?? (renamedFrom === undefined ? undefined : its);
     throw registryError('DENIED', {
-      message: `the project ${its} is being deleted: nothing is pushed to it`,
+      message:
+        becomes === undefined
+          ? `the project ${its} is being deleted: nothing is pushed to it`
+          : `the project ${renamedFrom ?? its} is being renamed to ${becomes}: push there when that is done`,
       detail: { name },
     });
   }

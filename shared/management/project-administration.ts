@@ -1,27 +1,29 @@
 import { randomUUID } from 'node:crypto';
 
 import type { ReservedNameRules } from '../content/reserved-names.ts';
-import { whyReserved } from '../content/reserved-names.ts';
 import type { UpstreamEntry } from '../content/upstream-entry.ts';
 import type { ProjectRecord, ProjectRole, RegistryIndex } from '../index/ports.ts';
 import { projectRecordSchema } from '../index/store/json-record.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import { registryError } from '../oci/errors.ts';
-import { firstSegment, parseRepositoryName, parseTag } from '../oci/reference.ts';
+import { firstSegment, parseTag } from '../oci/reference.ts';
 import { repositoryFolder } from '../storage/object-keys.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
+import { countProject } from './quotas/count-project.ts';
 import type { Robots } from './robots.ts';
-import { VersionedRecords, type VersionedRecordsDependencies } from './versioned-records.ts';
+import { isProjectName, requireNewName } from './project-name.ts';
+import { versionedProjects } from './project-records.ts';
+import type { VersionedRecords, VersionedRecordsDependencies } from './versioned-records.ts';
 import { withoutField } from './without-field.ts';
 
-/** A project's record is a file of its name; file systems take 255 bytes, endings included. */
-const MAX_NAME_LENGTH = 240;
 /** Until every process has seen that a project takes nothing any more, with some room. */
 const SETTLE_MS = BELIEVED_MS + 2_000;
 const MAX_RULES = 100;
 
 export interface ProjectAdministrationDependencies extends VersionedRecordsDependencies {
-  readonly index: Pick<RegistryIndex, 'projects' | 'catalog' | 'tags'>;
+  readonly index: Pick<RegistryIndex, 'projects' | 'catalog' | 'tags' | 'origins'>;
+  readonly blobs: Pick<BlobStore, 'stat'>;
   readonly robots: Robots;
   readonly clock: Clock;
   readonly upstreams: (signal: AbortSignal) => Promise<readonly UpstreamEntry[]>;
@@ -37,7 +39,16 @@ export interface NewProject {
 }
 
 /** The part of a record that people decide. */
-export type ProjectSettings = Pick<ProjectRecord, 'visibility' | 'immutableTags' | 'rootPath'>;
+export type ProjectSettings = Pick<
+  ProjectRecord,
+  'visibility' | 'immutableTags' | 'rootPath' | 'quotaBytes'
+>;
+
+/** What was pushed to a project: each distinct blob and manifest once. */
+export interface ProjectUsage {
+  readonly bytes: number;
+  readonly blobs: number;
+}
 
 /** Makes, changes and deletes projects. Nothing here asks who may do it. */
 export class ProjectAdministration {
@@ -46,14 +57,7 @@ export class ProjectAdministration {
 
   constructor(deps: ProjectAdministrationDependencies) {
     this.#deps = deps;
-    const { projects } = deps.index;
-    this.#versions = new VersionedRecords<ProjectRecord>(deps, {
-      kind: 'projects',
-      schema: projectRecordSchema,
-      get: (name, signal) => projects.get(name, signal),
-      put: (_name, record, signal) => projects.put(record, signal),
-      remove: (name, signal) => projects.remove(name, signal),
-    });
+    this.#versions = versionedProjects(deps, deps.index.projects);
   }
 
   /** All, by name. */
@@ -70,18 +74,21 @@ export class ProjectAdministration {
     return project;
   }
 
+  /** What the project takes, by the links of the store: reads all of them. */
+  async usage(name: string, signal: AbortSignal): Promise<ProjectUsage> {
+    await this.require(name, signal);
+    const { records, blobs, index } = this.#deps;
+    const counting = { records, blobs, origins: index.origins };
+    const sizes = [...(await countProject(name, counting, signal)).values()];
+    return { bytes: sizes.reduce((total, size) => total + size, 0), blobs: sizes.length };
+  }
+
   /** Throws NAME_INVALID, and DENIED for a name that is taken or means something else. */
   async create(
     { name, visibility, owner }: NewProject,
     signal: AbortSignal,
   ): Promise<ProjectRecord> {
-    if (!isProjectName(name) || name.length > MAX_NAME_LENGTH) {
-      throw registryError('NAME_INVALID', {
-        message: `${name} is no name of a project: the first part of a repository name, at most ${MAX_NAME_LENGTH} characters`,
-      });
-    }
-    const reason = whyReserved(name, await this.#deps.upstreams(signal), this.#deps.rules);
-    if (reason !== undefined) throw registryError('DENIED', { message: reason });
+    requireNewName(name, await this.#deps.upstreams(signal), this.#deps.rules);
     const record: ProjectRecord = {
       schemaVersion: 1,
       name,
@@ -195,6 +202,8 @@ export class ProjectAdministration {
       name,
       (project) => {
         if (!project) throw unknownProject(name);
+        const isNamedAnew = project.closed === true && (project.renamedTo ?? project.renamedFrom);
+        if (isNamedAnew) throw refused(`the project ${name} is being renamed: finish that first`);
         return next(project);
       },
       signal,
@@ -221,8 +230,6 @@ function requireRules(globs: readonly string[]): void {
   });
 }
 
-const isProjectName = (name: string): boolean =>
-  !name.includes('/') && parseRepositoryName(name) !== undefined;
 const refused = (message: string): Error => registryError('DENIED', { message });
 const unknownProject = (name: string): Error =>
   registryError('NAME_UNKNOWN', { message: `there is no project ${name}` });

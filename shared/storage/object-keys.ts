@@ -82,8 +82,10 @@ export const tagsFolder = (name: RepositoryName): string => `${manifestsFolder(n
 export const tagFolder = (name: RepositoryName, tag: Tag): string => `${tagsFolder(name)}/${tag}`;
 export const tagCurrentKey = (name: RepositoryName, tag: Tag): string =>
   `${tagFolder(name, tag)}/current/link`;
+export const tagHistoryFolder = (name: RepositoryName, tag: Tag): string =>
+  `${tagFolder(name, tag)}/index`;
 export const tagHistoryKey = (name: RepositoryName, tag: Tag, digest: Digest): string =>
-  `${tagFolder(name, tag)}/index/${slashed(digest)}/link`;
+  `${tagHistoryFolder(name, tag)}/${slashed(digest)}/link`;
 
 export const uploadsFolder = (name: RepositoryName): string => `${repositoryFolder(name)}/_uploads`;
 export const uploadFolder = (name: RepositoryName, id: UploadId): string =>
@@ -96,8 +98,10 @@ export const originKey = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/origin`;
 export const confirmationKey = (name: RepositoryName, tag: Tag): string =>
   `${repositoryFolder(name)}/_twinport/confirmed/${tag}`;
+export const manifestTypesFolder = (name: RepositoryName): string =>
+  `${repositoryFolder(name)}/_twinport/types`;
 export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
-  `${repositoryFolder(name)}/_twinport/types/${dashed(digest)}`;
+  `${manifestTypesFolder(name)}/${dashed(digest)}`;
 export const referrersOfRepository = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/referrers`;
 export const referrersFolder = (name: RepositoryName, subject: Digest): string =>

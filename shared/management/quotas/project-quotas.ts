@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
 import { SingleFlight, waitFor } from '../../concurrency/single-flight.ts';
-import { type Leases, type OriginIndex, projectIdOf, type ProjectRecord } from '../../index/ports.ts';
+import {
+  type Leases,
+  type OriginIndex,
+  projectIdOf,
+  type ProjectRecord,
+} from '../../index/ports.ts';
 import type {
   CountedBlob,
   CountedProject,
@@ -74,7 +79,11 @@ export class ProjectQuotas {
    * it does not fit, and UNAVAILABLE where nobody can tell.
    */
   async during<Result>(
-    { name, quotaBytes, ...project }: Pick<ProjectRecord, 'name' | 'quotaBytes' | 'id' | 'createdAt'>,
+    {
+      name,
+      quotaBytes,
+      ...project
+    }: Pick<ProjectRecord, 'name' | 'quotaBytes' | 'id' | 'createdAt'>,
     blob: CountedBlob,
     signal: AbortSignal,
     work: () => Promise<Result>,

@@ -10,6 +10,7 @@ import {
   type UsageLedger,
 } from '../../index/usage-ledger.ts';
 import type { Clock } from '../../lifecycle/clock.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { registryError } from '../../oci/errors.ts';
 import { usageKey } from '../../storage/object-keys.ts';
 import { recordPlace } from '../record-place.ts';
@@ -17,10 +18,8 @@ import { VersionedRecords, type VersionedRecordsDependencies } from '../versione
 
 /** A record of the store holds 4 MiB. */
 const MAX_BLOBS = 35_000;
-/** By how much the clocks of processes may differ. */
-const CLOCK_SLACK_MS = 60_000;
 
-/** Size and time; then the token of a push that has not ended. */
+/** Size and revision of the record at which it was linked, or size, time and token of a push that has not ended. */
 const entrySchema = z.union([
   z.tuple([z.number(), z.number()]),
   z.tuple([z.number(), z.number(), z.string()]),
@@ -76,9 +75,8 @@ export class StoreUsageLedger implements UsageLedger {
           return record;
         }
         room = { kind: 'held' };
-        const nowMs = this.#nowMs();
-        const isLinked = known?.length === 2;
-        const entry: Blobs[string] = isLinked ? [known[0], nowMs] : [size, nowMs, token];
+        const entry: Blobs[string] =
+          known?.length === 2 ? [known[0], nextRevision(record)] : [size, this.#nowMs(), token];
         return { ...record, blobs: { ...record.blobs, [digest]: entry } };
       },
       signal,
@@ -98,7 +96,8 @@ export class StoreUsageLedger implements UsageLedger {
         isNoted = record?.projectId === project.id;
         if (!record || !isNoted) return record;
         if (record.blobs[digest]?.length === 2) return record;
-        return { ...record, blobs: { ...record.blobs, [digest]: [size, this.#nowMs()] } };
+        const entry: Blobs[string] = [size, nextRevision(record)];
+        return { ...record, blobs: { ...record.blobs, [digest]: entry } };
       },
       signal,
     );
@@ -119,20 +118,21 @@ export class StoreUsageLedger implements UsageLedger {
   }
 
   async recount(project: CountedProject, count: Counting, signal: AbortSignal): Promise<boolean> {
-    const sinceMs = this.#nowMs() - CLOCK_SLACK_MS;
+    const { revision } = await this.#versions.read(project.name, signal);
+    const abandonedMs = this.#nowMs() - ABANDONED_MS;
     const found = await count();
     await this.#change(
       project,
       (record) => {
         const known = record?.projectId === project.id ? record.blobs : {};
-        const kept = Object.entries(known).filter(([digest, [, atMs, token]]) => {
-          const untilMs = token === undefined ? sinceMs : sinceMs - ABANDONED_MS;
-          return found.has(digest as never) || atMs >= untilMs;
-        });
-        const nowMs = this.#nowMs();
+        // What was linked before the count began and was not found is gone.
+        const kept = Object.entries(known).filter(([digest, [, at, token]]) =>
+          token === undefined ? found.has(digest as Digest) || at > revision : at > abandonedMs,
+        );
+        const next = nextRevision(record);
         const fresh = [...found].map(([digest, size]): [string, Blobs[string]] => [
           digest,
-          [size, nowMs],
+          [size, next],
         ]);
         const blobs = Object.fromEntries([...fresh, ...kept]);
         requireRoom(project, blobs);
@@ -163,6 +163,8 @@ export class StoreUsageLedger implements UsageLedger {
     return this.#clock.now().getTime();
   }
 }
+
+const nextRevision = (record: UsageRecord | undefined): number => (record?.revision ?? 0) + 1;
 
 const totalOf = (blobs: Blobs): number =>
   Object.values(blobs).reduce((total, [size]) => total + size, 0);
