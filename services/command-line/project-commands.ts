@@ -24,25 +24,33 @@ const projectList: StoreCommand = {
 
 const projectCreate: StoreCommand = {
   name: 'project create',
-  usage: '<name> [--visibility public|private] [--owner <id>]',
+  usage: '<name> [--visibility public|private] [--owner <id>] [--upstream <url>]',
   summary: 'make a project, the first part of names like <name>/app',
   help: `A project is private unless --visibility says public. The owner becomes its maintainer: alice or local:alice is a user of
 \`twinport user\`, other sources are written before the colon (htpasswd:alice, ldap:alice).
+--upstream makes a cache of the registry at that address, which hosts no images of its own: mirrors that run serve it
+within 10 seconds. It is asked as anybody, at public addresses alone; what needs more is configured in UPSTREAMS, whose
+entries win.
 
 Exit code: 0 made, 2 not.`,
   run: (context) => {
     const options = commandOptions(
       context.args,
       { words: [1, 1] },
-      { visibility: 'text', owner: 'text' },
+      { visibility: 'text', owner: 'text', upstream: 'text' },
     );
     const [name = ''] = options.words;
     const owner = options.text('owner');
     const visibility = oneOf('--visibility', options.text('visibility') ?? 'private', VISIBILITIES);
     return withManagement(context, async ({ projects }) => {
       const id = owner === undefined ? undefined : identityId(owner);
-      await projects.create({ name, visibility, owner: id }, context.signal);
+      const upstream = options.text('upstream');
+      await projects.create({ name, visibility, owner: id, upstream }, context.signal);
       context.print(`The project ${name} is made, ${visibility}.`);
+      if (upstream !== undefined) {
+        context.print(`Pull ${upstream}'s images as <mirror>/${name}/<repository>.`);
+        return EXIT.fine;
+      }
       context.print(`Push to <push service>/${name}/<repository>;`);
       context.print(`pull from there, or from the mirror as <mirror>/local/${name}/<repository>.`);
       return EXIT.fine;
@@ -199,11 +207,12 @@ Exit code: 0 renamed, 2 not.`,
 
 function described(project: ProjectRecord, usage: ProjectUsage): string[] {
   const { name, createdAt, createdBy, visibility, immutableTags = [], rootPath } = project;
-  const { quotaBytes } = project;
+  const { quotaBytes, upstream } = project;
   return [
     `Name: ${name}`,
     `Made: ${createdAt}${createdBy === undefined ? '' : ` by ${createdBy}`}`,
     `Visibility: ${visibility ?? 'public'}`,
+    ...(upstream ? [`Caches: ${upstream.url}`] : []),
     `Quota: ${quotaBytes === undefined ? 'none' : formatByteSize(quotaBytes)}`,
     `Takes: ${formatByteSize(usage.bytes)} in ${usage.blobs} blobs and manifests`,
     `Immutable tags: ${immutableTags.length === 0 ? 'none' : immutableTags.join(', ')}`,

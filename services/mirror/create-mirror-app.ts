@@ -21,6 +21,7 @@ import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
+import { LiveUpstreams } from './live-upstreams.ts';
 import { placeAtMirror } from './place-at-mirror.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { SharedUpstreamPolicy } from './shared-upstream-policy.ts';
@@ -43,13 +44,19 @@ const CLOSE_MS = 3_000;
  */
 export function createMirrorApp(
   shared: Platform,
-  config: MirrorConfig,
+  configured: MirrorConfig,
   { spoolRoom, programLeases }: ProgramParts,
 ): RoleApp {
   const { records, index, clock, shutdown } = shared;
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
-  const { upstreams } = config;
+  const live = new LiveUpstreams({
+    ...shared,
+    projects: index.projects,
+    configured: configured.upstreams,
+  });
+  const upstreams = live.all;
+  const config = { ...configured, upstreams };
   const blocks = new BlockList(records, clock, lifetime);
   const cache = createCacheUpkeep(shared, config);
   const lastUse = new LastUse({ ...shared, origins: index.origins });
@@ -99,15 +106,17 @@ export function createMirrorApp(
       await replicas.start();
       // Adopted before the name is published as an upstream's: from then on nobody looks for other content under it.
       const published = await publishedProjects(records, lifetime);
-      const shadowed = shadowedProjects(await projects.adoptAll(published, lifetime), upstreams);
+      const adopted = await projects.adoptAll(published, lifetime);
+      const shadowed = shadowedProjects(adopted, configured.upstreams);
       if (shadowed.length > 0) {
         platform.log.warn(
           { projects: shadowed },
           'the store holds projects with names that mean an upstream at this mirror: here they are pulled as local/<name>',
         );
       }
-      withdraw = await publishUpstreams(records, upstreams, clock, lifetime);
-      upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime)]);
+      withdraw = await publishUpstreams(records, configured.upstreams, clock, lifetime);
+      await live.look(lifetime);
+      upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime), live.run(lifetime)]);
       warming = keepWarm(AbortSignal.any([lifetime, stopWarming.signal]));
     },
     degraded: () => Promise.resolve(connections.degraded()),

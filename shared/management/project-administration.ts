@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto';
 
 import type { ReservedNameRules } from '../content/reserved-names.ts';
-import type { UpstreamEntry } from '../content/upstream-entry.ts';
+import { findUpstream, type UpstreamEntry } from '../content/upstream-entry.ts';
 import type { ProjectRecord, ProjectRole, RegistryIndex } from '../index/ports.ts';
+import { serverUrl } from '../config/value-schemas.ts';
+import { publishUpstream } from '../content/upstream-table.ts';
+import { repositoriesBelow } from '../index/store/store-catalog.ts';
 import { projectRecordSchema } from '../index/store/json-record.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import { registryError } from '../oci/errors.ts';
 import { firstSegment, parseTag } from '../oci/reference.ts';
-import { repositoryFolder } from '../storage/object-keys.ts';
+import { repositoryFolder, upstreamKey } from '../storage/object-keys.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
 import { countProject } from './quotas/count-project.ts';
@@ -36,6 +39,8 @@ export interface NewProject {
   readonly visibility: 'public' | 'private';
   /** Of an identity, which becomes its maintainer. */
   readonly owner: string | undefined;
+  /** The address of the registry that it caches: then it hosts no images of its own. */
+  readonly upstream?: string | undefined;
 }
 
 /** The part of a record that people decide. */
@@ -85,16 +90,20 @@ export class ProjectAdministration {
 
   /** Throws NAME_INVALID, and DENIED for a name that is taken or means something else. */
   async create(
-    { name, visibility, owner }: NewProject,
+    { name, visibility, owner, upstream }: NewProject,
     signal: AbortSignal,
   ): Promise<ProjectRecord> {
-    requireNewName(name, await this.#deps.upstreams(signal), this.#deps.rules);
+    const table = await this.#deps.upstreams(signal);
+    requireNewName(name, table, this.#deps.rules);
+    const url = upstream === undefined ? undefined : requireAddress(upstream);
+    if (url !== undefined) await this.#announce(name, url, signal);
     const record: ProjectRecord = {
       schemaVersion: 1,
       name,
       createdAt: this.#deps.clock.now().toISOString(),
       id: randomUUID(),
       visibility,
+      ...(url !== undefined && { upstream: { url } }),
       ...(owner !== undefined && { members: [{ id: owner, role: 'maintainer' }] }),
     };
     await this.#versions.change(
@@ -155,14 +164,19 @@ export class ProjectAdministration {
   /**
    * Deletes a project that has no images any more, with its robots and what is left of its repositories. First it takes
    * nothing any more; only when every process has seen that is it looked at again and removed. Throws DENIED, with the
-   * project as it was, where it has an image.
+   * project as it was, where it has an image; the copies in a project that caches an upstream go with it.
    */
   async delete(name: string, signal: AbortSignal): Promise<void> {
-    await this.#requireNoImages(name, signal);
+    const isCache = (await this.require(name, signal)).upstream !== undefined;
+    const requireEmpty = async (): Promise<void> => {
+      if (!isCache) await this.#requireNoImages(name, signal);
+    };
+    await requireEmpty();
+    if (isCache) await this.#deps.records.delete(upstreamKey(name), signal);
     await this.#change(name, (project) => ({ ...project, closed: true }), signal);
     try {
       await this.#deps.clock.sleep(SETTLE_MS, signal);
-      await this.#requireNoImages(name, signal);
+      await requireEmpty();
     } catch (error) {
       const reopened = AbortSignal.timeout(5_000);
       await this.#change(name, (project) => withoutField(project, 'closed'), reopened);
@@ -173,6 +187,18 @@ export class ProjectAdministration {
     }
     await this.#deps.records.deleteTree(repositoryFolder(name), signal);
     await this.#versions.change(name, () => undefined, signal);
+  }
+
+  /** Before the record: whoever sees the project knows its name for an upstream's. */
+  async #announce(name: string, url: string, signal: AbortSignal): Promise<void> {
+    const { records, upstreams, index } = this.#deps;
+    const isTaken =
+      (await index.projects.get(name, signal)) ??
+      (await repositoriesBelow(records, name, signal))[0];
+    if (isTaken !== undefined) throw refused(`there is a project ${name} already`);
+    const { host } = new URL(url);
+    const hosts = findUpstream(await upstreams(signal), host) ? [] : [host];
+    await publishUpstream(records, { project: name, url, hosts }, signal);
   }
 
   async #requireNoImages(name: string, signal: AbortSignal): Promise<void> {
@@ -227,6 +253,16 @@ function requireRules(globs: readonly string[]): void {
   if (globs.length <= MAX_RULES && globs.every(isRule)) return;
   throw registryError('TAG_INVALID', {
     message: `rules on tags are at most ${MAX_RULES} tags, with * for any characters`,
+  });
+}
+
+/** Throws NAME_INVALID. */
+function requireAddress(text: string): string {
+  const url = serverUrl('http', 'https').safeParse(text);
+  if (url.success) return url.data;
+  const [problem] = url.error.issues;
+  throw registryError('NAME_INVALID', {
+    message: `the address of the upstream ${problem?.message ?? 'is none'}`,
   });
 }
 

@@ -175,8 +175,10 @@ export class ProjectRename {
   }
 }
 
-function requireIdle({ name, closed, renamedTo, renamedFrom }: ProjectRecord, to: string): void {
+function requireIdle(project: ProjectRecord, to: string): void {
+  const { name, closed, renamedTo, renamedFrom, upstream } = project;
   if (renamedTo === to) return;
+  if (upstream) throw refused(`${name} caches ${upstream.url}: make another project for that`);
   if (renamedTo !== undefined) {
     throw refused(
       `${name} is being renamed to ${renamedTo}: finish that first, by the same command`,
