@@ -47,6 +47,14 @@ export class PushNames {
     if (reason) throw registryError('DENIED', { message: reason, detail: { name } });
     return await this.#projects.ensure(project, signal, maker);
   }
+
+  /** For a push that has begun: its project, as it is now. Throws DENIED as above, and NAME_UNKNOWN when it is gone. */
+  async requireOpen(name: RepositoryName, signal: AbortSignal): Promise<ProjectRecord> {
+    const project = await this.#projects.find(firstSegment(name), signal);
+    if (!project) throw registryError('NAME_UNKNOWN', { detail: { name } });
+    requireOpen(project, name);
+    return project;
+  }
 }
 
 function requireOpen(project: ProjectRecord, name: RepositoryName): void {

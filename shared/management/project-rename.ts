@@ -111,7 +111,8 @@ export class ProjectRename {
   }
 
   async #reserve(old: ProjectRecord, to: string, signal: AbortSignal): Promise<void> {
-    const { name: from, renamedTo: _, revision: __, adopted: ___, ...kept } = old;
+    const { name: from } = old;
+    const kept = withoutField(withoutField(withoutField(old, 'renamedTo'), 'revision'), 'adopted');
     await this.#versions.change(
       to,
       (record) => {

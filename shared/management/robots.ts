@@ -159,7 +159,7 @@ export class Robots {
 
   /** The same robot, with its secret, for a project that takes the id of its project over. Idempotent. */
   async copy(robot: RobotRecord, project: string, signal: AbortSignal): Promise<void> {
-    const { revision: _, ...kept } = robot;
+    const kept = withoutField(robot, 'revision');
     await this.#versions.change(
       pathOf({ project, name: robot.name }),
       (current) => (current?.projectId === robot.projectId ? current : { ...kept, project }),

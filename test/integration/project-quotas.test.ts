@@ -7,6 +7,7 @@ import { unreliableExclusive } from '../../shared/management/testing/exclusive-o
 import { countProject } from '../../shared/management/quotas/count-project.ts';
 import { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import { StoreUsageLedger } from '../../shared/management/quotas/store-usage-ledger.ts';
+import { withoutField } from '../../shared/management/without-field.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import type { ExclusiveRecords } from '../../shared/storage/exclusive-records.ts';
@@ -149,7 +150,7 @@ describeWithTools(['redis-server'], 'quotas with Redis', () => {
       const [index] = apart;
       const project = newProject(3);
       expect(await put(quotas, { index, project, text: 'unsafe' })).toBe('UNAVAILABLE');
-      const { quotaBytes: _, ...free } = project;
+      const free = withoutField(project, 'quotaBytes');
       expect(await put(quotas, { index, project: free, text: 'unsafe' })).toBe('made');
     });
 

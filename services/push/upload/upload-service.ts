@@ -80,7 +80,7 @@ export class UploadService {
     const { stream, size } = body;
     const link = async (): Promise<void> => {
       // The body may have taken long, and the project may take nothing any more.
-      await names.requirePushable(repository, signal);
+      await names.requireOpen(repository, signal);
       await this.#link(repository, digest, signal);
     };
     if (size === undefined) {
@@ -129,8 +129,8 @@ export class UploadService {
     signal: AbortSignal,
   ): Promise<UploadSession> {
     return this.#exclusively(repository, id, signal, async (held) => {
-      const project = await this.#deps.names.requirePushable(repository, held);
       const session = await this.status(repository, id, held);
+      const project = await this.#deps.names.requireOpen(repository, held);
       return this.#append(session, chunk, project, held);
     }).catch(async (error: unknown) => {
       if (!(error instanceof LeaseLostError)) throw error;
@@ -158,7 +158,7 @@ export class UploadService {
         unknownUpload(id);
       }
       const { names, quotas, uploads } = this.#deps;
-      const project = await names.requirePushable(repository, held);
+      const project = await names.requireOpen(repository, held);
       const session = lastChunk ? await this.#append(found, lastChunk, project, held) : found;
       try {
         await quotas.during(project, { digest, size: session.offset }, held, async () => {
