@@ -45,10 +45,10 @@ Exit code: 0 made, 2 not.`,
     return withManagement(context, async ({ projects }) => {
       const id = owner === undefined ? undefined : identityId(owner);
       const upstream = options.text('upstream');
-      await projects.create({ name, visibility, owner: id, upstream }, context.signal);
+      const made = await projects.create({ name, visibility, owner: id, upstream }, context.signal);
       context.print(`The project ${name} is made, ${visibility}.`);
-      if (upstream !== undefined) {
-        context.print(`Pull ${upstream}'s images as <mirror>/${name}/<repository>.`);
+      if (made.upstream) {
+        context.print(`Pull images of ${made.upstream.url} as <mirror>/${name}/<repository>.`);
         return EXIT.fine;
       }
       context.print(`Push to <push service>/${name}/<repository>;`);

@@ -7,8 +7,13 @@ import { LastUse } from '../../shared/content/last-use.ts';
 import type { MirrorNames } from '../../shared/content/mirror-names.ts';
 import { Projects } from '../../shared/content/projects.ts';
 import { shadowedProjects } from '../../shared/content/reserved-names.ts';
-import { publishedProjects, publishUpstreams } from '../../shared/content/upstream-table.ts';
-import type { Leases } from '../../shared/index/ports.ts';
+import {
+  publishedProjects,
+  publishUpstream,
+  publishUpstreams,
+} from '../../shared/content/upstream-table.ts';
+import type { Leases, ProjectRecord } from '../../shared/index/ports.ts';
+import type { RecordStore } from '../../shared/storage/record-store.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
@@ -115,6 +120,8 @@ export function createMirrorApp(
         );
       }
       withdraw = await publishUpstreams(records, configured.upstreams, clock, lifetime);
+      const known = [...published, ...configured.upstreams.map(({ project }) => project)];
+      await announceUpstreams(records, adopted, known, lifetime);
       await live.look(lifetime);
       upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime), live.run(lifetime)]);
       warming = keepWarm(AbortSignal.any([lifetime, stopWarming.signal]));
@@ -131,6 +138,19 @@ export function createMirrorApp(
       await spool.close();
     },
   };
+}
+
+/** Projects that cache an upstream, where whoever made one died before he told so. */
+async function announceUpstreams(
+  records: RecordStore,
+  projects: readonly ProjectRecord[],
+  known: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { name: project, upstream } of projects) {
+    if (!upstream || known.includes(project)) continue;
+    await publishUpstream(records, { hosts: [], ...upstream, project }, signal);
+  }
 }
 
 /** At a mirror names mean what its rules say. */

@@ -23,9 +23,10 @@ afterEach(() => store.remove());
 
 /** As `twinport project create <name> --upstream <url>` makes it. */
 async function makeProject(name: string, url: string): Promise<void> {
-  await publishUpstream(store.records, { project: name, url, hosts: [] }, unending);
+  const upstream = { url, hosts: [new URL(url).host] };
+  await publishUpstream(store.records, { project: name, ...upstream }, unending);
   await store.index.projects.put(
-    { schemaVersion: 1, name, createdAt: '2026-01-01T00:00:00.000Z', upstream: { url } },
+    { schemaVersion: 1, name, createdAt: '2026-01-01T00:00:00.000Z', upstream },
     unending,
   );
 }

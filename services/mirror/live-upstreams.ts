@@ -80,13 +80,12 @@ function entryOf(
   table: readonly UpstreamConfig[],
   configured: readonly UpstreamConfig[],
 ): UpstreamConfig | undefined {
-  const host = upstream && URL.parse(upstream.url)?.host;
-  if (!upstream || host === undefined || findUpstream(table, name)) return undefined;
+  if (!upstream || !URL.canParse(upstream.url) || findUpstream(table, name)) return undefined;
   return {
     ...UPSTREAM_DEFAULTS,
     project: name,
     url: upstream.url,
-    hosts: [host, ...(upstream.hosts ?? [])].filter((word) => !findUpstream(table, word)),
+    hosts: (upstream.hosts ?? []).filter((word) => !findUpstream(table, word)),
     tagTtlSeconds: configured[0]?.tagTtlSeconds ?? 0,
     trusted: false,
     isGuarded: true,

@@ -41,6 +41,20 @@ const takes = async (name: string): Promise<number> => {
   return [...found.values()].reduce((total, size) => total + size, 0);
 };
 
+test('a project that is being renamed is pulled, and takes nothing', async () => {
+  const names = { schemaVersion: 1, createdAt: '2026-01-01T00:00:00.000Z', closed: true } as const;
+  await project('before');
+  const bytes = blobOf('before');
+  expect((await putBlob('before/app', bytes)).status).toBe(201);
+  const { projects } = push.store.index;
+  await projects.put({ ...names, name: 'moving', renamedTo: 'after' }, unending);
+  await push.store.index.members.add('moving/app' as never, 'blob', digestOf(bytes), unending);
+  const refused = await putBlob('moving/app', blobOf('late'));
+  expect(refused.status).toBe(403);
+  expect(refused.body.toString()).toContain('the project moving is being renamed to after');
+  expect(await head('moving/app', bytes)).toBe(200);
+});
+
 describe('a project with a quota', () => {
   test('takes what fits, and refuses with both numbers what does not, keeping what was there', async () => {
     await project('full', 2 * BLOB_BYTES);

@@ -79,7 +79,7 @@ async function publishedEntries(
   return entries.filter((entry) => entry !== undefined);
 }
 
-/** Makes an upstream known to all, before the project that caches it has its record. */
+/** Makes an upstream known to both services. */
 export async function publishUpstream(
   records: RecordStore,
   { project, url, hosts }: UpstreamEntry,

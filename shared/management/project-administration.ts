@@ -95,15 +95,17 @@ export class ProjectAdministration {
   ): Promise<ProjectRecord> {
     const table = await this.#deps.upstreams(signal);
     requireNewName(name, table, this.#deps.rules);
-    const url = upstream === undefined ? undefined : requireAddress(upstream);
-    if (url !== undefined) await this.#announce(name, url, signal);
+    const cached =
+      upstream === undefined
+        ? undefined
+        : await this.#cached(name, requireAddress(upstream), table, signal);
     const record: ProjectRecord = {
       schemaVersion: 1,
       name,
       createdAt: this.#deps.clock.now().toISOString(),
       id: randomUUID(),
       visibility,
-      ...(url !== undefined && { upstream: { url } }),
+      ...(cached && { upstream: cached }),
       ...(owner !== undefined && { members: [{ id: owner, role: 'maintainer' }] }),
     };
     await this.#versions.change(
@@ -114,6 +116,8 @@ export class ProjectAdministration {
       },
       signal,
     );
+    // Mirrors learn of it by this; one that starts makes up for it where this process died before.
+    if (cached) await publishUpstream(this.#deps.records, { project: name, ...cached }, signal);
     return record;
   }
 
@@ -189,16 +193,20 @@ export class ProjectAdministration {
     await this.#versions.change(name, () => undefined, signal);
   }
 
-  /** Before the record: whoever sees the project knows its name for an upstream's. */
-  async #announce(name: string, url: string, signal: AbortSignal): Promise<void> {
-    const { records, upstreams, index } = this.#deps;
-    const isTaken =
-      (await index.projects.get(name, signal)) ??
-      (await repositoriesBelow(records, name, signal))[0];
-    if (isTaken !== undefined) throw refused(`there is a project ${name} already`);
+  /** The upstream of a new project. Its host names it too, unless that means something already. */
+  async #cached(
+    name: string,
+    url: string,
+    table: readonly UpstreamEntry[],
+    signal: AbortSignal,
+  ): Promise<Pick<UpstreamEntry, 'url' | 'hosts'>> {
+    const { records, index } = this.#deps;
+    if ((await repositoriesBelow(records, name, signal)).length > 0) {
+      throw refused(`there are images under ${name} already`);
+    }
     const { host } = new URL(url);
-    const hosts = findUpstream(await upstreams(signal), host) ? [] : [host];
-    await publishUpstream(records, { project: name, url, hosts }, signal);
+    const isMeant = findUpstream(table, host) ?? (await index.projects.get(host, signal));
+    return { url, hosts: isMeant ? [] : [host] };
   }
 
   async #requireNoImages(name: string, signal: AbortSignal): Promise<void> {

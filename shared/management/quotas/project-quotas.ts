@@ -3,12 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
 import { SingleFlight, waitFor } from '../../concurrency/single-flight.ts';
-import {
-  type Leases,
-  type OriginIndex,
-  projectIdOf,
-  type ProjectRecord,
-} from '../../index/ports.ts';
+import { projectIdOf, type ProjectRecord, type RegistryIndex } from '../../index/ports.ts';
 import type {
   CountedBlob,
   CountedProject,
@@ -33,6 +28,7 @@ const DUE_MS = 5_000;
 const FRESH_MS = 60_000;
 const COUNT_WAIT_MS = 30_000;
 const NOTE_MS = 5_000;
+const COUNTED_HINT = 'quotas-counted';
 const MAX_SIZES = 100_000;
 const COLD_TRIES = 4;
 const COLD: Room = { kind: 'cold' };
@@ -41,11 +37,7 @@ const UNREACHABLE: Room = { kind: 'unreachable' };
 export interface ProjectQuotasDependencies {
   readonly records: RecordStore;
   readonly blobs: Pick<BlobStore, 'stat'>;
-  readonly index: {
-    readonly origins: OriginIndex;
-    readonly leases: Leases;
-    readonly projects: { list(signal: AbortSignal): Promise<ProjectRecord[]> };
-  };
+  readonly index: Pick<RegistryIndex, 'origins' | 'leases' | 'hints' | 'projects'>;
   /** In Redis; undefined without one. */
   readonly sharedLedger?: UsageLedger | undefined;
   /** In the store; undefined: without the other one pushes to projects with a quota are refused. */
@@ -68,7 +60,8 @@ export class ProjectQuotas {
   readonly #due = new Map<string, CountedProject>();
   /** Projects to which pushes were counted beside Redis, which does not know of them. */
   readonly #beside = new Set<string>();
-  readonly #sizes = new LRUCache<Digest, number>({ max: MAX_SIZES });
+  /** Made when there is something to count. */
+  #sizes: LRUCache<Digest, number> | undefined;
 
   constructor(deps: ProjectQuotasDependencies) {
     this.#deps = deps;
@@ -79,17 +72,14 @@ export class ProjectQuotas {
    * it does not fit, and UNAVAILABLE where nobody can tell.
    */
   async during<Result>(
-    {
-      name,
-      quotaBytes,
-      ...project
-    }: Pick<ProjectRecord, 'name' | 'quotaBytes' | 'id' | 'createdAt'>,
+    project: ProjectRecord,
     blob: CountedBlob,
     signal: AbortSignal,
     work: () => Promise<Result>,
   ): Promise<Result> {
+    const { name, quotaBytes } = project;
     if (quotaBytes === undefined) return await work();
-    const counted = { name, id: projectIdOf({ schemaVersion: 1, name, ...project }) };
+    const counted = { name, id: projectIdOf(project) };
     const request = { blob, quotaBytes, token: randomUUID() };
     const ledger = await this.#reserve(counted, request, signal);
     let result: Result;
@@ -190,6 +180,7 @@ export class ProjectQuotas {
       try {
         const startedAtMs = clock.monotonicMs();
         this.#due.delete(project.name);
+        this.#sizes ??= new LRUCache({ max: MAX_SIZES });
         const counting = { records, blobs, origins: index.origins, sizes: this.#sizes };
         const isTaken = await ledger.recount(
           project,
@@ -219,7 +210,11 @@ export class ProjectQuotas {
   }
 
   async #markAll(signal: AbortSignal): Promise<void> {
-    const all = await this.#deps.index.projects.list(signal).catch(() => []);
+    const { index } = this.#deps;
+    // One of all processes is enough.
+    if ((await index.hints.get(COUNTED_HINT)) !== undefined) return;
+    await index.hints.put(COUNTED_HINT, 'counted', RECOUNT_MS / 2);
+    const all = await index.projects.list(signal).catch(() => []);
     for (const project of all) this.changed(project);
   }
 }
