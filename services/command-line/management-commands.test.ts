@@ -155,7 +155,10 @@ describe('twinport project', () => {
     expect((await twinport('project set team --quota none')).code).toBe(0);
     expect((await twinport('project show team')).text).toContain('Quota: none');
     for (const wrong of ['lots', '-1', '10XB', '99999999PiB']) {
-      expect([wrong, (await twinport(`project set team --quota=${wrong}`)).code]).toEqual([wrong, 2]);
+      expect([wrong, (await twinport(`project set team --quota=${wrong}`)).code]).toEqual([
+        wrong,
+        2,
+      ]);
     }
   });
 
@@ -170,7 +173,12 @@ describe('twinport project', () => {
       (await store.index.projects.get(name, unending))?.upstream?.hosts;
     expect(await hosts('partner')).toEqual(['registry.partner.example']);
     expect(await hosts('partner2')).toEqual([]);
-    for (const wrong of ['partner.example', 'ftp://x.example', `${url}/path`, 'https://me:pw@x.example']) {
+    for (const wrong of [
+      'partner.example',
+      'ftp://x.example',
+      `${url}/path`,
+      'https://me:pw@x.example',
+    ]) {
       const { code, text } = await twinport(`project create wrong --upstream ${wrong}`);
       expect([wrong, code]).toEqual([wrong, 2]);
       expect(text).toContain('the address of the upstream');

@@ -121,7 +121,9 @@ describe('a project that caches an upstream', () => {
         expect((await mirror.send(`/v2/partner/team/app/blobs/${digest}`)).status).toBe(200);
       }
       const kept = await mirror.files();
-      expect(kept.some((file) => file.includes('repositories/partner/team/app/_twinport'))).toBe(true);
+      expect(kept.some((file) => file.includes('repositories/partner/team/app/_twinport'))).toBe(
+        true,
+      );
     } finally {
       await mirror.stop();
     }

@@ -85,7 +85,11 @@ export async function publishUpstream(
   { project, url, hosts }: UpstreamEntry,
   signal: AbortSignal,
 ): Promise<void> {
-  await records.put(upstreamKey(project), toBytes({ schemaVersion: 1, project, url, hosts }), signal);
+  await records.put(
+    upstreamKey(project),
+    toBytes({ schemaVersion: 1, project, url, hosts }),
+    signal,
+  );
 }
 
 /** The projects of the upstreams that mirrors over this store have ever published. */

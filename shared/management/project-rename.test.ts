@@ -160,7 +160,7 @@ async function expectRenamed({ index, robots, management }: Bench): Promise<void
     expect(found).toEqual([descriptor]);
   }
   const keys = [...management.records.records.keys()];
-  expect(keys.filter((key) => /\/(?:repositories|robots)\/library\//.test(key))).toEqual([]);
+  expect(keys.filter((key) => /(?:v2\/repositories|v1\/robots)\/library\//.test(key))).toEqual([]);
   expect(keys.filter((key) => key.includes('/tags/v1/index/'))).toHaveLength(6);
   expect(await robots.list('ours', unending)).toMatchObject([{ name: 'ci', project: 'ours' }]);
 }
