@@ -161,7 +161,8 @@ const mirrorIdentities = (
 ): RoleIdentities =>
   roleIdentities(platform, {
     role: 'mirror',
-    policy: new SharedUpstreamPolicy(policy, names),
+    // Where nobody can sign in everybody is entitled.
+    policy: platform.identities ? new SharedUpstreamPolicy(policy, names) : policy,
     projectOf,
   });
 

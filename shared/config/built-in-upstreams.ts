@@ -20,7 +20,6 @@ export const UPSTREAM_DEFAULTS: Omit<
   maxStaleSeconds: undefined,
   onDeletedTag: 'drop',
   trusted: true,
-  isGuarded: false,
   private: 'refuse',
   maxConnections: undefined,
   requestsPerSecond: undefined,

@@ -45,7 +45,7 @@ export interface UpstreamConfig {
   /** Its HEAD 200 for a digest lets stored bytes be shared. */
   readonly trusted: boolean;
   /** It is spoken to at public addresses alone: who named it is not who runs this mirror. */
-  readonly isGuarded: boolean;
+  readonly isGuarded?: boolean;
   /** `shared`: every reader of this mirror may read what its credentials may. */
   readonly private: 'refuse' | 'shared';
   /** Connections to it at once; undefined: no limit. */

@@ -47,8 +47,8 @@ export interface UpstreamTransportOptions {
     | 'insecure'
     | 'proxyUrl'
     | 'maxConnections'
-  > &
-    Partial<Pick<UpstreamConfig, 'isGuarded'>>;
+    | 'isGuarded'
+  >;
   readonly clock: Clock;
   /** What the environment says of proxies; counts where the upstream says nothing of its own. */
   readonly proxies?: ProxyConfig;
