@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import type { ProjectRecord } from '../../shared/index/ports.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { ProjectRename } from '../../shared/management/project-rename.ts';
 import { Robots } from '../../shared/management/robots.ts';
@@ -23,10 +24,12 @@ describeWithTools(['redis-server'], 'a project that is renamed, with Redis', () 
     const digest = digestOf(Buffer.from('manifest'));
     const [before, after] = ['library/app', 'ours/app'] as RepositoryName[];
     const tag = 'v1' as Tag;
-    const project = {
-      ...{ schemaVersion: 1, name: 'library', createdAt: '2026-01-01T00:00:00.000Z' },
+    const project: ProjectRecord = {
+      schemaVersion: 1,
+      name: 'library',
+      createdAt: '2026-01-01T00:00:00.000Z',
       adopted: true,
-    } as const;
+    };
     await index.projects.put(project, unending);
     await index.members.add(before!, 'manifest', digest, unending);
     await index.tags.set(before!, tag, digest, unending);
