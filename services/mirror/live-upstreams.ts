@@ -56,9 +56,12 @@ export class LiveUpstreams {
   /** Looks again every few seconds until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
-    while (!signal.aborted) {
-      await clock.sleep(LOOK_MS, signal).catch(() => undefined);
-      if (signal.aborted) return;
+    for (;;) {
+      try {
+        await clock.sleep(LOOK_MS, signal);
+      } catch {
+        return;
+      }
       await this.look(signal).catch((error: unknown) => {
         if (!signal.aborted) log.debug({ error }, 'the upstreams of projects could not be read');
       });

@@ -31,7 +31,7 @@ const putBlob = (repository: string, bytes: Buffer): Promise<TestAnswer> =>
   });
 const startUpload = async (repository: string): Promise<string> => {
   const { headers } = await push.send(`/v2/${repository}/blobs/uploads/`, { method: 'POST' });
-  return String(headers['location']);
+  return String(headers.location);
 };
 const head = async (repository: string, bytes: Buffer): Promise<number> =>
   (await push.send(`/v2/${repository}/blobs/${digestOf(bytes)}`, { method: 'HEAD' })).status;

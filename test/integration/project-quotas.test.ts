@@ -64,7 +64,7 @@ describeWithTools(['redis-server'], 'quotas with Redis', () => {
   const put = async (
     quotas: ProjectQuotas,
     { index, project, text }: { index: RedisIndex; project: ProjectRecord; text: string },
-  ): Promise<'made' | string> => {
+  ): Promise<string> => {
     const bytes = Buffer.alloc(BLOB_BYTES, `${text}|`);
     const digest = digestOf(bytes);
     try {

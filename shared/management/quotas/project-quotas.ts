@@ -106,9 +106,12 @@ export class ProjectQuotas {
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
     let allAtMs = clock.monotonicMs() + RECOUNT_MS;
-    while (!signal.aborted) {
-      await clock.sleep(DUE_MS, signal).catch(() => undefined);
-      if (signal.aborted) return;
+    for (;;) {
+      try {
+        await clock.sleep(DUE_MS, signal);
+      } catch {
+        return;
+      }
       if (clock.monotonicMs() >= allAtMs) {
         await this.#markAll(signal);
         allAtMs = clock.monotonicMs() + RECOUNT_MS;
