@@ -13,6 +13,7 @@ import { markStore } from '../shared/content/store-probe.ts';
 import type { RedisIndex, RedisIndexOptions } from '../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../shared/index/store/create-store-index.ts';
 import type { Leases } from '../shared/index/ports.ts';
+import { StoreUsageLedger } from '../shared/management/quotas/store-usage-ledger.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { StoreTraits } from '../shared/observability/health.ts';
 import type { Log, Observer } from '../shared/observability/observer.ts';
@@ -113,9 +114,15 @@ export async function createPlatform(
       blobs: guard.blobs,
       links: stores.links,
       index: { ...index, members: guard.members },
+      ledgers: {
+        sharedLedger: redis?.usage,
+        storeLedger: new StoreUsageLedger({
+          ...{ records, clock, leases: index.leases, exclusive: stores.exclusive },
+        }),
+      },
       removal: { marks, timing, blobs, stored: inner },
       ...auth,
-      management: openManagement(config, auth, { stores, records, index, redis, clock }),
+      management: openManagement(config, auth, { stores, records, blobs, index, redis, clock }),
       audit,
       clock,
       log,

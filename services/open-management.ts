@@ -5,6 +5,7 @@ import type { RegistryIndex } from '../shared/index/ports.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import { ProjectAdministration } from '../shared/management/project-administration.ts';
 import { Robots } from '../shared/management/robots.ts';
+import type { BlobStore } from '../shared/storage/blob-store.ts';
 import type { RecordStore } from '../shared/storage/record-store.ts';
 import type { OpenIdentities } from './open-identities.ts';
 import type { OpenStores } from './opened-stores.ts';
@@ -12,6 +13,7 @@ import type { OpenStores } from './opened-stores.ts';
 export interface ManagementOptions {
   readonly stores: Pick<OpenStores, 'exclusive'>;
   readonly records: RecordStore;
+  readonly blobs: Pick<BlobStore, 'stat'>;
   readonly index: RegistryIndex;
   /** Undefined: nothing is remembered beside the store. */
   readonly redis: { forgetAll(): Promise<boolean> } | undefined;
@@ -22,14 +24,14 @@ export interface ManagementOptions {
 export function openManagement(
   config: Config,
   { identities, projectRights, managed }: OpenIdentities,
-  { stores, records, index, redis, clock }: ManagementOptions,
+  { stores, records, blobs, index, redis, clock }: ManagementOptions,
 ): ManagementParts | undefined {
   if (config.role !== 'push' || config.auth.mode === 'external') return undefined;
   const deps = { records, exclusive: stores.exclusive, leases: index.leases, clock };
   const table = new UpstreamTable(records, config.upstreams, clock);
   const administration = new ProjectAdministration({
     ...deps,
-    index,
+    ...{ index, blobs },
     robots: new Robots(deps),
     upstreams: (signal) => table.entries(signal),
     rules: config,

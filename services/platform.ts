@@ -6,6 +6,8 @@ import type { DeletingMarks } from '../shared/content/removal/deleting-marks.ts'
 import type { RemovalTiming } from '../shared/content/removal/removal-timing.ts';
 import type { Identities } from '../shared/http/admission.ts';
 import type { RegistryIndex } from '../shared/index/ports.ts';
+import type { UsageLedger } from '../shared/index/usage-ledger.ts';
+import type { StoreUsageLedger } from '../shared/management/quotas/store-usage-ledger.ts';
 import type { TokenParts } from './token-parts.ts';
 import type { Clock } from '../shared/lifecycle/clock.ts';
 import type { AuditLog } from '../shared/observability/audit-log.ts';
@@ -25,6 +27,12 @@ interface Removal {
   readonly stored: RegistryIndex;
 }
 
+/** Where it is counted what projects with a quota take (ProjectQuotas). */
+interface Ledgers {
+  readonly sharedLedger?: UsageLedger | undefined;
+  readonly storeLedger?: StoreUsageLedger | undefined;
+}
+
 /** What both roles stand on; made by the composition root from the configuration. */
 export interface Platform {
   readonly records: RecordStore;
@@ -34,6 +42,8 @@ export interface Platform {
   readonly index: RegistryIndex;
   /** For those who remove bytes; what else is here keeps to the other side of the protocol by itself. */
   readonly removal?: Removal | undefined;
+  /** Undefined: pushes to projects with a quota are refused. */
+  readonly ledgers?: Ledgers | undefined;
   readonly access: AccessPolicy;
   /** Undefined: everybody is anonymous. */
   readonly identities?: Identities | undefined;

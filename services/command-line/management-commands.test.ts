@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { createTempStore, type TempStore } from '../../shared/content/testing/temp-store.ts';
+import { digestOf } from '../../shared/oci/digest.ts';
+import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { COMMANDS } from './commands.ts';
 import { runCommandLine } from './run-command-line.ts';
@@ -136,6 +138,68 @@ describe('twinport project', () => {
     ]) {
       expect([wrong, (await twinport(wrong)).code]).toEqual([wrong, 2]);
     }
+  });
+
+  test('sets a quota, and shows it beside what the project takes', async () => {
+    const bytes = Buffer.alloc(1_536, 'a layer');
+    const repository = 'team/app' as RepositoryName;
+    await store.blobs.put(digestOf(bytes), bytes, bytes.length, unending);
+    await store.index.members.add(repository, 'blob', digestOf(bytes), unending);
+    await store.index.members.add('team/b' as RepositoryName, 'blob', digestOf(bytes), unending);
+    expect((await twinport('project set team --quota 10GiB')).code).toBe(0);
+    const shown = (await twinport('project show team')).text;
+    expect(shown).toContain('Quota: 10 GiB (10737418240 bytes)');
+    expect(shown).toContain('Takes: 1.5 KiB (1536 bytes) in 1 blobs and manifests');
+    expect((await twinport('project set team --quota 500MB')).code).toBe(0);
+    expect(await store.index.projects.get('team', unending)).toMatchObject({ quotaBytes: 500e6 });
+    expect((await twinport('project set team --quota none')).code).toBe(0);
+    expect((await twinport('project show team')).text).toContain('Quota: none');
+    for (const wrong of ['lots', '-1', '10XB', '99999999PiB']) {
+      expect([wrong, (await twinport(`project set team --quota=${wrong}`)).code]).toEqual([
+        wrong,
+        2,
+      ]);
+    }
+  });
+
+  test('makes a cache of another registry, whose host names it as well', async () => {
+    const url = 'https://registry.partner.example';
+    const made = await twinport(`project create partner --upstream ${url}/`);
+    expect(made.text).toContain(`Pull images of ${url} as <mirror>/partner/<repository>.`);
+    expect((await twinport('project show partner')).text).toContain(`Caches: ${url}`);
+    const second = await twinport(`project create partner2 --upstream ${url}`);
+    expect(second.code).toBe(0);
+    const hosts = async (name: string) =>
+      (await store.index.projects.get(name, unending))?.upstream?.hosts;
+    expect(await hosts('partner')).toEqual(['registry.partner.example']);
+    expect(await hosts('partner2')).toEqual([]);
+    for (const wrong of [
+      'partner.example',
+      'ftp://x.example',
+      `${url}/path`,
+      'https://me:pw@x.example',
+    ]) {
+      const { code, text } = await twinport(`project create wrong --upstream ${wrong}`);
+      expect([wrong, code]).toEqual([wrong, 2]);
+      expect(text).toContain('the address of the upstream');
+    }
+    const taken = await twinport(`project create team --upstream ${url}`);
+    expect(taken.text).toContain('there are images under team already');
+  });
+
+  test('renames nothing to a name that means something else', async () => {
+    for (const [names, reason] of [
+      ['team library', 'Docker Hub keeps its official images'],
+      ['team open', 'there is a project open already'],
+      ['nothing other', 'there is no project nothing'],
+      ['partner other', 'make another project for that'],
+      ['team', 'something is missing'],
+    ]) {
+      const { code, text } = await twinport(`project rename ${names}`);
+      expect([names, code]).toEqual([names, 2]);
+      expect(text).toContain(reason);
+    }
+    expect(await store.index.projects.get('team', unending)).not.toHaveProperty('closed');
   });
 
   test('gives members and groups their roles and takes them away', async () => {

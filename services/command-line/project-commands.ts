@@ -1,4 +1,6 @@
 import { PROJECT_ROLES, type ProjectRecord, type ProjectRole } from '../../shared/index/ports.ts';
+import type { ProjectUsage } from '../../shared/management/project-administration.ts';
+import { byteSize, formatByteSize } from './byte-size.ts';
 import { CommandError, EXIT, type StoreCommand } from './command.ts';
 import { commandOptions } from './command-options.ts';
 import { withManagement } from './with-management.ts';
@@ -22,25 +24,33 @@ const projectList: StoreCommand = {
 
 const projectCreate: StoreCommand = {
   name: 'project create',
-  usage: '<name> [--visibility public|private] [--owner <id>]',
+  usage: '<name> [--visibility public|private] [--owner <id>] [--upstream <url>]',
   summary: 'make a project, the first part of names like <name>/app',
   help: `A project is private unless --visibility says public. The owner becomes its maintainer: alice or local:alice is a user of
 \`twinport user\`, other sources are written before the colon (htpasswd:alice, ldap:alice).
+--upstream makes a cache of the registry at that address, which hosts no images of its own: mirrors that run serve it
+within 10 seconds. It is asked as anybody, at public addresses alone; what needs more is configured in UPSTREAMS, whose
+entries win.
 
 Exit code: 0 made, 2 not.`,
   run: (context) => {
     const options = commandOptions(
       context.args,
       { words: [1, 1] },
-      { visibility: 'text', owner: 'text' },
+      { visibility: 'text', owner: 'text', upstream: 'text' },
     );
     const [name = ''] = options.words;
     const owner = options.text('owner');
     const visibility = oneOf('--visibility', options.text('visibility') ?? 'private', VISIBILITIES);
     return withManagement(context, async ({ projects }) => {
       const id = owner === undefined ? undefined : identityId(owner);
-      await projects.create({ name, visibility, owner: id }, context.signal);
+      const upstream = options.text('upstream');
+      const made = await projects.create({ name, visibility, owner: id, upstream }, context.signal);
       context.print(`The project ${name} is made, ${visibility}.`);
+      if (made.upstream) {
+        context.print(`Pull images of ${made.upstream.url} as <mirror>/${name}/<repository>.`);
+        return EXIT.fine;
+      }
       context.print(`Push to <push service>/${name}/<repository>;`);
       context.print(`pull from there, or from the mirror as <mirror>/local/${name}/<repository>.`);
       return EXIT.fine;
@@ -52,13 +62,15 @@ const projectShow: StoreCommand = {
   name: 'project show',
   usage: '<name>',
   summary: 'show what is said of a project',
-  help: 'Exit code: 0 shown, 2 not.',
+  help: `What a project takes is counted from the store, each distinct blob and manifest once: that takes a moment for large ones.
+
+Exit code: 0 shown, 2 not.`,
   run: (context) => {
     const [name = ''] = commandOptions(context.args, { words: [1, 1] }).words;
     return withManagement(context, async ({ projects }) => {
-      for (const line of described(await projects.require(name, context.signal))) {
-        context.print(line);
-      }
+      const project = await projects.require(name, context.signal);
+      const usage = await projects.usage(name, context.signal);
+      for (const line of described(project, usage)) context.print(line);
       return EXIT.fine;
     });
   },
@@ -67,9 +79,11 @@ const projectShow: StoreCommand = {
 const projectSet: StoreCommand = {
   name: 'project set',
   usage:
-    '<name> [--visibility public|private] [--immutable-tags <globs>] [--root-path yes|no|default]',
+    '<name> [--visibility public|private] [--quota <size>|none] [--immutable-tags <globs>] [--root-path yes|no|default]',
   summary: 'change what is said of a project',
   help: `--visibility: whether everybody may pull, or members alone.
+--quota: what its blobs and manifests may take together, each counted once, for example 10GiB; pushes that do not fit are
+refused, and what is there stays. none takes it back.
 --immutable-tags: tags that are neither moved nor deleted once they exist, separated by commas, with * for any
 characters; an empty text takes the rules back.
 --root-path: whether the mirror serves the project under its bare name, before Docker Hub; default is as
@@ -81,19 +95,23 @@ Exit code: 0 changed, 2 not.`,
     const options = commandOptions(
       context.args,
       { words: [1, 1] },
-      { visibility: 'text', 'immutable-tags': 'text', 'root-path': 'text' },
+      { visibility: 'text', quota: 'text', 'immutable-tags': 'text', 'root-path': 'text' },
     );
     const [name = ''] = options.words;
     const visibility = options.text('visibility');
     const tags = options.text('immutable-tags')?.split(',').filter(Boolean);
     const rootPath = options.text('root-path');
-    if (visibility === undefined && tags === undefined && rootPath === undefined) {
-      throw new CommandError('say what to change: --visibility, --immutable-tags or --root-path');
+    const quota = options.text('quota');
+    if ([visibility, tags, rootPath, quota].every((option) => option === undefined)) {
+      throw new CommandError(
+        'say what to change: --visibility, --quota, --immutable-tags or --root-path',
+      );
     }
     const settings = {
       ...(visibility !== undefined && {
         visibility: oneOf('--visibility', visibility, VISIBILITIES),
       }),
+      ...(quota !== undefined && { quotaBytes: quota === 'none' ? undefined : byteSize(quota) }),
       ...(tags && { immutableTags: tags.length > 0 ? tags : undefined }),
       ...(rootPath !== undefined && {
         rootPath: { yes: true, no: false, default: undefined }[
@@ -164,12 +182,39 @@ Exit code: 0 deleted, 2 not.`,
   },
 };
 
-function described(project: ProjectRecord): string[] {
+const projectRename: StoreCommand = {
+  name: 'project rename',
+  usage: '<name> <new name>',
+  summary: 'give a project another name, with all that was pushed to it',
+  help: `For a project of an adopted bucket whose name means something else at the mirror (library, an upstream's name), or any
+other. Takes half a minute and then as long as its links take to copy; no blob is copied. Meanwhile both names take no
+pushes and the old one is pulled as before; afterwards the old one is unknown. Settings, members and robots go along
+(robot$<name>+ci becomes robot$<new name>+ci, with its secret). When it broke off, the same command finishes it.
+Blocks and pins that name the old one are not changed.
+
+Exit code: 0 renamed, 2 not.`,
+  run: (context) => {
+    const [from = '', to = ''] = commandOptions(context.args, { words: [2, 2] }).words;
+    return withManagement(context, async ({ renaming }) => {
+      context.printError('Waiting half a minute until every process has seen it.');
+      const moved = await renaming.rename({ from, to }, context.signal);
+      for (const repository of moved) context.print(repository);
+      context.print(`The project ${from} is ${to} now.`);
+      return EXIT.fine;
+    });
+  },
+};
+
+function described(project: ProjectRecord, usage: ProjectUsage): string[] {
   const { name, createdAt, createdBy, visibility, immutableTags = [], rootPath } = project;
+  const { quotaBytes, upstream } = project;
   return [
     `Name: ${name}`,
     `Made: ${createdAt}${createdBy === undefined ? '' : ` by ${createdBy}`}`,
     `Visibility: ${visibility ?? 'public'}`,
+    ...(upstream ? [`Caches: ${upstream.url}`] : []),
+    `Quota: ${quotaBytes === undefined ? 'none' : formatByteSize(quotaBytes)}`,
+    `Takes: ${formatByteSize(usage.bytes)} in ${usage.blobs} blobs and manifests`,
     `Immutable tags: ${immutableTags.length === 0 ? 'none' : immutableTags.join(', ')}`,
     `At the mirror's root path: ${rootPath === undefined ? 'as MIRROR_LOCAL_PROJECTS says' : rootPath ? 'yes' : 'no'}`,
     ...membersOf(project).map((line) => `Member: ${line}`),
@@ -196,5 +241,6 @@ export const PROJECT_COMMANDS: readonly StoreCommand[] = [
   projectShow,
   projectSet,
   projectMembers,
+  projectRename,
   projectDelete,
 ];

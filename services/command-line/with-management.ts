@@ -4,6 +4,7 @@ import type { RedisIndex } from '../../shared/index/redis/create-redis-index.ts'
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { ProjectAdministration } from '../../shared/management/project-administration.ts';
+import { ProjectRename } from '../../shared/management/project-rename.ts';
 import { Robots } from '../../shared/management/robots.ts';
 import { Users } from '../../shared/management/users.ts';
 import { ownFolder } from '../../shared/storage/object-keys.ts';
@@ -17,6 +18,7 @@ const LEASE_RETRY_MS = 50;
 
 export interface CommandManagement {
   readonly projects: ProjectAdministration;
+  readonly renaming: ProjectRename;
   readonly users: Users;
   readonly robots: Robots;
   /** Set where the service has a Redis. */
@@ -45,14 +47,17 @@ export async function withManagement(
     const deps = { records, exclusive, leases: index.leases, clock: systemClock };
     const table = new UpstreamTable(records, config.upstreams, systemClock);
     const robots = new Robots(deps);
-    const projects = new ProjectAdministration({
+    const common = {
       ...deps,
       index,
       robots,
-      upstreams: (signal) => table.entries(signal),
+      upstreams: (signal: AbortSignal) => table.entries(signal),
       rules: { isDottedReserved: config.role !== 'push' || config.isDottedReserved },
-    });
-    return await work({ projects, users: new Users(deps), robots, redis });
+    };
+    const { blobs, uploads } = stores;
+    const projects = new ProjectAdministration({ ...common, blobs });
+    const renaming = new ProjectRename({ ...common, uploads });
+    return await work({ projects, renaming, users: new Users(deps), robots, redis });
   } finally {
     clearInterval(awake);
     shutdown.abort();

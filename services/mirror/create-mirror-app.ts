@@ -7,8 +7,13 @@ import { LastUse } from '../../shared/content/last-use.ts';
 import type { MirrorNames } from '../../shared/content/mirror-names.ts';
 import { Projects } from '../../shared/content/projects.ts';
 import { shadowedProjects } from '../../shared/content/reserved-names.ts';
-import { publishedProjects, publishUpstreams } from '../../shared/content/upstream-table.ts';
-import type { Leases } from '../../shared/index/ports.ts';
+import {
+  publishedProjects,
+  publishUpstream,
+  publishUpstreams,
+} from '../../shared/content/upstream-table.ts';
+import type { Leases, ProjectRecord } from '../../shared/index/ports.ts';
+import type { RecordStore } from '../../shared/storage/record-store.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import type { Platform, RoleApp } from '../platform.ts';
@@ -21,6 +26,7 @@ import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
+import { LiveUpstreams } from './live-upstreams.ts';
 import { placeAtMirror } from './place-at-mirror.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { SharedUpstreamPolicy } from './shared-upstream-policy.ts';
@@ -43,13 +49,19 @@ const CLOSE_MS = 3_000;
  */
 export function createMirrorApp(
   shared: Platform,
-  config: MirrorConfig,
+  configured: MirrorConfig,
   { spoolRoom, programLeases }: ProgramParts,
 ): RoleApp {
   const { records, index, clock, shutdown } = shared;
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
-  const { upstreams } = config;
+  const live = new LiveUpstreams({
+    ...shared,
+    projects: index.projects,
+    configured: configured.upstreams,
+  });
+  const upstreams = live.all;
+  const config = { ...configured, upstreams };
   const blocks = new BlockList(records, clock, lifetime);
   const cache = createCacheUpkeep(shared, config);
   const lastUse = new LastUse({ ...shared, origins: index.origins });
@@ -97,17 +109,9 @@ export function createMirrorApp(
     start: async () => {
       await openSpool(spool);
       await replicas.start();
-      // Adopted before the name is published as an upstream's: from then on nobody looks for other content under it.
-      const published = await publishedProjects(records, lifetime);
-      const shadowed = shadowedProjects(await projects.adoptAll(published, lifetime), upstreams);
-      if (shadowed.length > 0) {
-        platform.log.warn(
-          { projects: shadowed },
-          'the store holds projects with names that mean an upstream at this mirror: here they are pulled as local/<name>',
-        );
-      }
-      withdraw = await publishUpstreams(records, upstreams, clock, lifetime);
-      upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime)]);
+      withdraw = await publishNames(platform, projects, configured.upstreams, lifetime);
+      await live.look(lifetime);
+      upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime), live.run(lifetime)]);
       warming = keepWarm(AbortSignal.any([lifetime, stopWarming.signal]));
     },
     degraded: () => Promise.resolve(connections.degraded()),
@@ -122,6 +126,42 @@ export function createMirrorApp(
       await spool.close();
     },
   };
+}
+
+/** Makes known which names mean upstreams here. Resolves with what takes that back. */
+async function publishNames(
+  { records, clock, log }: Platform,
+  projects: Projects,
+  configured: readonly UpstreamConfig[],
+  lifetime: AbortSignal,
+): Promise<() => Promise<void>> {
+  // Adopted before the name is published as an upstream's: from then on nobody looks for other content under it.
+  const published = await publishedProjects(records, lifetime);
+  const adopted = await projects.adoptAll(published, lifetime);
+  const shadowed = shadowedProjects(adopted, configured);
+  if (shadowed.length > 0) {
+    log.warn(
+      { projects: shadowed },
+      'the store holds projects with names that mean an upstream at this mirror: here they are pulled as local/<name>',
+    );
+  }
+  const withdraw = await publishUpstreams(records, configured, clock, lifetime);
+  const known = [...published, ...configured.map(({ project }) => project)];
+  await announceUpstreams(records, adopted, known, lifetime);
+  return withdraw;
+}
+
+/** Projects that cache an upstream, where whoever made one died before he told so. */
+async function announceUpstreams(
+  records: RecordStore,
+  projects: readonly ProjectRecord[],
+  known: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { name: project, upstream } of projects) {
+    if (!upstream || known.includes(project)) continue;
+    await publishUpstream(records, { hosts: [], ...upstream, project }, signal);
+  }
 }
 
 /** At a mirror names mean what its rules say. */

@@ -13,13 +13,23 @@ export function placeAtMirror(
     const meaning = await names.resolve({ name, namespace: undefined }, signal);
     switch (meaning.kind) {
       case 'upstream':
-      case 'refused':
-        return { kind: 'upstream', isShared: meaning.upstream.private === 'shared' };
+      case 'refused': {
+        const { isGuarded, project: first, private: kind } = meaning.upstream;
+        // Who may pull through a project is what its record says.
+        const project = isGuarded ? await projects.find(first, signal) : undefined;
+        if (project) return { kind: 'project', project, isFree: false };
+        return { kind: 'upstream', isShared: kind === 'shared' };
+      }
       case 'unknown':
         return { kind: 'project', project: undefined, isFree: false };
       case 'local': {
         // Served only when it is proved public.
-        if (meaning.isCache) return { kind: 'upstream', isShared: false };
+        if (meaning.isCache) {
+          const cached = await projects.find(firstSegment(meaning.repository), signal);
+          return cached?.upstream
+            ? { kind: 'project', project: cached, isFree: false }
+            : { kind: 'upstream', isShared: false };
+        }
         const project = await projects.find(firstSegment(meaning.repository), signal);
         return { kind: 'project', project, isFree: false };
       }

@@ -16,6 +16,7 @@ import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import { askStore } from '../../shared/content/store-probe.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { placeAtPush } from '../../shared/management/place-at-push.ts';
+import { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import { Health } from '../../shared/observability/health.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
 import type { Platform, RoleApp } from '../platform.ts';
@@ -42,10 +43,12 @@ export function createPushApp(
   const { index, blocks, upstreams, projects, names, manifests, lastUse, pushed, content } = read;
   const rights = projectAccess(platform, placeAtPush({ projects, upstreams, rules: config }));
   const identities = roleIdentities(platform, { role: 'push', ...rights });
-  const writes = createWrites(read, uploads, config);
-  const remove = config.isDeleteEnabled
-    ? manifestRemoval({ manifests, index, projects })
-    : undefined;
+  const stop = new AbortController();
+  const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
+  const quotas = new ProjectQuotas({ ...platform, ...platform.ledgers, lifetime });
+  const writes = createWrites({ ...read, quotas }, uploads, config);
+  const removal = { manifests, index, projects, quotas };
+  const remove = config.isDeleteEnabled ? manifestRemoval(removal) : undefined;
   const health = new Health({
     clock,
     probeStore: (signal) => askStore(records, signal),
@@ -58,15 +61,15 @@ export function createPushApp(
       ...{ content, index, remove, health, policy: rights.policy },
       repositoryOf: (requested, signal) => pushed.repositoryOf(requested, signal),
       onProjectChange: (project) => projects.note(project),
+      usedBytes: (project, signal) => quotas.usedBytes(project, signal),
     }),
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
       ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),
-      ...(remove && createDeleteHandlers(remove, index)),
+      ...(remove && createDeleteHandlers(remove, removal)),
     },
   });
 
-  const stop = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   return {
     app,
@@ -76,10 +79,10 @@ export function createPushApp(
       await projects.adoptAll(published, platform.shutdown);
       health.started();
       const { uploadTtlSeconds } = config;
-      const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
       running = Promise.all([
         runUploadReaper({ ...platform, uploads, leases: index.leases, uploadTtlSeconds }, lifetime),
         lastUse.run(lifetime),
+        quotas.run(lifetime),
       ]);
     },
     degraded: () => Promise.resolve([]),
@@ -114,8 +117,10 @@ function openContent(platform: Platform, config: PushConfig) {
   return { ...parts, pushed, content };
 }
 
+type WriteParts = ReturnType<typeof openContent> & { readonly quotas: ProjectQuotas };
+
 function createWrites(
-  { index, links, blobs, names, manifests, content }: ReturnType<typeof openContent>,
+  { index, links, blobs, names, quotas, manifests, content }: WriteParts,
   uploads: UploadStore,
   { manifestReferences }: PushConfig,
 ) {
@@ -124,11 +129,12 @@ function createWrites(
     blobs,
     index,
     names,
+    quotas,
     findBlob: (name, digest, signal) =>
       content.blobStat({ name, namespace: undefined }, digest, signal),
   });
   const manifestPush = new ManifestPushService({
-    ...{ manifests, members: index.members, links, blobs, names, manifestReferences },
+    ...{ manifests, members: index.members, links, blobs, names, quotas, manifestReferences },
   });
   return {
     ...createUploadHandlers(uploadService),

@@ -1,6 +1,7 @@
 import { immutableTagsOf } from '../../shared/content/immutable-tags.ts';
 import { immutable, type ManifestStore } from '../../shared/content/manifest-store.ts';
 import type { Projects } from '../../shared/content/projects.ts';
+import type { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
 import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
@@ -15,6 +16,7 @@ export interface DeleteDependencies {
   readonly manifests: ManifestStore;
   readonly index: Pick<RegistryIndex, 'members' | 'tags' | 'origins'>;
   readonly projects: Pick<Projects, 'find'>;
+  readonly quotas: Pick<ProjectQuotas, 'changed'>;
 }
 
 /** Takes a manifest or a tag out of a repository that was pushed. Throws RegistryError where that cannot be done. */
@@ -29,6 +31,7 @@ export function manifestRemoval({
   manifests,
   index,
   projects,
+  quotas,
 }: DeleteDependencies): RemoveManifest {
   return async (name, reference, signal) => {
     await requirePushed(index, name, signal);
@@ -47,6 +50,7 @@ export function manifestRemoval({
       const word = reference.kind === 'tag' ? reference.tag : reference.digest;
       throw registryError('MANIFEST_UNKNOWN', { detail: { name, reference: word } });
     }
+    quotas.changed(project);
   };
 }
 
@@ -56,7 +60,7 @@ export function manifestRemoval({
  */
 export function createDeleteHandlers(
   removeManifest: RemoveManifest,
-  index: DeleteDependencies['index'],
+  { index, projects, quotas }: DeleteDependencies,
 ): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
   return {
     manifestDelete: async (exchange) => {
@@ -72,6 +76,7 @@ export function createDeleteHandlers(
         throw registryError('BLOB_UNKNOWN', { detail: { name, digest } });
       }
       crashPoint('blob.unlinked');
+      quotas.changed(await projects.find(firstSegment(name), signal));
       await exchange.send({ status: 202 });
     },
   };

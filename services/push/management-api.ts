@@ -12,7 +12,7 @@ import { VERSION } from '../version.ts';
 /** What the push service alone knows. */
 interface PushParts extends Pick<
   ManagementApiDependencies,
-  'content' | 'remove' | 'repositoryOf' | 'policy' | 'onProjectChange'
+  'content' | 'remove' | 'repositoryOf' | 'policy' | 'onProjectChange' | 'usedBytes'
 > {
   readonly index: Pick<RegistryIndex, 'catalog' | 'tags' | 'members'>;
   readonly health: Health;

@@ -30,7 +30,7 @@ import {
   healthEndpoint,
   type SystemEndpointsDependencies,
 } from './endpoints/system-endpoints.ts';
-import { type UsageOf, usageEndpoint } from './endpoints/usage-endpoint.ts';
+import { type UsedBytes, usageEndpoint } from './endpoints/usage-endpoint.ts';
 import { userEndpoints } from './endpoints/user-endpoints.ts';
 import { accountPages } from './pages/account-pages.ts';
 import { oidcEndpoints } from './pages/oidc-endpoints.ts';
@@ -69,8 +69,6 @@ export interface ManagementParts {
   readonly creation: 'everyone' | 'admins';
   /** Undefined: everybody may do everything. */
   readonly identities: ManagedIdentities | undefined;
-  /** Undefined: nobody counts. */
-  readonly usageOf?: UsageOf | undefined;
   /** After a project was deleted: what an index remembers of it is forgotten. */
   readonly afterDeletion?: (() => Promise<unknown>) | undefined;
 }
@@ -81,6 +79,8 @@ export interface ManagementApiDependencies
   /** As it decides about repositories at this role. */
   readonly policy: AccessPolicy;
   readonly onProjectChange: (project: ProjectRecord) => void;
+  /** Undefined: nobody counts. */
+  readonly usedBytes?: UsedBytes | undefined;
   readonly audit: AuditLog | undefined;
   readonly clock: Clock;
 }
@@ -103,13 +103,13 @@ export function createManagementApi(deps: ManagementApiDependencies): EndpointAp
 
 /** All endpoints that there are with these parts. */
 function managementEndpoints(deps: ManagementApiDependencies): Endpoint[] {
-  const { parts, policy, onProjectChange, clock, version } = deps;
-  const { administration, identities, usageOf } = parts;
+  const { parts, policy, onProjectChange, usedBytes, clock, version } = deps;
+  const { administration, identities } = parts;
   const isByProjects = identities?.isByProjects ?? false;
   const gate = new ProjectGate({ policy, administration, onProjectChange, isByProjects });
   const endpoints = [
     ...projectEndpoints({ ...parts, gate }),
-    ...(usageOf ? [usageEndpoint(gate, usageOf)] : []),
+    ...(usedBytes ? [usageEndpoint(gate, usedBytes)] : []),
     ...repositoryEndpoints({ ...deps, gate }),
     ...(isByProjects ? memberEndpoints({ gate, administration }) : []),
     ...(identities?.robots ? robotEndpoints({ gate, robots: identities.robots, clock }) : []),

@@ -44,6 +44,8 @@ export interface UpstreamConfig {
   readonly onDeletedTag: 'drop' | 'keep';
   /** Its HEAD 200 for a digest lets stored bytes be shared. */
   readonly trusted: boolean;
+  /** It is spoken to at public addresses alone: who named it is not who runs this mirror. */
+  readonly isGuarded?: boolean;
   /** `shared`: every reader of this mirror may read what its credentials may. */
   readonly private: 'refuse' | 'shared';
   /** Connections to it at once; undefined: no limit. */

@@ -37,9 +37,9 @@ export async function meaningAtPush(
   const local = isProject ? name : withoutLocalPrefix(name);
   if (!local) return undefined;
   const upstream = findUpstream(upstreams, firstSegment(local));
-  if (!upstream || (await projects.find(firstSegment(local), signal))) {
-    return { kind: 'pushed', repository: local };
-  }
+  if (!upstream) return { kind: 'pushed', repository: local };
+  const project = await projects.find(firstSegment(local), signal);
+  if (project && !project.upstream) return { kind: 'pushed', repository: local };
   const found = upstreamRepository(upstream, local);
   return (
     found && {

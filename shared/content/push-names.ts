@@ -47,13 +47,25 @@ export class PushNames {
     if (reason) throw registryError('DENIED', { message: reason, detail: { name } });
     return await this.#projects.ensure(project, signal, maker);
   }
+
+  /** For a push that has begun: its project, as it is now. Throws DENIED as above, and NAME_UNKNOWN when it is gone. */
+  async requireOpen(name: RepositoryName, signal: AbortSignal): Promise<ProjectRecord> {
+    const project = await this.#projects.find(firstSegment(name), signal);
+    if (!project) throw registryError('NAME_UNKNOWN', { detail: { name } });
+    requireOpen(project, name);
+    return project;
+  }
 }
 
 function requireOpen(project: ProjectRecord, name: RepositoryName): void {
-  const { name: its, closed, upstream } = project;
+  const { name: its, closed, upstream, renamedTo, renamedFrom } = project;
   if (closed === true) {
+    const becomes = renamedTo ?? (renamedFrom === undefined ? undefined : its);
     throw registryError('DENIED', {
-      message: `the project ${its} is being deleted: nothing is pushed to it`,
+      message:
+        becomes === undefined
+          ? `the project ${its} is being deleted: nothing is pushed to it`
+          : `the project ${renamedFrom ?? its} is being renamed to ${becomes}: push there when that is done`,
       detail: { name },
     });
   }

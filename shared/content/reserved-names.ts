@@ -39,6 +39,7 @@ export function shadowedProjects(
   upstreams: readonly UpstreamEntry[],
 ): string[] {
   return projects
+    .filter(({ upstream }) => !upstream)
     .map(({ name }) => name)
     .filter(
       (name) => name === OFFICIAL_PREFIX || name === LOCAL_PREFIX || findUpstream(upstreams, name),

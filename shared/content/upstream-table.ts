@@ -79,6 +79,19 @@ async function publishedEntries(
   return entries.filter((entry) => entry !== undefined);
 }
 
+/** Makes an upstream known to both services. */
+export async function publishUpstream(
+  records: RecordStore,
+  { project, url, hosts }: UpstreamEntry,
+  signal: AbortSignal,
+): Promise<void> {
+  await records.put(
+    upstreamKey(project),
+    toBytes({ schemaVersion: 1, project, url, hosts }),
+    signal,
+  );
+}
+
 /** The projects of the upstreams that mirrors over this store have ever published. */
 export async function publishedProjects(
   records: RecordStore,
@@ -137,8 +150,7 @@ async function publish(
   entries: readonly UpstreamEntry[],
   signal: AbortSignal,
 ): Promise<void> {
-  const put = ({ project, url, hosts }: UpstreamEntry): Promise<void> =>
-    records.put(upstreamKey(project), toBytes({ schemaVersion: 1, project, url, hosts }), signal);
+  const put = (entry: UpstreamEntry): Promise<void> => publishUpstream(records, entry, signal);
   const projects = new Set(entries.map(({ project }) => project));
   const hosts = new Set(entries.flatMap((entry) => entry.hosts));
   for (const other of await publishedEntries(records, signal)) {

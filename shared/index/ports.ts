@@ -101,8 +101,12 @@ export interface ProjectRecord {
   readonly upstream?: ProjectUpstream;
   /** Whether the mirror's root path serves it; absent: as the mirror's configuration says. */
   readonly rootPath?: boolean;
-  /** True while it is being deleted: nothing is pushed to it. */
+  /** True while it is being deleted or renamed: nothing is pushed to it. */
   readonly closed?: boolean;
+  /** The name that it is getting; the repositories are being moved there. */
+  readonly renamedTo?: string;
+  /** The name that it has had; absent when the rename is done. */
+  readonly renamedFrom?: string;
 }
 
 /** Guests pull, developers push, maintainers delete and make robots, admins do everything to the project. */

@@ -21,7 +21,12 @@ export function placeAtPush({
     const table = await upstreams.entries(signal);
     const meaning = await meaningAtPush(name, table, projects, signal);
     if (!meaning) return { kind: 'project', project: undefined, isFree: false };
-    if (meaning.kind === 'cached') return { kind: 'upstream', isShared: false };
+    if (meaning.kind === 'cached') {
+      const project = await projects.find(meaning.upstream.project, signal);
+      // Who may pull what a project caches is what its record says.
+      if (project?.upstream) return { kind: 'project', project, isFree: false };
+      return { kind: 'upstream', isShared: false };
+    }
     const first = firstSegment(meaning.repository);
     const project = await projects.find(first, signal);
     const isFree = !project && whyReserved(first, table, rules) === undefined;

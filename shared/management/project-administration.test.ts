@@ -20,6 +20,7 @@ function newBench(): Bench {
   const projects = new ProjectAdministration({
     ...management,
     index,
+    blobs: { stat: () => Promise.resolve({ size: 1 }) },
     robots,
     upstreams: () => Promise.resolve([]),
     rules: { isDottedReserved: true },

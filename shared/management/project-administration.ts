@@ -1,27 +1,32 @@
 import { randomUUID } from 'node:crypto';
 
 import type { ReservedNameRules } from '../content/reserved-names.ts';
-import { whyReserved } from '../content/reserved-names.ts';
-import type { UpstreamEntry } from '../content/upstream-entry.ts';
+import { findUpstream, type UpstreamEntry } from '../content/upstream-entry.ts';
 import type { ProjectRecord, ProjectRole, RegistryIndex } from '../index/ports.ts';
+import { serverUrl } from '../config/value-schemas.ts';
+import { publishUpstream } from '../content/upstream-table.ts';
+import { repositoriesBelow } from '../index/store/store-catalog.ts';
 import { projectRecordSchema } from '../index/store/json-record.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import { registryError } from '../oci/errors.ts';
-import { firstSegment, parseRepositoryName, parseTag } from '../oci/reference.ts';
-import { repositoryFolder } from '../storage/object-keys.ts';
+import { firstSegment, parseTag } from '../oci/reference.ts';
+import { repositoryFolder, upstreamKey } from '../storage/object-keys.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
+import { countProject } from './quotas/count-project.ts';
 import type { Robots } from './robots.ts';
-import { VersionedRecords, type VersionedRecordsDependencies } from './versioned-records.ts';
+import { isProjectName, requireNewName } from './project-name.ts';
+import { versionedProjects } from './project-records.ts';
+import type { VersionedRecords, VersionedRecordsDependencies } from './versioned-records.ts';
 import { withoutField } from './without-field.ts';
 
-/** A project's record is a file of its name; file systems take 255 bytes, endings included. */
-const MAX_NAME_LENGTH = 240;
 /** Until every process has seen that a project takes nothing any more, with some room. */
 const SETTLE_MS = BELIEVED_MS + 2_000;
 const MAX_RULES = 100;
 
 export interface ProjectAdministrationDependencies extends VersionedRecordsDependencies {
-  readonly index: Pick<RegistryIndex, 'projects' | 'catalog' | 'tags'>;
+  readonly index: Pick<RegistryIndex, 'projects' | 'catalog' | 'tags' | 'origins'>;
+  readonly blobs: Pick<BlobStore, 'stat'>;
   readonly robots: Robots;
   readonly clock: Clock;
   readonly upstreams: (signal: AbortSignal) => Promise<readonly UpstreamEntry[]>;
@@ -34,10 +39,21 @@ export interface NewProject {
   readonly visibility: 'public' | 'private';
   /** Of an identity, which becomes its maintainer. */
   readonly owner: string | undefined;
+  /** The address of the registry that it caches: then it hosts no images of its own. */
+  readonly upstream?: string | undefined;
 }
 
 /** The part of a record that people decide. */
-export type ProjectSettings = Pick<ProjectRecord, 'visibility' | 'immutableTags' | 'rootPath'>;
+export type ProjectSettings = Pick<
+  ProjectRecord,
+  'visibility' | 'immutableTags' | 'rootPath' | 'quotaBytes'
+>;
+
+/** What was pushed to a project: each distinct blob and manifest once. */
+export interface ProjectUsage {
+  readonly bytes: number;
+  readonly blobs: number;
+}
 
 /** Makes, changes and deletes projects. Nothing here asks who may do it. */
 export class ProjectAdministration {
@@ -46,14 +62,7 @@ export class ProjectAdministration {
 
   constructor(deps: ProjectAdministrationDependencies) {
     this.#deps = deps;
-    const { projects } = deps.index;
-    this.#versions = new VersionedRecords<ProjectRecord>(deps, {
-      kind: 'projects',
-      schema: projectRecordSchema,
-      get: (name, signal) => projects.get(name, signal),
-      put: (_name, record, signal) => projects.put(record, signal),
-      remove: (name, signal) => projects.remove(name, signal),
-    });
+    this.#versions = versionedProjects(deps, deps.index.projects);
   }
 
   /** All, by name. */
@@ -70,24 +79,33 @@ export class ProjectAdministration {
     return project;
   }
 
+  /** What the project takes, by the links of the store: reads all of them. */
+  async usage(name: string, signal: AbortSignal): Promise<ProjectUsage> {
+    await this.require(name, signal);
+    const { records, blobs, index } = this.#deps;
+    const counting = { records, blobs, origins: index.origins };
+    const sizes = [...(await countProject(name, counting, signal)).values()];
+    return { bytes: sizes.reduce((total, size) => total + size, 0), blobs: sizes.length };
+  }
+
   /** Throws NAME_INVALID, and DENIED for a name that is taken or means something else. */
   async create(
-    { name, visibility, owner }: NewProject,
+    { name, visibility, owner, upstream }: NewProject,
     signal: AbortSignal,
   ): Promise<ProjectRecord> {
-    if (!isProjectName(name) || name.length > MAX_NAME_LENGTH) {
-      throw registryError('NAME_INVALID', {
-        message: `${name} is no name of a project: the first part of a repository name, at most ${MAX_NAME_LENGTH} characters`,
-      });
-    }
-    const reason = whyReserved(name, await this.#deps.upstreams(signal), this.#deps.rules);
-    if (reason !== undefined) throw registryError('DENIED', { message: reason });
+    const table = await this.#deps.upstreams(signal);
+    requireNewName(name, table, this.#deps.rules);
+    const cached =
+      upstream === undefined
+        ? undefined
+        : await this.#cached(name, requireAddress(upstream), table, signal);
     const record: ProjectRecord = {
       schemaVersion: 1,
       name,
       createdAt: this.#deps.clock.now().toISOString(),
       id: randomUUID(),
       visibility,
+      ...(cached && { upstream: cached }),
       ...(owner !== undefined && { members: [{ id: owner, role: 'maintainer' }] }),
     };
     await this.#versions.change(
@@ -98,6 +116,8 @@ export class ProjectAdministration {
       },
       signal,
     );
+    // Mirrors learn of it by this; one that starts makes up for it where this process died before.
+    if (cached) await publishUpstream(this.#deps.records, { project: name, ...cached }, signal);
     return record;
   }
 
@@ -148,14 +168,19 @@ export class ProjectAdministration {
   /**
    * Deletes a project that has no images any more, with its robots and what is left of its repositories. First it takes
    * nothing any more; only when every process has seen that is it looked at again and removed. Throws DENIED, with the
-   * project as it was, where it has an image.
+   * project as it was, where it has an image; the copies in a project that caches an upstream go with it.
    */
   async delete(name: string, signal: AbortSignal): Promise<void> {
-    await this.#requireNoImages(name, signal);
+    const isCache = (await this.require(name, signal)).upstream !== undefined;
+    const requireEmpty = async (): Promise<void> => {
+      if (!isCache) await this.#requireNoImages(name, signal);
+    };
+    await requireEmpty();
+    if (isCache) await this.#deps.records.delete(upstreamKey(name), signal);
     await this.#change(name, (project) => ({ ...project, closed: true }), signal);
     try {
       await this.#deps.clock.sleep(SETTLE_MS, signal);
-      await this.#requireNoImages(name, signal);
+      await requireEmpty();
     } catch (error) {
       const reopened = AbortSignal.timeout(5_000);
       await this.#change(name, (project) => withoutField(project, 'closed'), reopened);
@@ -166,6 +191,22 @@ export class ProjectAdministration {
     }
     await this.#deps.records.deleteTree(repositoryFolder(name), signal);
     await this.#versions.change(name, () => undefined, signal);
+  }
+
+  /** The upstream of a new project. Its host names it too, unless that means something already. */
+  async #cached(
+    name: string,
+    url: string,
+    table: readonly UpstreamEntry[],
+    signal: AbortSignal,
+  ): Promise<Pick<UpstreamEntry, 'url' | 'hosts'>> {
+    const { records, index } = this.#deps;
+    if ((await repositoriesBelow(records, name, signal)).length > 0) {
+      throw refused(`there are images under ${name} already`);
+    }
+    const { host } = new URL(url);
+    const isMeant = findUpstream(table, host) ?? (await index.projects.get(host, signal));
+    return { url, hosts: isMeant ? [] : [host] };
   }
 
   async #requireNoImages(name: string, signal: AbortSignal): Promise<void> {
@@ -195,6 +236,8 @@ export class ProjectAdministration {
       name,
       (project) => {
         if (!project) throw unknownProject(name);
+        const isNamedAnew = project.closed === true && (project.renamedTo ?? project.renamedFrom);
+        if (isNamedAnew) throw refused(`the project ${name} is being renamed: finish that first`);
         return next(project);
       },
       signal,
@@ -221,8 +264,16 @@ function requireRules(globs: readonly string[]): void {
   });
 }
 
-const isProjectName = (name: string): boolean =>
-  !name.includes('/') && parseRepositoryName(name) !== undefined;
+/** Throws NAME_INVALID. */
+function requireAddress(text: string): string {
+  const url = serverUrl('http', 'https').safeParse(text);
+  if (url.success) return url.data;
+  const [problem] = url.error.issues;
+  throw registryError('NAME_INVALID', {
+    message: `the address of the upstream ${problem?.message ?? 'is none'}`,
+  });
+}
+
 const refused = (message: string): Error => registryError('DENIED', { message });
 const unknownProject = (name: string): Error =>
   registryError('NAME_UNKNOWN', { message: `there is no project ${name}` });

@@ -157,6 +157,16 @@ export class Robots {
     );
   }
 
+  /** The same robot, with its secret, for a project that takes the id of its project over. Idempotent. */
+  async copy(robot: RobotRecord, project: string, signal: AbortSignal): Promise<void> {
+    const kept = withoutField(robot, 'revision');
+    await this.#versions.change(
+      pathOf({ project, name: robot.name }),
+      (current) => (current?.projectId === robot.projectId ? current : { ...kept, project }),
+      signal,
+    );
+  }
+
   /** False when there was none. */
   async remove(robot: RobotName, signal: AbortSignal): Promise<boolean> {
     if (!(await this.find(robot, signal))) return false;

@@ -24,7 +24,6 @@
  *     robots/<project>/<name>.used                     when one signed in last
  *     changes/<kind>/<name>/<revision>.json            the last change of a record that people change
  *     usage/<project>.json                             what a project with a quota takes
- *     renames/<project>.json                           a project that is being renamed
  *     people/<hash>.{json,locked}                      who came by single sign-on, and whom an administrator locked out
  *     sessions/<hash>.json                             who is signed in at the web
  *     cli-passwords/<hash>/<id>.{json,used}            what people made for their command lines
@@ -83,8 +82,10 @@ export const tagsFolder = (name: RepositoryName): string => `${manifestsFolder(n
 export const tagFolder = (name: RepositoryName, tag: Tag): string => `${tagsFolder(name)}/${tag}`;
 export const tagCurrentKey = (name: RepositoryName, tag: Tag): string =>
   `${tagFolder(name, tag)}/current/link`;
+export const tagHistoryFolder = (name: RepositoryName, tag: Tag): string =>
+  `${tagFolder(name, tag)}/index`;
 export const tagHistoryKey = (name: RepositoryName, tag: Tag, digest: Digest): string =>
-  `${tagFolder(name, tag)}/index/${slashed(digest)}/link`;
+  `${tagHistoryFolder(name, tag)}/${slashed(digest)}/link`;
 
 export const uploadsFolder = (name: RepositoryName): string => `${repositoryFolder(name)}/_uploads`;
 export const uploadFolder = (name: RepositoryName, id: UploadId): string =>
@@ -97,8 +98,10 @@ export const originKey = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/origin`;
 export const confirmationKey = (name: RepositoryName, tag: Tag): string =>
   `${repositoryFolder(name)}/_twinport/confirmed/${tag}`;
+export const manifestTypesFolder = (name: RepositoryName): string =>
+  `${repositoryFolder(name)}/_twinport/types`;
 export const manifestTypeKey = (name: RepositoryName, digest: Digest): string =>
-  `${repositoryFolder(name)}/_twinport/types/${dashed(digest)}`;
+  `${manifestTypesFolder(name)}/${dashed(digest)}`;
 export const referrersOfRepository = (name: RepositoryName): string =>
   `${repositoryFolder(name)}/_twinport/referrers`;
 export const referrersFolder = (name: RepositoryName, subject: Digest): string =>
@@ -196,3 +199,5 @@ export const cliPasswordKey = (person: string, id: string): string =>
 /** When the password was used last. */
 export const cliPasswordUseKey = (person: string, id: string): string =>
   `${cliPasswordsFolder(person)}/${id}.used`;
+/** What a project with a quota takes, where there is no Redis to count it in. */
+export const usageKey = (project: string): string => `${OWN}/usage/${project}.json`;

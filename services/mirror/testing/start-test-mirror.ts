@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import type { MirrorConfig, WarmConfig } from '../../../shared/config/config.ts';
+import type { MirrorConfig, ProxyConfig, WarmConfig } from '../../../shared/config/config.ts';
 import { OwnByteBudget } from '../../../shared/concurrency/byte-budget.ts';
 import { testUpstream } from '../../../shared/config/testing/test-upstream.ts';
 import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
@@ -50,6 +50,7 @@ export interface TestMirrorOptions {
   readonly upstreams?: readonly UpstreamConfig[];
   readonly spoolMaxBytes?: number;
   readonly warm?: WarmConfig;
+  readonly proxies?: ProxyConfig;
   /** Over an existing store, which then outlives the mirror. */
   readonly store?: TempStore;
   readonly blobs?: (blobs: BlobStore) => BlobStore;
@@ -181,7 +182,7 @@ function configFor(url: string, options: TestMirrorOptions): MirrorConfig {
     removalHaste: 1,
     shutdownGraceSeconds: 1,
     idleTimeoutSeconds: 30,
-    proxies: { http: undefined, https: undefined, exceptions: undefined },
+    proxies: options.proxies ?? { http: undefined, https: undefined, exceptions: undefined },
     localProjects: [],
     spoolDir: undefined,
     warm: options.warm,

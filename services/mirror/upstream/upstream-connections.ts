@@ -33,6 +33,11 @@ export interface UpstreamConnection {
   ttlStretch(): number;
 }
 
+interface Connected {
+  readonly url: string;
+  readonly connection: UpstreamConnection;
+}
+
 export interface UpstreamConnectionsOptions {
   readonly upstreams: readonly UpstreamConfig[];
   readonly clock: Clock;
@@ -45,10 +50,11 @@ export interface UpstreamConnectionsOptions {
   readonly deadlines?: ExchangeDeadlines;
 }
 
-/** The configured upstreams, by project. Nothing is dialled before the first request. */
+/** The upstreams, by project. Nothing is dialled before the first request. */
 export class UpstreamConnections {
   readonly #exchanges: HttpExchange[] = [];
-  readonly #byProject: ReadonlyMap<string, UpstreamConnection>;
+  readonly #connect: (upstream: UpstreamConfig) => UpstreamConnection;
+  readonly #byProject = new Map<string, Connected>();
   readonly #credentials = new Map<string, readonly CredentialSource[]>();
   readonly #faults = new Map<string, string>();
   /** Names of refused accounts, by project. */
@@ -116,12 +122,16 @@ export class UpstreamConnections {
         ttlStretch: () => ttlStretch(remainingShare(accounts.length > 0 ? accounts : [anonymous])),
       };
     };
-    this.#byProject = new Map(upstreams.map((config) => [config.project, connect(config)]));
+    this.#connect = connect;
+    for (const upstream of upstreams) this.to(upstream);
   }
 
+  /** Entries of the table come and go while the mirror runs; one that has changed is connected to anew. */
   to(upstream: UpstreamConfig): UpstreamConnection {
-    const connection = this.#byProject.get(upstream.project);
-    if (!connection) throw new Error(`no connection to the upstream ${upstream.project}`);
+    const known = this.#byProject.get(upstream.project);
+    if (known?.url === upstream.url) return known.connection;
+    const connection = this.#connect(upstream);
+    this.#byProject.set(upstream.project, { url: upstream.url, connection });
     return connection;
   }
 

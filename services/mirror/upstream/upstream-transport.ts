@@ -47,6 +47,7 @@ export interface UpstreamTransportOptions {
     | 'insecure'
     | 'proxyUrl'
     | 'maxConnections'
+    | 'isGuarded'
   >;
   readonly clock: Clock;
   /** What the environment says of proxies; counts where the upstream says nothing of its own. */
@@ -103,7 +104,7 @@ export class UpstreamTransport {
     this.#options = options;
     this.#origin = origin;
     this.#trustedOrigins = new Set([
-      origin,
+      ...(upstream.isGuarded === true ? [] : [origin]),
       ...upstream.authHosts.map((host) => new URL(`https://${host}`).origin),
     ]);
     this.#mayBeProxied = (upstream.proxyUrl ?? proxies?.http ?? proxies?.https) !== undefined;

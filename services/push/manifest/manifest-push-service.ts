@@ -6,6 +6,7 @@ import type { LinkRefresh } from '../../../shared/content/removal/link-refresh.t
 import type { PushNames } from '../../../shared/content/push-names.ts';
 import type { MembershipIndex, MemberKind } from '../../../shared/index/ports.ts';
 import type { Descriptor } from '../../../shared/oci/descriptor.ts';
+import type { ProjectQuotas } from '../../../shared/management/quotas/project-quotas.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../../../shared/oci/digest.ts';
 import { registryError } from '../../../shared/oci/errors.ts';
 import { type ParsedManifest, parseManifest } from '../../../shared/oci/manifest.ts';
@@ -31,6 +32,7 @@ export interface ManifestPushDependencies {
   readonly links: LinkRefresh;
   readonly blobs: BlobStore;
   readonly names: PushNames;
+  readonly quotas: Pick<ProjectQuotas, 'during'>;
   readonly manifestReferences: 'require' | 'allow-missing';
 }
 
@@ -59,7 +61,10 @@ export class ManifestPushService {
     }
     const manifest = { bytes, parsed, digest };
     const all = reference.kind === 'tag' ? [reference.tag] : [...new Set(tags)];
-    await this.#deps.manifests.put(repository, manifest, all, signal, immutableTagsOf(project));
+    const { manifests, quotas } = this.#deps;
+    await quotas.during(project, { digest, size: bytes.length }, signal, () =>
+      manifests.put(repository, manifest, all, signal, immutableTagsOf(project)),
+    );
     return manifest;
   }
 

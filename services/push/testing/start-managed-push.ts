@@ -99,7 +99,7 @@ export async function startManagedPush(oidc?: Oidc): Promise<ManagedPush> {
 
 type Parts = ReturnType<typeof createParts>;
 
-function createParts({ folder, records, index }: TempStore, oidc: Oidc | undefined) {
+function createParts({ folder, records, blobs, index }: TempStore, oidc: Oidc | undefined) {
   const deps = {
     records,
     exclusive: new FilesystemExclusiveRecords(folder),
@@ -129,6 +129,7 @@ function createParts({ folder, records, index }: TempStore, oidc: Oidc | undefin
   const projects = new ProjectAdministration({
     ...deps,
     index,
+    blobs,
     robots,
     upstreams: () => Promise.resolve([]),
     rules: { isDottedReserved: true },
@@ -147,7 +148,6 @@ function createParts({ folder, records, index }: TempStore, oidc: Oidc | undefin
     management: {
       administration: projects,
       creation: 'everyone',
-      usageOf: () => Promise.resolve({ usedBytes: 7, quotaBytes: undefined }),
       identities: {
         isByProjects: true,
         ...{ users, robots, cliPasswords, onAccountChange },

@@ -13,6 +13,8 @@ import {
 import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
+import { StoreUsageLedger } from '../../../shared/management/quotas/store-usage-ledger.ts';
+import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { FilesystemUploadStore } from '../../../shared/storage/filesystem/filesystem-upload-store.ts';
 import type { TokenParts } from '../../token-parts.ts';
 import type { Platform } from '../../platform.ts';
@@ -53,6 +55,14 @@ export async function startPush(options: TestPushOptions = {}): Promise<TestPush
       records: store.records,
       blobs: options.wrapBlobs?.(store.blobs) ?? store.blobs,
       index: store.index,
+      ledgers: {
+        storeLedger: new StoreUsageLedger({
+          records: store.records,
+          exclusive: new FilesystemExclusiveRecords(store.folder),
+          leases: store.index.leases,
+          clock: systemClock,
+        }),
+      },
       access: options.access ?? OPEN_ACCESS,
       identities: options.identities,
       audit: options.audit,

@@ -117,20 +117,20 @@ function requireDigest(input: string | null): Digest {
 /** The body with its place. Throws when `Content-Range` is malformed or does not fit the length of the body. */
 function requireChunk(exchange: SessionExchange): Chunk {
   const header = exchange.header('content-range');
-  if (header === undefined) return { body: exchange.body, offset: undefined };
+  const length = bodyLength(exchange.http);
+  if (header === undefined) return { body: exchange.body, offset: undefined, length };
   const range = parseChunkRange(header);
   if (!range) {
     throw registryError('BLOB_UPLOAD_INVALID', {
       message: 'Content-Range must be <first byte>-<last byte>',
     });
   }
-  const length = bodyLength(exchange.http);
   if (length !== undefined && length !== range.last - range.first + 1) {
     throw registryError('SIZE_INVALID', {
       message: 'Content-Range and Content-Length contradict each other',
     });
   }
-  return { body: exchange.body, offset: range.first };
+  return { body: exchange.body, offset: range.first, length };
 }
 
 /** Tells a client whose chunk came out of order where its session stands, so that it can go on (spec.md, end-5). */

@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream';
 
 import type { PushNames } from '../../../shared/content/push-names.ts';
-import type { RegistryIndex } from '../../../shared/index/ports.ts';
+import type { ProjectRecord, RegistryIndex } from '../../../shared/index/ports.ts';
 import { crashPoint } from '../../../shared/lifecycle/crash-point.ts';
 import type { Digest, DigestAlgorithm } from '../../../shared/oci/digest.ts';
-import { registryError } from '../../../shared/oci/errors.ts';
+import type { ProjectQuotas } from '../../../shared/management/quotas/project-quotas.ts';
+import { RegistryError, registryError } from '../../../shared/oci/errors.ts';
 import type { RepositoryName, UploadId } from '../../../shared/oci/reference.ts';
 import type { BlobStat, BlobStore } from '../../../shared/storage/blob-store.ts';
 import { UploadOffsetError } from '../../../shared/storage/errors.ts';
@@ -23,6 +24,8 @@ export interface Chunk {
   readonly body: Readable;
   /** Where the client says that they begin; undefined: where the session stands. */
   readonly offset: number | undefined;
+  /** In bytes, where the client tells it. */
+  readonly length: number | undefined;
 }
 
 /** Whether a blob may be read where a mount wants to take it from. */
@@ -37,6 +40,7 @@ export interface UploadServiceDependencies {
   readonly blobs: BlobStore;
   readonly index: Pick<RegistryIndex, 'members' | 'leases'>;
   readonly names: PushNames;
+  readonly quotas: Pick<ProjectQuotas, 'during'>;
   readonly findBlob: FindBlob;
 }
 
@@ -71,9 +75,23 @@ export class UploadService {
     body: { readonly stream: Readable; readonly size: number | undefined },
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#deps.names.requirePushable(repository, signal);
-    await this.#deps.blobs.put(digest, body.stream, body.size, signal);
-    await this.#link(repository, digest, signal);
+    const { names, blobs, quotas } = this.#deps;
+    const project = await names.requirePushable(repository, signal);
+    const { stream, size } = body;
+    const link = async (): Promise<void> => {
+      // The body may have taken long, and the project may take nothing any more.
+      await names.requireOpen(repository, signal);
+      await this.#link(repository, digest, signal);
+    };
+    if (size === undefined) {
+      const stat = await blobs.put(digest, stream, size, signal);
+      await quotas.during(project, { digest, size: stat.size }, signal, link);
+      return;
+    }
+    await quotas.during(project, { digest, size }, signal, async () => {
+      await blobs.put(digest, stream, size, signal);
+      await link();
+    });
   }
 
   /** Makes a blob of another repository belong to this one; false when it is not readable there. */
@@ -83,9 +101,13 @@ export class UploadService {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<boolean> {
-    await this.#deps.names.requirePushable(repository, signal);
-    if (!(await this.#deps.findBlob(from, digest, signal))) return false;
-    await this.#deps.index.members.add(repository, 'blob', digest, signal);
+    const { names, findBlob, quotas, index } = this.#deps;
+    const project = await names.requirePushable(repository, signal);
+    const found = await findBlob(from, digest, signal);
+    if (!found) return false;
+    await quotas.during(project, { digest, size: found.size }, signal, () =>
+      index.members.add(repository, 'blob', digest, signal),
+    );
     crashPoint('blob.linked');
     return true;
   }
@@ -108,7 +130,8 @@ export class UploadService {
   ): Promise<UploadSession> {
     return this.#exclusively(repository, id, signal, async (held) => {
       const session = await this.status(repository, id, held);
-      return this.#append(session, chunk, held);
+      const project = await this.#deps.names.requireOpen(repository, held);
+      return this.#append(session, chunk, project, held);
     }).catch(async (error: unknown) => {
       if (!(error instanceof LeaseLostError)) throw error;
       // Another went on with the session meanwhile: this chunk has missed its place, as one out of order has.
@@ -134,9 +157,18 @@ export class UploadService {
         if (await this.#isHeld(repository, digest, held)) return;
         unknownUpload(id);
       }
-      const session = lastChunk ? await this.#append(found, lastChunk, held) : found;
-      await this.#deps.uploads.commit(session, digest, held);
-      await this.#link(repository, digest, held);
+      const { names, quotas, uploads } = this.#deps;
+      const project = await names.requireOpen(repository, held);
+      const session = lastChunk ? await this.#append(found, lastChunk, project, held) : found;
+      try {
+        await quotas.during(project, { digest, size: session.offset }, held, async () => {
+          await uploads.commit(session, digest, held);
+          await this.#link(repository, digest, held);
+        });
+      } catch (error) {
+        if (isDenied(error)) await uploads.cancel(session, held);
+        throw error;
+      }
     }).catch(askAgain);
   }
 
@@ -149,13 +181,20 @@ export class UploadService {
 
   async #append(
     session: UploadSession,
-    { body, offset }: Chunk,
+    { body, offset, length }: Chunk,
+    project: ProjectRecord,
     signal: AbortSignal,
   ): Promise<UploadSession> {
     if (offset !== undefined && offset !== session.offset) {
       throw new UploadOffsetError(session.offset);
     }
-    const appended = await this.#deps.uploads.append(session, session.offset, body, signal);
+    const { uploads } = this.#deps;
+    const refused = tooLarge(project, session.offset + (length ?? 0));
+    if (refused) {
+      await uploads.cancel(session, signal);
+      throw refused;
+    }
+    const appended = await uploads.append(session, session.offset, body, signal);
     crashPoint('upload.appended');
     return appended;
   }
@@ -196,6 +235,18 @@ export class UploadService {
     }
   }
 }
+
+/** What can never fit is refused before its bytes are kept. */
+function tooLarge({ name, quotaBytes }: ProjectRecord, bytes: number): Error | undefined {
+  if (quotaBytes === undefined || bytes <= quotaBytes) return undefined;
+  return registryError('DENIED', {
+    message: `the project ${name} has a quota of ${quotaBytes} bytes: a blob of ${bytes} does not fit`,
+    detail: { project: name, quotaBytes, neededBytes: bytes },
+  });
+}
+
+const isDenied = (error: unknown): boolean =>
+  error instanceof RegistryError && error.code === 'DENIED';
 
 /** A client that asks again finds what the other process made of the session. */
 function askAgain(error: unknown): never {

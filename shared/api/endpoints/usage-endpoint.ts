@@ -1,16 +1,14 @@
 import { z } from 'zod';
 
+import type { ProjectRecord } from '../../index/ports.ts';
 import { type Endpoint, endpoint } from '../endpoint.ts';
 import type { ProjectGate } from '../project-gate.ts';
 
-/** What the blobs of a project take, each counted once, and may take. */
-export type UsageOf = (
-  project: string,
-  signal: AbortSignal,
-) => Promise<{ readonly usedBytes: number; readonly quotaBytes: number | undefined }>;
+/** What the blobs and manifests of a project take, each counted once. */
+export type UsedBytes = (project: ProjectRecord, signal: AbortSignal) => Promise<number>;
 
 /** `/api/v1/projects/{project}/usage` */
-export const usageEndpoint = (gate: ProjectGate, usageOf: UsageOf): Endpoint =>
+export const usageEndpoint = (gate: ProjectGate, usedBytes: UsedBytes): Endpoint =>
   endpoint({
     method: 'GET',
     path: '/api/v1/projects/{project}/usage',
@@ -20,8 +18,13 @@ export const usageEndpoint = (gate: ProjectGate, usageOf: UsageOf): Endpoint =>
     reply: z.object({ usedBytes: z.number(), quotaBytes: z.number().exactOptional() }),
     status: 200,
     answer: async ({ caller, parameters, signal }) => {
-      const { name } = await gate.projectFor(caller, parameters.project, 'look', signal);
-      const { usedBytes, quotaBytes } = await usageOf(name, signal);
-      return { value: { usedBytes, ...(quotaBytes !== undefined && { quotaBytes }) } };
+      const project = await gate.projectFor(caller, parameters.project, 'look', signal);
+      const { quotaBytes } = project;
+      return {
+        value: {
+          usedBytes: await usedBytes(project, signal),
+          ...(quotaBytes !== undefined && { quotaBytes }),
+        },
+      };
     },
   });

@@ -2,6 +2,7 @@ import type { Clock } from '../../lifecycle/clock.ts';
 import type { Log, Observer } from '../../observability/observer.ts';
 import type { RecordStore } from '../../storage/record-store.ts';
 import type { RegistryIndex } from '../ports.ts';
+import type { UsageLedger } from '../usage-ledger.ts';
 import { CoherentCache } from './coherent-cache.ts';
 import { DirtyJournal } from './dirty-journal.ts';
 import { type IndexTiming, indexTiming } from './index-timing.ts';
@@ -17,6 +18,7 @@ import { RedisProjectIndex } from './redis-project-index.ts';
 import { RedisReferrerIndex } from './redis-referrer-index.ts';
 import type { RedisScope } from './redis-scope.ts';
 import { RedisTagIndex } from './redis-tag-index.ts';
+import { RedisUsageLedger } from './redis-usage-ledger.ts';
 
 /** How long the start waits for Redis and the journal, so that the first request finds them. */
 const START_PATIENCE_MS = 2_000;
@@ -38,6 +40,7 @@ export interface RedisIndexOptions {
 }
 
 export interface RedisIndex extends RegistryIndex {
+  readonly usage: UsageLedger;
   /** True while commands are sent to Redis. */
   isReachable(): boolean;
   /** Makes every kept answer cold for all processes. False when Redis did not answer; ask again then. */
@@ -86,6 +89,7 @@ export async function createRedisIndex(options: RedisIndexOptions): Promise<Redi
     manifestTypes: new RedisManifestTypeIndex(inner.manifestTypes, cache),
     leases: new RedisLeases(inner.leases, scope, clock),
     hints: new RedisHints(inner.hints, scope),
+    usage: new RedisUsageLedger(scope),
     isReachable: () => client.session !== undefined,
     forgetAll: () => cache.forgetAll(),
     close,

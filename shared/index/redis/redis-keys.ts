@@ -5,6 +5,7 @@
  *   twinport:1:{<store id>}:entry:<name>   hash g, v, d:<token>: one cached answer
  *   twinport:1:{<store id>}:lease:<name>   token of the holder
  *   twinport:1:{<store id>}:hint:<name>    value of the hint
+ *   twinport:1:{<store id>}:usage:<name>:<id>   hash identity, total, <digest>: what a project with a quota takes
  *
  * The number is the version of this schema. Processes of two versions over one store do not see each other's marks:
  * whoever raises it makes writers mark the keys of both. The store id keeps stores apart that share a Redis; the
@@ -45,3 +46,5 @@ export const entryKey = (storeId: string, key: CacheKey): string =>
 export const leaseKey = (storeId: string, name: string): string =>
   `${prefix(storeId)}:lease:${name}`;
 export const hintKey = (storeId: string, name: string): string => `${prefix(storeId)}:hint:${name}`;
+export const usageKey = (storeId: string, project: string, id: string): string =>
+  `${prefix(storeId)}:usage:${project}:${id}`;

@@ -189,3 +189,112 @@ return 1
 
 /** KEYS any. Fails where this account or this server may not write; works in a full Redis. */
 export const PROBE = script(`return redis.call('DEL', KEYS[1])`);
+
+/**
+ * What a project takes is a hash: `identity` of the server, since one that came back with old data is not to be
+ * believed; `total` bytes; for each digest `<size>/<time>/<token>`, the token empty when the blob is linked.
+ */
+const LEDGER = `${NOW}
+local LIFE = 604800000
+local function is_known() return redis.call('HGET', KEYS[1], 'identity') == ARGV[1] end
+local function put(digest, size, token)
+  redis.call('HSET', KEYS[1], digest, size .. '/' .. string.format('%.0f', now) .. '/' .. token)
+end
+local function add(bytes)
+  local total = tonumber(redis.call('HGET', KEYS[1], 'total')) + bytes
+  redis.call('HSET', KEYS[1], 'total', string.format('%.0f', total))
+end
+`;
+
+/** KEYS ledger; ARGV identity, digest, size, quota, token. Answers 'cold', 'held', or the total that leaves no room. */
+export const RESERVE_ROOM = script(`${LEDGER}
+if not is_known() then return 'cold' end
+redis.call('PEXPIRE', KEYS[1], LIFE)
+local entry = redis.call('HGET', KEYS[1], ARGV[2])
+if entry then
+  local size, token = string.match(entry, '^(%d+)/%d+/(.*)$')
+  put(ARGV[2], size, token == '' and '' or ARGV[5])
+  return 'held'
+end
+local total = redis.call('HGET', KEYS[1], 'total')
+if tonumber(total) + tonumber(ARGV[3]) > tonumber(ARGV[4]) then return total end
+put(ARGV[2], ARGV[3], ARGV[5])
+add(tonumber(ARGV[3]))
+return 'held'
+`);
+
+/** KEYS ledger; ARGV identity, then digests each with its size: they are linked. 0: nothing is known of the project. */
+export const SETTLE_ROOM = script(`${LEDGER}
+if not is_known() then return 0 end
+for i = 2, #ARGV, 2 do
+  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 then add(tonumber(ARGV[i + 1])) end
+  put(ARGV[i], ARGV[i + 1], '')
+end
+return 1
+`);
+
+/** KEYS ledger; ARGV identity, digest, token. */
+export const RELEASE_ROOM = script(`${LEDGER}
+if not is_known() then return 0 end
+local size, token = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^(%d+)/%d+/(.*)$')
+if token ~= ARGV[3] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[2])
+add(-tonumber(size))
+return 1
+`);
+
+/** KEYS ledger; ARGV identity. Answers the time (of Redis), whether the project is known (1 or 0), and its total. */
+export const LEDGER_STATE = script(`${LEDGER}
+if not is_known() then return {string.format('%.0f', now), 0, '0'} end
+return {string.format('%.0f', now), 1, redis.call('HGET', KEYS[1], 'total')}
+`);
+
+/** KEYS ledger; ARGV identity, then digests each with its size: what a count found and nobody had noted. */
+export const COUNT_FOUND = script(`${LEDGER}
+if not is_known() then return 0 end
+for i = 2, #ARGV, 2 do
+  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 then
+    put(ARGV[i], ARGV[i + 1], '')
+    add(tonumber(ARGV[i + 1]))
+  end
+end
+return 1
+`);
+
+/** KEYS ledger; ARGV identity. Begins a ledger aside. */
+export const BEGIN_LEDGER = script(`
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'identity', ARGV[1], 'total', '0')
+redis.call('PEXPIRE', KEYS[1], 3600000)
+return 1
+`);
+
+/** KEYS ledger, the one that was made aside; ARGV identity. Puts it in place, unless another was there first. */
+export const PUBLISH_LEDGER = script(`${LEDGER}
+if is_known() then
+  redis.call('DEL', KEYS[2])
+elseif redis.call('HGET', KEYS[2], 'identity') == ARGV[1] then
+  redis.call('RENAME', KEYS[2], KEYS[1])
+  redis.call('PEXPIRE', KEYS[1], LIFE)
+else
+  return 0
+end
+return 1
+`);
+
+/** KEYS ledger; ARGV cursor, how many. Answers the next cursor, and fields with their values. */
+export const SCAN_LEDGER = script(`
+return redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+`);
+
+/** KEYS ledger; ARGV identity, then digests each with its entry: those that are still that are dropped. */
+export const DROP_COUNTED = script(`${LEDGER}
+if not is_known() then return 0 end
+for i = 2, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    add(-tonumber(string.match(ARGV[i + 1], '^(%d+)/')))
+  end
+end
+return 1
+`);

@@ -41,6 +41,8 @@ export const projectRecordSchema = z.object({
     .exactOptional(),
   rootPath: z.boolean().exactOptional(),
   closed: z.boolean().exactOptional(),
+  renamedTo: z.string().exactOptional(),
+  renamedFrom: z.string().exactOptional(),
 }) satisfies z.ZodType<ProjectRecord>;
 
 export const originMarkerSchema = z.object({

@@ -28,26 +28,8 @@ export class StoreCatalog implements Catalog {
     this.#records = records;
   }
 
-  async repositories(signal: AbortSignal): Promise<RepositoryName[]> {
-    const limit = pLimit(READ_CONCURRENCY);
-    const found: RepositoryName[] = [];
-    const walk = async (folder: string, name: RepositoryName | undefined): Promise<void> => {
-      const children = await limit(() => this.#records.list(folder, {}, signal));
-      const folders = children.filter((child) => child.isFolder).map((child) => child.name);
-      if (name && folders.some((child) => LISTED.has(child))) found.push(name);
-      const below = folders
-        .filter((child) => !child.startsWith('_'))
-        .map((child) => parseRepositoryName(name ? `${name}/${child}` : child))
-        .filter((child) => child !== undefined);
-      await Promise.all(below.map((child) => walk(repositoryFolder(child), child)));
-    };
-    try {
-      await walk(repositoriesFolder, undefined);
-    } catch (error) {
-      limit.clearQueue();
-      throw error;
-    }
-    return found.sort();
+  repositories(signal: AbortSignal): Promise<RepositoryName[]> {
+    return repositoriesBelow(this.#records, undefined, signal);
   }
 
   async has(repository: RepositoryName, signal: AbortSignal): Promise<boolean> {
@@ -58,4 +40,33 @@ export class StoreCatalog implements Catalog {
     );
     return answers.some((children) => children.length > 0);
   }
+}
+
+/** The repository of this name and all whose names begin with it and a slash, sorted by bytes; without a name all. */
+export async function repositoriesBelow(
+  records: RecordStore,
+  first: string | undefined,
+  signal: AbortSignal,
+): Promise<RepositoryName[]> {
+  const limit = pLimit(READ_CONCURRENCY);
+  const found: RepositoryName[] = [];
+  const walk = async (folder: string, name: RepositoryName | undefined): Promise<void> => {
+    const children = await limit(() => records.list(folder, {}, signal));
+    const folders = children.filter((child) => child.isFolder).map((child) => child.name);
+    if (name && folders.some((child) => LISTED.has(child))) found.push(name);
+    const below = folders
+      .filter((child) => !child.startsWith('_'))
+      .map((child) => parseRepositoryName(name ? `${name}/${child}` : child))
+      .filter((child) => child !== undefined);
+    await Promise.all(below.map((child) => walk(repositoryFolder(child), child)));
+  };
+  const start = first === undefined ? undefined : parseRepositoryName(first);
+  if (first !== undefined && !start) return found;
+  try {
+    await walk(start ? repositoryFolder(start) : repositoriesFolder, start);
+  } catch (error) {
+    limit.clearQueue();
+    throw error;
+  }
+  return found.sort();
 }
