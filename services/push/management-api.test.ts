@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
+import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { type ManagedPush, PASSWORD, startManagedPush } from './testing/start-managed-push.ts';
 
 const MANIFEST = Buffer.from(
@@ -264,6 +265,21 @@ describe('a private project', () => {
     };
     for (const who of ['root', 'alice', 'bob', 'carol']) expect(await names(who)).toContain('team');
     for (const who of ['dave', 'nobody']) expect(await names(who)).not.toContain('team');
+  });
+});
+
+describe('a project that is made', () => {
+  test('takes no name over at the root path of the mirror, unless an administrator makes it', async () => {
+    for (const [who, isApproved] of [
+      ['dave', undefined],
+      ['root', true],
+    ] as const) {
+      const name = `made-by-${who}`;
+      expect((await push.call(who, 'POST', '/api/v1/projects', { name })).status).toBe(201);
+      const record = await push.store.index.projects.get(name, unending);
+      expect(record).toMatchObject({ createdBy: `local:${who}` });
+      expect(record?.rootPath).toBe(isApproved);
+    }
   });
 });
 

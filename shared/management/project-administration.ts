@@ -34,6 +34,8 @@ export interface NewProject {
   readonly visibility: 'public' | 'private';
   /** Of an identity, which becomes its maintainer. */
   readonly owner: string | undefined;
+  /** Who made it, where people make projects: the mirror's root path is then not open to it, unless that is said. */
+  readonly maker?: { readonly id: string; readonly rootPath: boolean } | undefined;
 }
 
 /** The part of a record that people decide. */
@@ -72,7 +74,7 @@ export class ProjectAdministration {
 
   /** Throws NAME_INVALID, and DENIED for a name that is taken or means something else. */
   async create(
-    { name, visibility, owner }: NewProject,
+    { name, visibility, owner, maker }: NewProject,
     signal: AbortSignal,
   ): Promise<ProjectRecord> {
     if (!isProjectName(name) || name.length > MAX_NAME_LENGTH) {
@@ -89,6 +91,7 @@ export class ProjectAdministration {
       id: randomUUID(),
       visibility,
       ...(owner !== undefined && { members: [{ id: owner, role: 'maintainer' }] }),
+      ...(maker && { createdBy: maker.id, ...(maker.rootPath && { rootPath: true }) }),
     };
     await this.#versions.change(
       name,

@@ -82,7 +82,8 @@ function allProjects({ gate, administration, creation }: ProjectEndpointsDepende
         if (creation === 'admins' && identity?.isAdmin === false) {
           throw registryError('DENIED', { message: 'administrators alone make projects here' });
         }
-        const { name } = await administration.create({ ...body, owner: identity?.id }, signal);
+        const made = { ...body, owner: identity?.id, maker: gate.makerOf(caller) };
+        const { name } = await administration.create(made, signal);
         const project = await gate.changed(name, signal);
         return {
           value: shown(gate, caller, project),
