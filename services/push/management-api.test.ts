@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
+import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { type ManagedPush, PASSWORD, startManagedPush } from './testing/start-managed-push.ts';
 
 const MANIFEST = Buffer.from(
@@ -267,6 +268,21 @@ describe('a private project', () => {
   });
 });
 
+describe('a project that is made', () => {
+  test('takes no name over at the root path of the mirror, unless an administrator makes it', async () => {
+    for (const [who, isApproved] of [
+      ['dave', undefined],
+      ['root', true],
+    ] as const) {
+      const name = `made-by-${who}`;
+      expect((await push.call(who, 'POST', '/api/v1/projects', { name })).status).toBe(201);
+      const record = await push.store.index.projects.get(name, unending);
+      expect(record).toMatchObject({ createdBy: `local:${who}` });
+      expect(record?.rootPath).toBe(isApproved);
+    }
+  });
+});
+
 describe('the members of a project', () => {
   test('see each other, and maintainers decide about them up to their own role', async () => {
     const { json } = await push.call('carol', 'GET', `${TEAM}/members`);
@@ -332,7 +348,41 @@ describe('the settings of a project', () => {
     const { json } = await push.call('root', 'PATCH', TEAM, back);
     expect(json).not.toHaveProperty('rootPath');
     expect(json).toHaveProperty('immutableTags', []);
-    expect((await push.call('alice', 'PATCH', TEAM, { quotaBytes: 1 })).status).toBe(400);
+    expect((await push.call('alice', 'PATCH', TEAM, { quota: 1 })).status).toBe(400);
+  });
+
+  test('give it a quota by administrators, and members see what it takes', async () => {
+    const quotaBytes = 1_000_000;
+    expect((await push.call('alice', 'PATCH', TEAM, { quotaBytes })).status).toBe(403);
+    expect((await push.call('root', 'PATCH', TEAM, { quotaBytes: -1 })).status).toBe(400);
+    expect((await push.call('root', 'PATCH', TEAM, { quotaBytes })).json).toMatchObject({
+      quotaBytes,
+    });
+    const usage = async (): Promise<unknown> =>
+      (await push.call('carol', 'GET', `${TEAM}/usage`)).json;
+    expect(await usage()).toEqual({ usedBytes: 0, quotaBytes });
+    expect(await pushImage('bob', 'team/counted')).toBe(201);
+    expect(await pushImage('bob', 'team/counted', 'again')).toBe(201);
+    expect(await usage()).toEqual({ usedBytes: MANIFEST.length, quotaBytes });
+    expect((await push.call('root', 'PATCH', TEAM, { quotaBytes: null })).json).not.toHaveProperty(
+      'quotaBytes',
+    );
+    const path = `/api/v1/repositories/team/counted/-/manifests/${DIGEST}`;
+    expect((await push.call('alice', 'DELETE', path)).status).toBe(204);
+  });
+});
+
+describe('a cache of another registry', () => {
+  test('is made by administrators, and takes no pushes', async () => {
+    const cache = { name: 'partner', upstream: 'https://registry.partner.example' };
+    expect((await push.call('alice', 'POST', '/api/v1/projects', cache)).status).toBe(403);
+    const wrong = { ...cache, upstream: 'file:///etc' };
+    expect((await push.call('root', 'POST', '/api/v1/projects', wrong)).status).toBe(400);
+    expect((await push.call('root', 'POST', '/api/v1/projects', cache)).json).toMatchObject({
+      name: 'partner',
+      upstream: { url: cache.upstream },
+    });
+    expect(await pushImage('root', 'partner/app')).toBe(403);
   });
 });
 

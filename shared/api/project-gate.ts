@@ -6,7 +6,7 @@ import {
   type ProjectAuthority,
   type ProjectTask,
 } from '../management/decide-management.ts';
-import type { ProjectAdministration } from '../management/project-administration.ts';
+import type { NewProject, ProjectAdministration } from '../management/project-administration.ts';
 import { registryError } from '../oci/errors.ts';
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts';
 import { type Caller, identityOf, principalOf } from './caller.ts';
@@ -70,6 +70,12 @@ export class ProjectGate {
     const identity = identityOf(caller);
     if (!this.#deps.isByProjects && identity) return 'administrator';
     return authorityOver(identity, project);
+  }
+
+  /** Who makes a project, as its record shall tell: administrators alone open the mirror's root path to one. */
+  makerOf(caller: Caller): NewProject['maker'] {
+    const identity = this.#deps.isByProjects ? identityOf(caller) : undefined;
+    return identity && { id: identity.id, isAdmin: identity.isAdmin };
   }
 
   /** The name of a repository. Throws as `project` does where its content is not theirs to see, and DENIED. */

@@ -10,7 +10,7 @@ export type ProjectAuthority = ProjectRole | 'administrator' | undefined;
  *
  * - `look`: see who belongs to it
  * - `decide`: settings, members, robots, its end
- * - `approve`: what the whole registry is concerned by: the mirror's root path
+ * - `approve`: what the whole registry is concerned by: the mirror's root path, and its room
  */
 export type ProjectTask = 'look' | 'decide' | 'approve';
 

@@ -41,6 +41,8 @@ export interface NewProject {
   readonly owner: string | undefined;
   /** The address of the registry that it caches: then it hosts no images of its own. */
   readonly upstream?: string | undefined;
+  /** Who made it, where people make projects: the mirror's root path is then not open to it, unless an administrator did. */
+  readonly maker?: { readonly id: string; readonly isAdmin: boolean } | undefined;
 }
 
 /** The part of a record that people decide. */
@@ -90,7 +92,7 @@ export class ProjectAdministration {
 
   /** Throws NAME_INVALID, and DENIED for a name that is taken or means something else. */
   async create(
-    { name, visibility, owner, upstream }: NewProject,
+    { name, visibility, owner, upstream, maker }: NewProject,
     signal: AbortSignal,
   ): Promise<ProjectRecord> {
     const table = await this.#deps.upstreams(signal);
@@ -107,6 +109,7 @@ export class ProjectAdministration {
       visibility,
       ...(cached && { upstream: cached }),
       ...(owner !== undefined && { members: [{ id: owner, role: 'maintainer' }] }),
+      ...(maker && { createdBy: maker.id, ...(maker.isAdmin && { rootPath: true }) }),
     };
     await this.#versions.change(
       name,

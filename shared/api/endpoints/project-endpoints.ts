@@ -71,18 +71,26 @@ function allProjects({ gate, administration, creation }: ProjectEndpointsDepende
       method: 'POST',
       path: '/api/v1/projects',
       id: 'createProject',
-      summary: 'Make a project; the caller becomes its maintainer',
+      summary:
+        'Make a project; the caller becomes its maintainer. Caches of another registry are for administrators',
       access: 'person',
-      body: z.object({ name: z.string(), visibility: VISIBILITY.default('private') }),
+      body: z.object({
+        name: z.string(),
+        visibility: VISIBILITY.default('private'),
+        /** The address of the registry that the project shall cache. */
+        upstream: z.string().max(512).exactOptional(),
+      }),
       reply: PROJECT,
       status: 201,
       audit: { action: 'change-right', about: ({ body }) => ({ subject: `project ${body.name}` }) },
       answer: async ({ caller, body, signal }) => {
-        const identity = identityOf(caller);
-        if (creation === 'admins' && identity?.isAdmin === false) {
-          throw registryError('DENIED', { message: 'administrators alone make projects here' });
+        const maker = gate.makerOf(caller);
+        const isForAdmins = creation === 'admins' || body.upstream !== undefined;
+        if (isForAdmins && maker?.isAdmin === false) {
+          throw registryError('DENIED', { message: 'administrators alone make such projects here' });
         }
-        const { name } = await administration.create({ ...body, owner: identity?.id }, signal);
+        const made = { ...body, owner: identityOf(caller)?.id, maker };
+        const { name } = await administration.create(made, signal);
         const project = await gate.changed(name, signal);
         return {
           value: shown(gate, caller, project),
@@ -112,12 +120,13 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
       method: 'PATCH',
       path: '/api/v1/projects/{project}',
       id: 'changeProject',
-      summary: 'Change settings; null takes one back. rootPath is for administrators',
+      summary: 'Change settings; null takes one back. rootPath and quotaBytes are for administrators',
       access: 'person',
       body: z.object({
         visibility: VISIBILITY.exactOptional(),
         immutableTags: z.array(z.string().max(128)).max(100).nullable().exactOptional(),
         rootPath: z.boolean().nullable().exactOptional(),
+        quotaBytes: z.number().int().nonnegative().nullable().exactOptional(),
       }),
       reply: PROJECT,
       status: 200,
@@ -129,7 +138,8 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
       },
       answer: async ({ caller, parameters, body, signal }) => {
         const { project: name } = parameters;
-        const task = body.rootPath === undefined ? 'decide' : 'approve';
+        const isForAdmins = body.rootPath !== undefined || body.quotaBytes !== undefined;
+        const task = isForAdmins ? 'approve' : 'decide';
         await gate.projectFor(caller, name, task, signal);
         const settings = Object.fromEntries(
           Object.entries(body).map(([field, value]) => [field, value ?? undefined]),
