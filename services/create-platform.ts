@@ -89,7 +89,7 @@ export async function createPlatform(
     exclusive: stores.exclusive,
     announce: share.announce,
     countsUnknown: config.role === 'push',
-    publicUrl: config.pushPublicUrl,
+    publicUrl: config.role === 'push' ? config.pushPublicUrl : undefined,
   }).catch(async (error: unknown) => {
     shutdown.abort();
     await Promise.all([redis?.close(), probing]);

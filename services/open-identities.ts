@@ -40,7 +40,7 @@ export interface IdentitiesOptions {
   readonly countsUnknown: boolean;
   /** Tells the operator what is no line of the log: it is kept nowhere. */
   readonly announce: (text: string) => void;
-  /** As browsers reach the push service; undefined: nobody signs in with one. */
+  /** As browsers reach this service, when it is the push service; undefined: nobody signs in with one. */
   readonly publicUrl?: string | undefined;
   /** Ends what runs beside requests. */
   readonly lifetime: AbortSignal;

@@ -1,16 +1,14 @@
 import { readFile } from 'node:fs/promises';
 
 import type { ManagedIdentities } from '../shared/api/management-api.ts';
-import type { WebSessions } from '../shared/api/callers.ts';
 import { publicOrigin } from '../shared/api/session-cookies.ts';
 import type { PasswordSource, StandingIdentity } from '../shared/auth/password-source.ts';
-import type { SignIn } from '../shared/auth/sign-in.ts';
 import type { HtpasswdSource } from '../shared/auth/htpasswd/htpasswd-source.ts';
 import type { PasswordComparisons } from '../shared/auth/password-hash.ts';
 import type { TokenModeConfig } from '../shared/config/auth-config.ts';
 import type { LdapSettings } from '../shared/config/ldap-settings.ts';
+import type { OidcSettings } from '../shared/config/oidc-settings.ts';
 import type { LocalUsers } from '../shared/management/local-users.ts';
-import type { Sessions } from '../shared/management/sessions.ts';
 import type { People } from '../shared/management/people.ts';
 import { announceFirstAdmin } from './announce-first-admin.ts';
 import { createSignInGates } from './create-sign-in-gates.ts';
@@ -36,7 +34,7 @@ export async function openTokenMode(
   const people = new modules.People(records, clock);
   const htpasswd = await openFile(auth.htpasswdFile, comparisons, () => signIn.forget(), options);
   const findStanding = (id: string, signal: AbortSignal): Promise<StandingIdentity | undefined> =>
-    findPerson(id, { local, htpasswd, people }, signal);
+    findPerson(id, { local, htpasswd, people, isVouchedFor: vouchers(auth) }, signal);
   const cliRecords = new modules.CliPasswords(records, clock);
   const cliPasswords = new modules.CliPasswordSource({
     passwords: cliRecords,
@@ -72,26 +70,40 @@ export async function openTokenMode(
     },
     managed: {
       isByProjects: true,
-      ...{ users, robots: robotRecords, cliPasswords: cliRecords },
+      ...{ users, people, robots: robotRecords, cliPasswords: cliRecords },
       passwordChange: new modules.PasswordChange({
         ...{ users, comparisons, gate: gates.usual },
         onChange: () => signIn.forget(),
       }),
-      web: webSessions(new modules.Sessions(records, clock), signIn, findStanding, options),
+      web: await openWeb(
+        { sessions: new modules.Sessions(records, clock), signIn, findPerson: findStanding },
+        { oidc: auth.oidc, people },
+        options,
+      ),
       onAccountChange: () => signIn.forget(),
     },
   };
 }
 
+type Web = NonNullable<ManagedIdentities['web']>;
+
 /** Undefined where browsers do not reach this service by an address that is safe for them. */
-function webSessions(
-  sessions: Sessions,
-  signIn: SignIn,
-  findPerson: WebSessions['findPerson'],
-  { publicUrl }: IdentitiesOptions,
-): ManagedIdentities['web'] {
+async function openWeb(
+  sessions: Omit<Web, 'pages' | 'oidc'>,
+  { oidc, people }: { readonly oidc: OidcSettings | undefined; readonly people: People },
+  { publicUrl, clock }: IdentitiesOptions,
+): Promise<Web | undefined> {
   const pages = publicUrl === undefined ? undefined : publicOrigin(publicUrl);
-  return pages && { ...{ sessions, signIn, findPerson, pages }, oidc: undefined };
+  if (!pages) return undefined;
+  if (!oidc) return { ...sessions, pages, oidc: undefined };
+  const [{ OidcSignIn }, { signInStateKey }] = await Promise.all([
+    import('../shared/auth/oidc/oidc-sign-in.ts'),
+    import('../shared/auth/oidc/sign-in-state.ts'),
+  ]);
+  const callbackUrl = `${pages.origin}/auth/oidc/callback`;
+  const stateKey = signInStateKey(oidc.clientSecret);
+  const signIn = new OidcSignIn({ ...oidc, callbackUrl }, { clock, stateKey });
+  return { ...sessions, pages, oidc: { signIn, people } };
 }
 
 async function loadModules() {
@@ -169,16 +181,24 @@ interface Registers {
   readonly local: LocalUsers;
   readonly htpasswd: HtpasswdSource | undefined;
   readonly people: People;
+  readonly isVouchedFor: (id: string) => boolean;
 }
+
+/** By the sources of identities that are configured now: people of one that is no more are nobody. */
+const vouchers =
+  ({ ldap, oidc }: TokenModeConfig) =>
+  (id: string): boolean =>
+    (ldap !== undefined && id.startsWith('ldap:')) ||
+    (oidc !== undefined && id.startsWith(`oidc:${oidc.issuer}#`));
 
 /** Somebody as he is today. */
 async function findPerson(
   id: string,
-  { local, htpasswd, people }: Registers,
+  { local, htpasswd, people, isVouchedFor }: Registers,
   signal: AbortSignal,
 ): Promise<StandingIdentity | undefined> {
   const standing = (await local.standing(id, signal)) ?? (await htpasswd?.standing(id));
-  if (standing) return standing;
+  if (standing || !isVouchedFor(id)) return standing;
   const identity = await people.find(id, signal);
   return identity && { identity, stamp: '' };
 }

@@ -15,6 +15,7 @@ import { ProcessHints } from '../shared/index/store/process-hints.ts';
 import { ProcessLeases } from '../shared/index/store/process-leases.ts';
 import { type Clock, systemClock } from '../shared/lifecycle/clock.ts';
 import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
+import { CliPasswords } from '../shared/management/cli-passwords.ts';
 import { Robots } from '../shared/management/robots.ts';
 import { Users } from '../shared/management/users.ts';
 import { MEDIA_TYPES } from '../shared/oci/media-types.ts';
@@ -64,6 +65,7 @@ async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentit
       groups: undefined,
       adminGroup: undefined,
     },
+    oidc: undefined,
     workloadIssuers: [],
     projectCreation: 'everyone',
     projectVisibility: 'private',
@@ -249,6 +251,22 @@ describe('whoever loses his way in', () => {
     expect((await refresh(token)).status).toBe(200);
     await users.setDisabled('carol', true, unending);
     expect((await refresh(token)).status).toBe(401);
+  });
+
+  test('as the holder of a password for the command line has nothing that outlives it', async () => {
+    const passwords = new CliPasswords(push.store.records, systemClock);
+    const alice = { kind: 'user', id: 'local:alice', name: 'alice', groups: [], isAdmin: false } as const;
+    const expiresAt = new Date(Date.now() + 3600_000);
+    const { secret, record } = await passwords.make(alice, { label: 'x', expiresAt }, unending);
+    const laptop = basic('alice', secret);
+    const answer = await getToken([], laptop);
+    expect(answer.status).toBe(200);
+    expect(toldBy(answer).refresh_token).toBeUndefined();
+    await passwords.revoke(alice.id, record.id, unending);
+    aheadMs += 30_001;
+    // Any other password under the name ends what was believed of it.
+    expect((await getToken([], basic('alice', 'another'))).status).toBe(401);
+    expect((await getToken([], laptop)).status).toBe(401);
   });
 
   test('as a robot keeps no right for longer than 30 seconds beyond its tokens', async () => {

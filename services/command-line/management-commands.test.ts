@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { createTempStore, type TempStore } from '../../shared/content/testing/temp-store.ts';
+import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { People } from '../../shared/management/people.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
@@ -63,6 +65,20 @@ describe('twinport user', () => {
     expect((await twinport('user admin alice --undo')).code).toBe(0);
     expect((await twinport('user list')).text).toMatch(/alice\n/);
     expect((await twinport('user passwd alice')).text).toMatch(/changed\.\nPassword: \S{24}$/);
+  });
+
+  test('locks people of other sources out by their id, and lists who came from there', async () => {
+    expect((await twinport('user people')).text).toBe('Nobody of another source has signed in.');
+    const people = new People(store.records, systemClock);
+    const id = 'oidc:https://login.example#f3a1';
+    await people.noteSignIn(
+      { kind: 'user', id, name: 'frank', groups: [], isAdmin: false },
+      unending,
+    );
+    expect((await twinport(`user disable ${id}`)).code).toBe(0);
+    expect((await twinport('user people')).text).toMatch(/^20\S+Z {2}oidc:\S+#f3a1 {2}frank {2}disabled$/);
+    expect((await twinport(`user disable ${id} --undo`)).code).toBe(0);
+    expect(await people.find(id, unending)).toMatchObject({ name: 'frank' });
   });
 
   test('says what is wrong, and changes nothing', async () => {

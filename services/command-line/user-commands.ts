@@ -72,19 +72,46 @@ const userList: StoreCommand = {
     }),
 };
 
+const userPeople: StoreCommand = {
+  name: 'user people',
+  summary: 'list the people of a directory or a provider who have signed in',
+  help: `One line each: when he signed in last, the id that has his rights, the name, what is special about him.
+
+Exit code: 0 listed, 2 not.`,
+  run: (context) =>
+    withManagement(context, async ({ people }) => {
+      const all = await people.list(context.signal);
+      if (all.length === 0) context.print('Nobody of another source has signed in.');
+      for (const { identity, signedInAt, isLocked } of all) {
+        const remarks = [
+          ...(identity.isAdmin ? ['administrator'] : []),
+          ...(isLocked ? ['disabled'] : []),
+        ].join(', ');
+        context.print([signedInAt, identity.id, identity.name, remarks].join('  ').trimEnd());
+      }
+      return EXIT.fine;
+    }),
+};
+
 const userDisable: StoreCommand = {
   name: 'user disable',
   usage: '<name> [--undo]',
   summary: 'lock a person out, or with --undo let him in again',
   help: `The account stays, with its places in projects. Tokens that were issued to it live on until they expire.
+People of a directory or a provider are named by their id: ldap:bob, oidc:<issuer>#<subject> (user people).
 
 Exit code: 0 done, 2 not.`,
   run: (context) => {
     const options = commandOptions(context.args, { words: [1, 1] }, { undo: 'flag' });
     const [name = ''] = options.words;
     const isDisabled = !options.isSet('undo');
-    return withManagement(context, async ({ users }) => {
-      await users.setDisabled(name, isDisabled, context.signal);
+    return withManagement(context, async ({ users, people }) => {
+      // Names of users have no colon.
+      if (/^(?:ldap|oidc):./.test(name)) {
+        await people.setLocked(name, isDisabled, context.signal);
+      } else {
+        await users.setDisabled(name, isDisabled, context.signal);
+      }
       context.print(`The user ${name} is ${isDisabled ? 'locked out' : 'let in again'}.`);
       return EXIT.fine;
     });
@@ -126,6 +153,7 @@ function choosePassword(
 export const USER_COMMANDS: readonly StoreCommand[] = [
   userAdd,
   userList,
+  userPeople,
   userPasswd,
   userDisable,
   userAdmin,

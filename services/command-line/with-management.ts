@@ -3,6 +3,7 @@ import type { Leases } from '../../shared/index/ports.ts';
 import type { RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { People } from '../../shared/management/people.ts';
 import { ProjectAdministration } from '../../shared/management/project-administration.ts';
 import { ProjectRename } from '../../shared/management/project-rename.ts';
 import { Robots } from '../../shared/management/robots.ts';
@@ -20,6 +21,7 @@ export interface CommandManagement {
   readonly projects: ProjectAdministration;
   readonly renaming: ProjectRename;
   readonly users: Users;
+  readonly people: People;
   readonly robots: Robots;
   /** Set where the service has a Redis. */
   readonly redis: RedisIndex | undefined;
@@ -57,7 +59,8 @@ export async function withManagement(
     const { blobs, uploads } = stores;
     const projects = new ProjectAdministration({ ...common, blobs });
     const renaming = new ProjectRename({ ...common, uploads });
-    return await work({ projects, renaming, users: new Users(deps), robots, redis });
+    const people = new People(records, systemClock);
+    return await work({ projects, renaming, users: new Users(deps), people, robots, redis });
   } finally {
     clearInterval(awake);
     shutdown.abort();

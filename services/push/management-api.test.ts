@@ -61,8 +61,10 @@ describe('the OpenAPI document', () => {
     );
     expect(lines.sort()).toEqual(
       [
+        'admin GET /api/v1/people',
         'admin GET /api/v1/users',
         'admin GET /api/v1/users/{user}',
+        'admin PATCH /api/v1/people/{person}',
         'admin PATCH /api/v1/users/{user}',
         'admin POST /api/v1/users',
         'admin PUT /api/v1/users/{user}/password',
@@ -575,6 +577,32 @@ describe('users', () => {
     const { json } = await push.call('root', 'GET', '/api/v1/users?n=2&last=carol');
     expect(json).toMatchObject({ users: [{ name: 'dave' }, { name: 'eve' }], next: 'eve' });
     expect(JSON.stringify(json)).not.toMatch(/hash/i);
+  });
+});
+
+describe('people of a provider', () => {
+  const id = 'oidc:https://login.example#f3a1';
+  const path = `/api/v1/people/${encodeURIComponent(id)}`;
+  const person = { kind: 'user', id, name: 'frank', groups: ['oidc:staff'], isAdmin: false } as const;
+
+  test('are shown to administrators, who lock them out and let them in', async () => {
+    await push.people.noteSignIn(person, unending);
+    const shown = async (): Promise<unknown> =>
+      (await push.call('root', 'GET', '/api/v1/people')).json;
+    expect(await shown()).toMatchObject({
+      people: [{ id, name: 'frank', groups: ['oidc:staff'], isAdmin: false, disabled: false }],
+    });
+    expect((await push.call('root', 'PATCH', path, { disabled: true })).status).toBe(204);
+    expect(await shown()).toMatchObject({ people: [{ id, disabled: true }] });
+    expect(await push.people.find(id, unending)).toBeUndefined();
+    expect((await push.call('root', 'PATCH', path, { disabled: false })).status).toBe(204);
+    expect(await push.people.find(id, unending)).toMatchObject({ name: 'frank' });
+    for (const wrong of ['local:bob', 'frank', 'robot:team+ci']) {
+      const { status } = await push.call('root', 'PATCH', `/api/v1/people/${wrong}`, {
+        disabled: true,
+      });
+      expect([wrong, status]).toEqual([wrong, 400]);
+    }
   });
 });
 

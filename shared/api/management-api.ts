@@ -18,6 +18,7 @@ import type { Endpoint } from './endpoint.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { accountEndpoints } from './endpoints/account-endpoints.ts';
 import { memberEndpoints } from './endpoints/member-endpoints.ts';
+import { peopleEndpoints } from './endpoints/people-endpoints.ts';
 import { projectEndpoints } from './endpoints/project-endpoints.ts';
 import {
   repositoryEndpoints,
@@ -44,6 +45,8 @@ export interface ManagedIdentities {
   readonly users?: Users | undefined;
   readonly passwordChange?: PasswordChange | undefined;
   readonly cliPasswords?: CliPasswords | undefined;
+  /** For whom a directory or a provider vouches. */
+  readonly people?: People | undefined;
   readonly robots?: Robots | undefined;
   /** People who sign in with a browser. */
   readonly web?:
@@ -121,10 +124,11 @@ function managementEndpoints(deps: ManagementApiDependencies): Endpoint[] {
 
 function identityEndpoints(identities: ManagedIdentities | undefined, clock: Clock): Endpoint[] {
   if (!identities) return [];
-  const { users, cliPasswords, passwordChange, web, onAccountChange } = identities;
+  const { users, people, cliPasswords, passwordChange, web, onAccountChange } = identities;
   return [
     ...accountEndpoints({ clock, cliPasswords, passwordChange }),
     ...(users ? userEndpoints({ users, onChange: onAccountChange }) : []),
+    ...(people ? peopleEndpoints({ people, onChange: onAccountChange }) : []),
     ...(web ? webEndpoints(web, cliPasswords, clock) : []),
   ];
 }

@@ -90,6 +90,15 @@ export class SignIn {
     return await waitFor(checked, signal);
   }
 
+  /**
+   * False for a secret of its own whose source cannot tell later whether it still holds: a password for the command line
+   * that was revoked must not live on in what it was exchanged for.
+   */
+  mayBeExchanged(credentials: Credentials): boolean {
+    const only = this.#sources.find((source) => source.takesAlone?.(credentials));
+    return !only || only.standing !== undefined;
+  }
+
   /** Somebody who was signed in before, by the id of his identity, as he is today. Throws RegistryError 503. */
   async standing(id: string, signal: AbortSignal): Promise<StandingIdentity | undefined> {
     for (const source of this.#sources) {

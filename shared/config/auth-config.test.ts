@@ -29,6 +29,13 @@ const LDAP = {
   AUTH_LDAP_URL: 'ldaps://directory.example',
   AUTH_LDAP_USER_BASE: 'ou=people,dc=example',
 };
+const OIDC = {
+  AUTH_MODE: 'token',
+  AUTH_OIDC_ISSUER: 'https://login.example/realms/all',
+  AUTH_OIDC_CLIENT_ID: 'twinport',
+  AUTH_OIDC_CLIENT_SECRET: 'hidden-word',
+  PUSH_PUBLIC_URL: 'https://registry.example',
+};
 const EXTERNAL = {
   AUTH_MODE: 'external',
   AUTH_TOKEN_REALM: 'https://auth.example/token',
@@ -93,6 +100,43 @@ describe('AUTH_MODE=token', () => {
     const described = result.isValid ? describeConfig(result.config.roles[0]) : {};
     expect(JSON.stringify(described)).toContain('cn=reader');
     expect(JSON.stringify(described)).not.toContain('hidden-word');
+  });
+
+  test('may send people to a provider', () => {
+    expect(authOf(OIDC)).toMatchObject({
+      oidc: {
+        issuer: 'https://login.example/realms/all',
+        clientId: 'twinport',
+        clientSecret: 'hidden-word',
+        scopes: ['profile'],
+        nameClaim: 'preferred_username',
+        groupsClaim: 'groups',
+        adminGroup: undefined,
+      },
+    });
+    const more = { ...OIDC, AUTH_OIDC_SCOPES: 'openid, email groups', AUTH_OIDC_ADMIN_GROUP: 'ops' };
+    expect(authOf(more)).toMatchObject({ oidc: { scopes: ['email', 'groups'], adminGroup: 'ops' } });
+    const result = load(OIDC);
+    const described = result.isValid ? describeConfig(result.config.roles[0]) : {};
+    expect(JSON.stringify(described)).toContain('login.example');
+    expect(JSON.stringify(described)).not.toContain('hidden-word');
+    // A mirror has no pages: it knows the people alone.
+    expect(authOf({ ...OIDC, PUSH_PUBLIC_URL: '', RUN_AS_MIRROR: 'true' })).toMatchObject({
+      oidc: { clientId: 'twinport' },
+    });
+  });
+
+  test.each<[Environment, string]>([
+    [{ AUTH_OIDC_ISSUER: 'http://login.example' }, 'AUTH_OIDC_ISSUER must be a URL that begins'],
+    [{ AUTH_OIDC_ISSUER: 'https://login.example/?x' }, 'AUTH_OIDC_ISSUER must be a URL'],
+    [{ AUTH_OIDC_CLIENT_ID: '' }, 'AUTH_OIDC_CLIENT_ID must be set, because AUTH_OIDC_ISSUER'],
+    [{ AUTH_OIDC_CLIENT_SECRET: '' }, 'AUTH_OIDC_CLIENT_SECRET must be set'],
+    [{ PUSH_PUBLIC_URL: '' }, 'PUSH_PUBLIC_URL must be set, because AUTH_OIDC_ISSUER is set'],
+    [{ PUSH_PUBLIC_URL: 'http://registry.example' }, 'PUSH_PUBLIC_URL must begin with https://'],
+    [{ AUTH_OIDC_GROUPS_CLAIM: 'a b' }, 'AUTH_OIDC_GROUPS_CLAIM must be the name of a claim'],
+    [{ AUTH_MODE: 'none' }, 'AUTH_OIDC_ISSUER has no effect while AUTH_MODE is none'],
+  ])('does not send people to a provider with %j', (env, told) => {
+    expect(problems({ ...OIDC, ...env }).join('\n')).toContain(told);
   });
 
   test.each<[Environment, string]>([

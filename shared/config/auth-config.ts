@@ -1,5 +1,6 @@
 import type { WorkloadIssuer } from '../auth/workload/workload-config.ts';
 import { createLdap, type LdapSettings } from './ldap-settings.ts';
+import { createOidc, type OidcSettings } from './oidc-settings.ts';
 import type { Values } from './variables.ts';
 
 /** How requests show where they come from, and what may travel on which connection. */
@@ -44,6 +45,7 @@ export interface TokenModeConfig extends AuthEdgeConfig {
   /** Undefined: the accounts of the registry alone. */
   readonly htpasswdFile: string | undefined;
   readonly ldap: LdapSettings | undefined;
+  readonly oidc: OidcSettings | undefined;
   readonly workloadIssuers: readonly WorkloadIssuer[];
   /** Who makes projects by pushing to them. */
   readonly projectCreation: 'everyone' | 'admins';
@@ -90,6 +92,7 @@ export function createAuth(values: Values): AuthConfig {
         mode: 'token',
         htpasswdFile: values.AUTH_HTPASSWD_FILE,
         ldap: createLdap(values),
+        oidc: createOidc(values),
         workloadIssuers: values.AUTH_WORKLOAD_ISSUERS,
         projectCreation: values.AUTH_PROJECT_CREATION,
         projectVisibility: values.AUTH_PROJECT_VISIBILITY,

@@ -11,6 +11,7 @@ const MODES: Readonly<Partial<Record<VariableName, readonly Mode[]>>> = {
   AUTH_HTPASSWD_FILE: ['htpasswd', 'token'],
   AUTH_ANONYMOUS_PULL: ['htpasswd'],
   AUTH_LDAP_URL: ['token'],
+  AUTH_OIDC_ISSUER: ['token'],
   AUTH_WORKLOAD_ISSUERS: ['token'],
   AUTH_EXTERNAL_JWKS: ['external'],
   AUTH_EXTERNAL_CERTIFICATES: ['external'],
@@ -46,6 +47,10 @@ export function authProblems(read: ReadVariables, readFile: ReadFile): ConfigPro
       missing('AUTH_LDAP_BIND_PASSWORD', 'AUTH_LDAP_BIND_DN', 'set');
     }
     problems.push(...ldapProblems(read, values.AUTH_LDAP_URL));
+  }
+  if (mode === 'token' && values.AUTH_OIDC_ISSUER !== undefined) {
+    missing('AUTH_OIDC_CLIENT_ID', 'AUTH_OIDC_ISSUER', 'set');
+    missing('AUTH_OIDC_CLIENT_SECRET', 'AUTH_OIDC_ISSUER', 'set');
   }
   const isFileUsed = mode === 'htpasswd' || mode === 'token';
   if (file !== undefined && isFileUsed) {

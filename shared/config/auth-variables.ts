@@ -1,10 +1,13 @@
 import { isIP } from 'node:net';
 
 import {
+  claimName,
   ldapAttribute,
   ldapGroupFilter,
   ldapUrl,
   ldapUserFilter,
+  oidcIssuer,
+  oidcScopes,
   SIGNATURE_ALGORITHMS,
   signatureAlgorithms,
   workloadIssuers,
@@ -186,6 +189,47 @@ export const AUTH_VARIABLES = {
   AUTH_LDAP_ADMIN_GROUP: {
     reader: 'both',
     description: 'The group whose members are administrators.',
+    schema: text,
+  },
+  AUTH_OIDC_ISSUER: {
+    reader: 'both',
+    description:
+      'With `AUTH_MODE=token`: the OpenID Connect provider whose people sign in with a browser, as it writes itself in its tokens. Its client needs `/auth/oidc/callback` of `PUSH_PUBLIC_URL` as redirect address.',
+    schema: oidcIssuer,
+  },
+  AUTH_OIDC_CLIENT_ID: {
+    reader: 'both',
+    description: 'The client that the provider knows this registry as.',
+    schema: text,
+  },
+  AUTH_OIDC_CLIENT_SECRET: {
+    reader: 'both',
+    description: 'Its secret; the same for all replicas.',
+    schema: text,
+    isSecret: true,
+  },
+  AUTH_OIDC_SCOPES: {
+    reader: 'both',
+    description:
+      'What the provider is asked for beside `openid`, separated by commas or blanks; some tell groups only for a scope `groups`.',
+    schema: oidcScopes,
+    fallback: 'profile',
+  },
+  AUTH_OIDC_NAME_CLAIM: {
+    reader: 'both',
+    description: "The claim that is somebody's user name here; rights never hang on it.",
+    schema: claimName,
+    fallback: 'preferred_username',
+  },
+  AUTH_OIDC_GROUPS_CLAIM: {
+    reader: 'both',
+    description: 'The claim that has his groups.',
+    schema: claimName,
+    fallback: 'groups',
+  },
+  AUTH_OIDC_ADMIN_GROUP: {
+    reader: 'both',
+    description: 'The group whose members are administrators, as it stands in the claim.',
     schema: text,
   },
   AUTH_WORKLOAD_ISSUERS: {

@@ -20,10 +20,15 @@ export function describeConfig(config: Config): Record<string, unknown> {
   };
 }
 
-const describeAuth = (auth: AuthConfig): object =>
-  auth.mode === 'token' && auth.ldap?.account
-    ? { ...auth, ldap: { ...auth.ldap, account: auth.ldap.account.dn } }
-    : auth;
+function describeAuth(auth: AuthConfig): object {
+  if (auth.mode !== 'token') return auth;
+  const { ldap, oidc } = auth;
+  return {
+    ...auth,
+    ldap: ldap && { ...ldap, account: ldap.account?.dn },
+    oidc: oidc && { ...oidc, clientSecret: 'configured' },
+  };
+}
 
 const describeInternal = ({ secret, ...rest }: InternalConfig): object => ({
   ...rest,

@@ -46,6 +46,33 @@ export const ldapAttribute = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9.-]*$/, 'must be the name of an attribute');
 
+/** Whether people may be sent there to sign in: nobody on the way reads or changes what is said. */
+export const isSafeForSignIn = ({ protocol, hostname }: URL): boolean =>
+  protocol === 'https:' ||
+  (protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname));
+
+/** As it stands in `iss`: a URL whose path counts. Its word is believed. */
+export const oidcIssuer = z.string().refine(
+  (input) => {
+    const url = URL.parse(input);
+    if (!url || url.username !== '' || url.search !== '' || url.hash !== '') return false;
+    return isSafeForSignIn(url);
+  },
+  { error: 'must be a URL that begins with https:// (http:// for this machine alone)' },
+);
+
+/** Scopes beside `openid`, separated by commas or blanks. */
+export const oidcScopes = z.string().transform((input, context): readonly string[] => {
+  const scopes = input.split(/[,\s]+/).filter((scope) => scope !== '' && scope !== 'openid');
+  if (scopes.every((scope) => /^[!#-[\]-~]+$/.test(scope))) return scopes;
+  context.addIssue('must be a list of scopes');
+  return z.NEVER;
+});
+
+export const claimName = z
+  .string()
+  .regex(/^[\w:/.-]+$/, 'must be the name of a claim, which stands at the top of the token');
+
 const filled = z.string({ error: 'must be a text' }).min(1, { error: 'must not be empty' });
 const address = filled.regex(/^https?:\/\/[^\s"]+$/, 'must be a URL');
 const algorithm = z.enum(SIGNATURE_ALGORITHMS, {

@@ -8,6 +8,7 @@ import {
   ownEnvironment,
   type ReadFile,
 } from './environment.ts';
+import { isSafeForSignIn } from './identity-source-schemas.ts';
 import { misspeltNames } from './misspelt-names.ts';
 import { readRegistry2Settings, type Registry2Settings } from './registry2-settings.ts';
 import { readVariables, type ReadVariables } from './read-variables.ts';
@@ -65,6 +66,7 @@ export function loadConfig(environment: Environment, options: LoadConfigOptions)
     ...upstreamFileProblems(upstreams.all, read, options.readFile),
     ...portProblems(roles, mode),
     ...loopProblems(roles, read),
+    ...signInPageProblems(roles, read),
   );
   if (problems.length > 0) return { isValid: false, problems, warnings };
   return {
@@ -143,6 +145,19 @@ function loopProblems(
     if (!publicHosts.includes(url.host)) return [];
     return [{ ...told, message: `${told.message} (PUBLIC_HOSTS, PUSH_PUBLIC_URL)` }];
   });
+}
+
+/** A provider sends people back to the address that is configured, and to none that a request names. */
+function signInPageProblems(
+  [{ role, auth, pushPublicUrl }]: LoadedConfig['roles'],
+  { sources }: ReadVariables,
+): readonly ConfigProblem[] {
+  if (role !== 'push' || auth.mode !== 'token' || !auth.oidc) return [];
+  const because = `because ${sources.get('AUTH_OIDC_ISSUER') ?? 'AUTH_OIDC_ISSUER'} is set`;
+  const variable = sources.get('PUSH_PUBLIC_URL') ?? 'PUSH_PUBLIC_URL';
+  if (pushPublicUrl === undefined) return [{ variable, message: `must be set, ${because}` }];
+  if (isSafeForSignIn(new URL(pushPublicUrl))) return [];
+  return [{ variable, message: `must begin with https://, ${because}` }];
 }
 
 /** Two servers of one process on one port: the system would blame "another program". */

@@ -4,8 +4,9 @@ import { z } from 'zod';
 
 import type { Identity } from '../auth/identity.ts';
 import { formatJsonRecord, requireJsonRecord } from '../index/store/json-record.ts';
+import { mapBounded } from '../index/store/map-bounded.ts';
 import type { Clock } from '../lifecycle/clock.ts';
-import { lockedPersonKey, personKey } from '../storage/object-keys.ts';
+import { lockedPersonKey, peopleFolder, personKey } from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
 
 const schema = z.object({
@@ -16,6 +17,13 @@ const schema = z.object({
   isAdmin: z.boolean(),
   signedInAt: z.string(),
 });
+
+/** Somebody of another source, as an administrator sees him. */
+export interface KnownPerson {
+  readonly identity: Identity;
+  readonly signedInAt: string;
+  readonly isLocked: boolean;
+}
 
 /** Names the records of a person: ids hold addresses of issuers, and characters that no key may have. */
 export const personHash = (id: string): string =>
@@ -59,6 +67,26 @@ export class People {
     if (record.id !== id) return undefined;
     const { name, groups, isAdmin } = record;
     return { kind: 'user', id, name, groups, isAdmin };
+  }
+
+  /** Everybody who has signed in, by id. */
+  async list(signal: AbortSignal): Promise<KnownPerson[]> {
+    const names = (await this.#records.list(peopleFolder, {}, signal)).map(({ name }) => name);
+    const locked = new Set(names);
+    const persons = names
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => name.slice(0, -'.json'.length));
+    const all = await mapBounded(persons, async (person) => {
+      const key = personKey(person);
+      const bytes = await this.#records.get(key, signal);
+      if (!bytes) return undefined;
+      const { id, name, groups, isAdmin, signedInAt } = requireJsonRecord(bytes, schema, key);
+      const identity = { kind: 'user', id, name, groups, isAdmin } as const;
+      return { identity, signedInAt, isLocked: locked.has(`${person}.locked`) };
+    });
+    return all
+      .filter((person) => person !== undefined)
+      .sort((one, other) => (one.identity.id < other.identity.id ? -1 : 1));
   }
 
   /** Locks somebody out, or lets him in again; also before he ever came. */

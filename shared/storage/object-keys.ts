@@ -191,8 +191,9 @@ export const robotUseKey = (project: string, name: string): string =>
 export const sessionsFolder = `${OWN}/sessions`;
 export const sessionKey = (hash: string): string => `${sessionsFolder}/${hash}.json`;
 /** People of other sources of identities and what is theirs; `person` is the hash of an identity's id. */
-export const personKey = (person: string): string => `${OWN}/people/${person}.json`;
-export const lockedPersonKey = (person: string): string => `${OWN}/people/${person}.locked`;
+export const peopleFolder = `${OWN}/people`;
+export const personKey = (person: string): string => `${peopleFolder}/${person}.json`;
+export const lockedPersonKey = (person: string): string => `${peopleFolder}/${person}.locked`;
 export const cliPasswordsFolder = (person: string): string => `${OWN}/cli-passwords/${person}`;
 export const cliPasswordKey = (person: string, id: string): string =>
   `${cliPasswordsFolder(person)}/${id}.json`;

@@ -150,7 +150,7 @@ function createParts({ folder, records, blobs, index }: TempStore, oidc: Oidc | 
       creation: 'everyone',
       identities: {
         isByProjects: true,
-        ...{ users, robots, cliPasswords, onAccountChange },
+        ...{ users, people, robots, cliPasswords, onAccountChange },
         passwordChange: new PasswordChange({
           ...{ users, gate: OPEN_GATE, onChange: onAccountChange },
           comparisons: new PasswordComparisons(),

@@ -3,8 +3,7 @@ export interface OidcConfig {
   /** As the provider writes it in its tokens. */
   readonly issuer: string;
   readonly clientId: string;
-  /** Undefined: a public client, which PKCE alone protects. */
-  readonly clientSecret: string | undefined;
+  readonly clientSecret: string;
   /** Where the provider sends people back to, as it is registered there: made of configuration, never of a request. */
   readonly callbackUrl: string;
   readonly scopes: readonly string[];

@@ -11,7 +11,6 @@ import {
   discovery,
   enableNonRepudiationChecks,
   fetchUserInfo,
-  None,
   randomNonce,
   randomPKCECodeVerifier,
   randomState,
@@ -149,7 +148,7 @@ export class OidcSignIn {
       new URL(issuer),
       clientId,
       { [clockTolerance]: SKEW_SECONDS },
-      clientSecret === undefined ? None() : ClientSecretBasic(clientSecret),
+      ClientSecretBasic(clientSecret),
       {
         timeout: REQUEST_SECONDS,
         execute: [

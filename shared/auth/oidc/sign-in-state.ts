@@ -1,3 +1,5 @@
+import { hkdfSync } from 'node:crypto';
+
 import { EncryptJWT, jwtDecrypt } from 'jose';
 
 /** How long somebody may take to sign in at the provider. */
@@ -12,6 +14,10 @@ export interface SignInState {
 }
 
 const AUDIENCE = 'twinport sign-in';
+
+/** The key to states, the same for all replicas that have the client's secret. */
+export const signInStateKey = (clientSecret: string): Uint8Array =>
+  new Uint8Array(hkdfSync('sha256', clientSecret, '', AUDIENCE, 32));
 
 /**
  * Puts the state into a cookie that the browser keeps and cannot read: no store holds anything for people who never

@@ -61,7 +61,7 @@ export class TokenService {
 
   /** Throws RegistryError: 401 for credentials that are not right, 403 for those that must not travel so, 400, 503. */
   async issue(request: TokenRequest, signal: AbortSignal): Promise<TokenAnswer> {
-    const { issuer, refreshTokens, service } = this.#options;
+    const { issuer, service } = this.#options;
     if (request.service !== undefined && request.service !== service) {
       throw registryError('UNSUPPORTED', {
         status: 400,
@@ -72,13 +72,20 @@ export class TokenService {
     const principal: Principal = identity ? { kind: 'identity', identity } : ANONYMOUS;
     const grants = await this.#grants(principal, request.scopes, signal);
     const issued = await issuer.issue(identity, grants);
-    const refreshToken =
-      request.proof.kind === 'refresh'
-        ? request.proof.token
-        : identity && request.isOffline
-          ? await refreshTokens.issue(identity, signal)
-          : undefined;
-    return { ...issued, grants, refreshToken };
+    return { ...issued, grants, refreshToken: await this.#standIn(request, identity, signal) };
+  }
+
+  /** What may be kept in place of the password; undefined: nothing, and clients keep the password. */
+  async #standIn(
+    { proof, isOffline }: TokenRequest,
+    identity: Identity | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { refreshTokens, signIn } = this.#options;
+    if (proof.kind === 'refresh') return proof.token;
+    if (proof.kind === 'nothing' || !identity || !isOffline) return undefined;
+    if (!signIn.mayBeExchanged(proof.credentials)) return undefined;
+    return await refreshTokens.issue(identity, signal);
   }
 
   /** Undefined: nobody in particular. */
