@@ -348,6 +348,24 @@ describe('the mirror', () => {
     expect((await tokenFor('', HUB)).status).toBe(401);
   });
 
+  test('tells how it is and who asks, and manages nothing', async () => {
+    const json = async (target: string, authorization?: string): Promise<unknown> =>
+      JSON.parse((await ask(target, authorization)).body.toString());
+    expect(await json('/api/v1/health')).toEqual({ role: 'mirror', isReady: true, state: 'ready' });
+    expect(await json('/api/v1/account', basic('bob', PASSWORD))).toMatchObject({
+      id: 'local:bob',
+      isAdmin: false,
+    });
+    expect((await ask('/api/v1/account')).status).toBe(401);
+    const { paths } = (await json('/api/v1/openapi.json')) as { paths: object };
+    expect(Object.keys(paths).sort()).toEqual([
+      '/api/v1/account',
+      '/api/v1/health',
+      '/api/v1/openapi.json',
+    ]);
+    expect((await ask('/api/v1/projects', basic('bob', PASSWORD))).status).toBe(404);
+  });
+
   test('shows a private project to its members alone, under the name that is never an upstream', async () => {
     const scope = 'repository:local/inside/app:pull';
     const path = '/v2/local/inside/app/manifests/v1';

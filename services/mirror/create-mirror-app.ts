@@ -26,6 +26,7 @@ import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
+import { mirrorApi } from './mirror-api.ts';
 import { LiveUpstreams } from './live-upstreams.ts';
 import { placeAtMirror } from './place-at-mirror.ts';
 import { createRefusePush } from './refuse-push.ts';
@@ -55,11 +56,7 @@ export function createMirrorApp(
   const { records, index, clock, shutdown } = shared;
   const stop = new AbortController();
   const lifetime = AbortSignal.any([shutdown, stop.signal]);
-  const live = new LiveUpstreams({
-    ...shared,
-    projects: index.projects,
-    configured: configured.upstreams,
-  });
+  const live = new LiveUpstreams({ ...shared, ...index, configured: configured.upstreams });
   const upstreams = live.all;
   const config = { ...configured, upstreams };
   const blocks = new BlockList(records, clock, lifetime);
@@ -90,9 +87,11 @@ export function createMirrorApp(
   const { content, completion, keepWarm, explain, names } = created;
   const rights = projectAccess(platform, placeAtMirror(names, projects));
   const identities = mirrorIdentities(platform, names, rights);
+  const { api, started } = mirrorApi(platform, () => connections.degraded());
   const app = createV2App({
     ...platform,
     ...identities,
+    api,
     refuse: createRefusePush(config.pushPublicUrl),
     routes: new Map([['/api/v1/explain', explain], ...identities.routes]),
     accessName: ({ name, query }) =>
@@ -113,6 +112,7 @@ export function createMirrorApp(
       await live.look(lifetime);
       upkeep = Promise.all([lastUse.run(lifetime), cache?.run(lifetime), live.run(lifetime)]);
       warming = keepWarm(AbortSignal.any([lifetime, stopWarming.signal]));
+      started();
     },
     degraded: () => Promise.resolve(connections.degraded()),
     close: async () => {

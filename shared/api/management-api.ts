@@ -12,7 +12,7 @@ import type { Robots } from '../management/robots.ts';
 import type { Users } from '../management/users.ts';
 import type { AuditLog } from '../observability/audit-log.ts';
 import type { AccessPolicy } from '../auth/access.ts';
-import { answerEndpoint } from './answer-endpoint.ts';
+import { answerEndpoint, type EndpointAnswering } from './answer-endpoint.ts';
 import { Callers, type WebSessions } from './callers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { EndpointTable } from './endpoint-table.ts';
@@ -91,15 +91,33 @@ export interface ManagementApiDependencies
 /** `/api/v1` and the pages beside it, for the HTTP edge of a role. */
 export function createManagementApi(deps: ManagementApiDependencies): EndpointApi {
   const { parts, audit } = deps;
-  const table = new EndpointTable(managementEndpoints(deps));
   const { identities } = parts;
   const callers = new Callers({ hasIdentities: identities !== undefined, web: identities?.web });
+  return served(managementEndpoints(deps), { callers, audit });
+}
+
+export interface RoleApiDependencies extends SystemEndpointsDependencies {
+  /** False where everybody may do everything. */
+  readonly hasIdentities: boolean;
+  readonly audit: AuditLog | undefined;
+  readonly clock: Clock;
+}
+
+/** `/api/v1` of a role that manages nothing: how it is, and who asks. */
+export function createRoleApi(deps: RoleApiDependencies): EndpointApi {
+  const { hasIdentities, audit, clock, version } = deps;
+  const own = { clock, cliPasswords: undefined, passwordChange: undefined };
+  const endpoints = [...(hasIdentities ? accountEndpoints(own) : []), healthEndpoint(deps)];
+  const callers = new Callers({ hasIdentities, web: undefined });
+  return served([...endpoints, documentEndpoint(endpoints, version)], { callers, audit });
+}
+
+function served(endpoints: readonly Endpoint[], answering: EndpointAnswering): EndpointApi {
+  const table = new EndpointTable(endpoints);
   return {
     find: (path) => {
       const found = table.find(path);
-      return (
-        found && { answer: (call: RouteCall) => answerEndpoint(found, call, { callers, audit }) }
-      );
+      return found && { answer: (call: RouteCall) => answerEndpoint(found, call, answering) };
     },
   };
 }
