@@ -97,4 +97,4 @@ export const endpoint = <
   Body extends z.ZodObject = z.ZodObject,
 >(
   line: Endpoint<Path, Query, Body>,
-): Endpoint => line as unknown as Endpoint;
+): Endpoint => line;

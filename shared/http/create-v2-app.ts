@@ -13,7 +13,7 @@ import {
   type V2Request,
 } from '../oci/v2-path.ts';
 import { Admission, type AdmissionOptions, signedRequest } from './admission.ts';
-import { answerRoute } from './answer-route.ts';
+import { answerRoute, type RouteCall } from './answer-route.ts';
 import type { ApiRoutes } from './api-route.ts';
 import { isAnswered, sendAnswer } from './answer.ts';
 import { ClientOrigins } from './client-origin.ts';
@@ -64,6 +64,11 @@ export function createV2App(options: V2AppOptions): RequestListener {
   };
 }
 
+interface Beside {
+  readonly operation: RequestFacts['operation'];
+  readonly answer: (call: RouteCall) => Promise<number>;
+}
+
 class V2Edge {
   readonly #options: V2AppOptions;
   readonly #requestLog: RequestLog;
@@ -101,15 +106,12 @@ class V2Edge {
   ): Promise<void> {
     requirePlainRequest(http);
     // Without a turn of waiting for everything else: an answer that is ready at once goes out before the parser reads on.
-    const path = pathOf(http);
-    const route = this.#options.routes?.get(path);
-    const found = route || path.startsWith('/v2') ? undefined : this.#options.api?.find(path);
-    if (route || found) {
-      facts.operation = route?.operation ?? 'api';
+    const beside = this.#beside(pathOf(http));
+    if (beside) {
+      facts.operation = beside.operation;
       const origins = this.#options.identities?.origins ?? UNPROXIED;
       const admit = (): Promise<Admission> => this.#admit(http, signal);
-      const call = { http, response, origins, admit, signal };
-      facts.bytesIn = (await (route ? answerRoute(route, call) : found?.answer(call))) ?? 0;
+      facts.bytesIn = await beside.answer({ http, response, origins, admit, signal });
       return;
     }
     const request = parseV2Request(facts.method, http.url ?? '');
@@ -139,6 +141,17 @@ class V2Edge {
       facts.bytesIn = exchange.closeBody();
       trace.digest = exchange.sentHeader(HEADERS.contentDigest);
     }
+  }
+
+  /** What answers a path that is none of the distribution API. */
+  #beside(path: string): Beside | undefined {
+    const { routes, api } = this.#options;
+    const route = routes?.get(path);
+    if (route) {
+      return { operation: route.operation, answer: (call) => answerRoute(route, call) };
+    }
+    const found = path.startsWith('/v2') ? undefined : api?.find(path);
+    return found && { operation: 'api', answer: (call) => found.answer(call) };
   }
 
   async #admit(http: IncomingMessage, signal: AbortSignal): Promise<Admission> {

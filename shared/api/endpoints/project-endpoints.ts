@@ -144,11 +144,7 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
         const settings = Object.fromEntries(
           Object.entries(body).map(([field, value]) => [field, value ?? undefined]),
         );
-        await administration.set(
-          name,
-          settings as Parameters<typeof administration.set>[1],
-          signal,
-        );
+        await administration.set(name, settings, signal);
         return { value: shown(gate, caller, await gate.changed(name, signal)) };
       },
     }),
