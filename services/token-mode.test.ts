@@ -8,6 +8,7 @@ import jwt from 'jsonwebtoken';
 
 import { basic, htpasswdLines } from '../shared/auth/testing/htpasswd-lines.ts';
 import type { TokenModeConfig } from '../shared/config/auth-config.ts';
+import { markStore } from '../shared/content/store-probe.ts';
 import type { TempStore } from '../shared/content/testing/temp-store.ts';
 import { errorCode, type TestAnswer } from '../shared/http/testing/http-client.ts';
 import { RecordedEdge } from '../shared/http/testing/recorded-edge.ts';
@@ -255,7 +256,13 @@ describe('whoever loses his way in', () => {
 
   test('as the holder of a password for the command line has nothing that outlives it', async () => {
     const passwords = new CliPasswords(push.store.records, systemClock);
-    const alice = { kind: 'user', id: 'local:alice', name: 'alice', groups: [], isAdmin: false } as const;
+    const alice = {
+      kind: 'user',
+      id: 'local:alice',
+      name: 'alice',
+      groups: [],
+      isAdmin: false,
+    } as const;
     const expiresAt = new Date(Date.now() + 3600_000);
     const { secret, record } = await passwords.make(alice, { label: 'x', expiresAt }, unending);
     const laptop = basic('alice', secret);
@@ -349,6 +356,7 @@ describe('the mirror', () => {
   });
 
   test('tells how it is and who asks, and manages nothing', async () => {
+    await markStore(push.store.records, unending);
     const json = async (target: string, authorization?: string): Promise<unknown> =>
       JSON.parse((await ask(target, authorization)).body.toString());
     expect(await json('/api/v1/health')).toEqual({ role: 'mirror', isReady: true, state: 'ready' });

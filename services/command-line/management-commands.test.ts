@@ -76,7 +76,9 @@ describe('twinport user', () => {
       unending,
     );
     expect((await twinport(`user disable ${id}`)).code).toBe(0);
-    expect((await twinport('user people')).text).toMatch(/^20\S+Z {2}oidc:\S+#f3a1 {2}frank {2}disabled$/);
+    expect((await twinport('user people')).text).toMatch(
+      /^20\S+Z {2}oidc:\S+#f3a1 {2}frank {2}disabled$/,
+    );
     expect((await twinport(`user disable ${id} --undo`)).code).toBe(0);
     expect(await people.find(id, unending)).toMatchObject({ name: 'frank' });
   });

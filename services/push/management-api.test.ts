@@ -583,7 +583,13 @@ describe('users', () => {
 describe('people of a provider', () => {
   const id = 'oidc:https://login.example#f3a1';
   const path = `/api/v1/people/${encodeURIComponent(id)}`;
-  const person = { kind: 'user', id, name: 'frank', groups: ['oidc:staff'], isAdmin: false } as const;
+  const person = {
+    kind: 'user',
+    id,
+    name: 'frank',
+    groups: ['oidc:staff'],
+    isAdmin: false,
+  } as const;
 
   test('are shown to administrators, who lock them out and let them in', async () => {
     await push.people.noteSignIn(person, unending);

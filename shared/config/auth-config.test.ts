@@ -114,8 +114,14 @@ describe('AUTH_MODE=token', () => {
         adminGroup: undefined,
       },
     });
-    const more = { ...OIDC, AUTH_OIDC_SCOPES: 'openid, email groups', AUTH_OIDC_ADMIN_GROUP: 'ops' };
-    expect(authOf(more)).toMatchObject({ oidc: { scopes: ['email', 'groups'], adminGroup: 'ops' } });
+    const more = {
+      ...OIDC,
+      AUTH_OIDC_SCOPES: 'openid, email groups',
+      AUTH_OIDC_ADMIN_GROUP: 'ops',
+    };
+    expect(authOf(more)).toMatchObject({
+      oidc: { scopes: ['email', 'groups'], adminGroup: 'ops' },
+    });
     const result = load(OIDC);
     const described = result.isValid ? describeConfig(result.config.roles[0]) : {};
     expect(JSON.stringify(described)).toContain('login.example');

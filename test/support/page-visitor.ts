@@ -21,7 +21,11 @@ export function startPageVisitor(origin: string): PageVisitor {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const response = await fetch(new URL(path, origin), {
       ...init,
-      headers: { ...(init.headers as Record<string, string>), cookie, 'sec-fetch-site': 'same-origin' },
+      headers: {
+        ...(init.headers as Record<string, string>),
+        cookie,
+        'sec-fetch-site': 'same-origin',
+      },
       redirect: 'manual',
     });
     for (const line of response.headers.getSetCookie()) {

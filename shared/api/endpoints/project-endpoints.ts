@@ -87,7 +87,9 @@ function allProjects({ gate, administration, creation }: ProjectEndpointsDepende
         const maker = gate.makerOf(caller);
         const isForAdmins = creation === 'admins' || body.upstream !== undefined;
         if (isForAdmins && maker?.isAdmin === false) {
-          throw registryError('DENIED', { message: 'administrators alone make such projects here' });
+          throw registryError('DENIED', {
+            message: 'administrators alone make such projects here',
+          });
         }
         const made = { ...body, owner: identityOf(caller)?.id, maker };
         const { name } = await administration.create(made, signal);
@@ -120,7 +122,8 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
       method: 'PATCH',
       path: '/api/v1/projects/{project}',
       id: 'changeProject',
-      summary: 'Change settings; null takes one back. rootPath and quotaBytes are for administrators',
+      summary:
+        'Change settings; null takes one back. rootPath and quotaBytes are for administrators',
       access: 'person',
       body: z.object({
         visibility: VISIBILITY.exactOptional(),

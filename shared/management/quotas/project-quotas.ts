@@ -104,7 +104,8 @@ export class ProjectQuotas {
     const counted = { name: project.name, id: projectIdOf(project) };
     const isKept = project.quotaBytes !== undefined && !this.#beside.has(counted.name);
     const kept = isKept
-      ? ((await sharedLedger?.total(counted, signal)) ?? (await storeLedger?.total(counted, signal)))
+      ? ((await sharedLedger?.total(counted, signal)) ??
+        (await storeLedger?.total(counted, signal)))
       : undefined;
     return kept ?? (await waitFor(this.#look(counted), signal));
   }
