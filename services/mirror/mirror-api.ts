@@ -10,7 +10,7 @@ export interface MirrorApi {
   /** Undefined where who may do what is another server's affair. */
   readonly api: EndpointApi | undefined;
   /** Start-up is complete. */
-  started(): void;
+  readonly started: () => void;
 }
 
 export function mirrorApi(

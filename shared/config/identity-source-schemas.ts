@@ -55,7 +55,7 @@ export const isSafeForSignIn = ({ protocol, hostname }: URL): boolean =>
 export const oidcIssuer = z.string().refine(
   (input) => {
     const url = URL.parse(input);
-    if (!url || url.username !== '' || url.search !== '' || url.hash !== '') return false;
+    if (url?.username !== '' || url.search !== '' || url.hash !== '') return false;
     return isSafeForSignIn(url);
   },
   { error: 'must be a URL that begins with https:// (http:// for this machine alone)' },

@@ -7,7 +7,7 @@ export interface PageVisitor {
   call(method: string, path: string, body: unknown): Promise<VisitedPage>;
 }
 
-export interface VisitedPage {
+interface VisitedPage {
   readonly status: number;
   /** Where it leads. */
   readonly location: string | undefined;
