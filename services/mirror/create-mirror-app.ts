@@ -21,7 +21,7 @@ import { createCacheUpkeep } from './eviction/create-cache-upkeep.ts';
 import { FillRegistry } from './fill/fill-registry.ts';
 import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
-import { placeAtMirror } from './place-at-mirror.ts';
+import { placeAtMirror, placeOfStoredAtMirror } from './place-at-mirror.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { SharedUpstreamPolicy } from './shared-upstream-policy.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
@@ -76,7 +76,11 @@ export function createMirrorApp(
     lastUse,
   });
   const { content, completion, keepWarm, explain, names } = created;
-  const rights = projectAccess(platform, placeAtMirror(names, projects));
+  const rights = projectAccess(platform, {
+    projectNow: (name, signal) => projects.anew(name, signal),
+    placeOf: placeAtMirror(names, projects),
+    placeOfStored: placeOfStoredAtMirror(names, projects),
+  });
   const identities = mirrorIdentities(platform, names, rights);
   const app = createV2App({
     ...platform,
