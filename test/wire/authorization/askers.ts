@@ -8,7 +8,7 @@ import { type Accounts, inTurn } from './accounts.ts';
 import type { Asker, Role, Somebody } from './model.ts';
 
 /** What somebody sends to show who he is, for a request of this number to what has this name. */
-export interface Question {
+interface Question {
   readonly role: Role;
   /** As token scopes have it. */
   readonly scope: string;
@@ -19,8 +19,10 @@ export interface Question {
 
 export interface NamedAsker extends Asker {
   readonly title: string;
-  /** Less thoroughly tried: what they ask for makes no difference. */
+  /** What he asks for makes no difference. */
   readonly isBad: boolean;
+  /** Asks for what has the same rights by other names, too. */
+  readonly isCurious: boolean;
   headers(question: Question): Promise<Readonly<Record<string, string>>>;
 }
 
@@ -52,6 +54,7 @@ export function makeAskers(
     who,
     proof,
     isBad: proof === 'other-token',
+    isCurious: ['nobody', 'stranger', 'guest', 'root', 'puller', 'elsewhere'].includes(who),
     headers: async ({ role, scope, source }) =>
       bearer(
         await getToken(
@@ -66,6 +69,7 @@ export function makeAskers(
     who,
     proof: 'password',
     isBad: false,
+    isCurious: ['stranger', 'guest', 'leftover'].includes(who),
     headers: () => Promise.resolve({ authorization: basic(...account(who)) }),
   });
   const known = [...PEOPLE, ...ROBOTS];
@@ -75,6 +79,7 @@ export function makeAskers(
       who: 'nobody',
       proof: 'nothing',
       isBad: false,
+      isCurious: true,
       headers: () => Promise.resolve({}),
     },
     withToken('nobody', 'token'),
@@ -120,6 +125,7 @@ function badAskers(
     who: 'nobody',
     proof: 'bad',
     isBad: true,
+    isCurious: false,
     headers,
   });
   const taking = (kind: string): NamedAsker =>
@@ -178,7 +184,7 @@ const addressOf = (serial: number): string =>
 type Claims = ReturnType<typeof claimsFor>;
 
 /** An administrator's, for everything that the name has; right but for what is changed in it. */
-export function claimsFor(role: Role, scope: string) {
+function claimsFor(role: Role, scope: string) {
   const now = Math.floor(Date.now() / 1000);
   const project = { public: 'public-today', secret: 'secret-today', others: 'others-today' };
   const [first = ''] = scope.replace(/^local\//, '').split('/');

@@ -39,8 +39,9 @@ export function makeCells(role: Role, askers: readonly NamedAsker[]): readonly C
 function operationsFor(
   role: Role,
   { depth, spelling }: Name,
-  { isBad }: NamedAsker,
+  { isBad, isCurious }: NamedAsker,
 ): readonly Operation[] {
+  if (depth === 'main reads' && !isCurious) return [];
   const isMainOnly = isBad || depth !== 'every operation';
   const all = role === 'mirror' ? [...READ_OPERATIONS, EXPLANATION] : READ_OPERATIONS;
   const reads = isMainOnly ? all.filter(({ isMain }) => isMain) : all;

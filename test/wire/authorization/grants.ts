@@ -16,9 +16,7 @@ const EVERYTHING: readonly Right[] = ['pull', 'push', 'delete'];
 const ASKED: readonly (readonly [words: string, rights: readonly Right[]])[] = [
   ['pull', ['pull']],
   ['push', ['push']],
-  ['delete', ['delete']],
   ['pull,push', ['pull', 'push']],
-  ['push,pull,delete', EVERYTHING],
   ['*', EVERYTHING],
   ['fly', []],
 ];

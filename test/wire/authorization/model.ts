@@ -34,7 +34,7 @@ export type Somebody = string;
  * How he shows who he is. `token` is asked for with every right to what the request names, `pull-token` with that to
  * pull, `other-token` with every right to something else; `bad`: credentials that are not right.
  */
-export type Proof = 'nothing' | 'password' | 'token' | 'pull-token' | 'other-token' | 'bad';
+type Proof = 'nothing' | 'password' | 'token' | 'pull-token' | 'other-token' | 'bad';
 
 /** What a name means at a role. */
 export type Place =

@@ -90,21 +90,23 @@ const ofManifest = { missing: NO_MANIFEST };
 const ofBlob = { missing: NO_BLOB };
 
 export const READ_OPERATIONS: readonly Operation[] = [
-  ...reads('tag', () => `manifests/${TAG}`, { ...ofManifest, isMain: true }),
+  read('GET', 'tag', () => `manifests/${TAG}`, { ...ofManifest, isMain: true }),
+  read('HEAD', 'tag', () => `manifests/${TAG}`, ofManifest),
   ...reads('manifest', ({ content }) => `manifests/${content.manifest.digest}`, ofManifest),
   read('GET', 'index', () => 'manifests/multi', ofManifest),
   read('GET', 'index by digest', ({ content }) => `manifests/${content.index.digest}`, ofManifest),
-  read('GET', 'referrer', ({ content }) => `manifests/${content.referrer.digest}`, {
-    ...ofManifest,
-    isMain: true,
-  }),
+  read('GET', 'referrer', ({ content }) => `manifests/${content.referrer.digest}`, ofManifest),
   read('GET', 'unchanged manifest', ({ content }) => `manifests/${content.manifest.digest}`, {
     ...ofManifest,
     status: 304,
     headers: { 'if-none-match': '*' },
   }),
   ...reads('manifest by sha512', ({ content }) => `manifests/${content.manifest512}`, ofManifest),
-  ...reads('blob', ({ content }) => `blobs/${content.layer.digest}`, { ...ofBlob, isMain: true }),
+  read('GET', 'blob', ({ content }) => `blobs/${content.layer.digest}`, ofBlob),
+  read('HEAD', 'blob', ({ content }) => `blobs/${content.layer.digest}`, {
+    ...ofBlob,
+    isMain: true,
+  }),
   ...reads('blob by sha512', ({ content }) => `blobs/${content.layer512}`, ofBlob),
   read('GET', 'part of a blob', ({ content }) => `blobs/${content.layer.digest}`, {
     ...ofBlob,

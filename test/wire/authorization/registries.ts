@@ -22,7 +22,7 @@ export interface Registries {
   readonly client: Client;
   readonly folder: string;
   /** As the administrator. */
-  asRoot(sent: Sent, role?: Role): ReturnType<Client['send']>;
+  readonly asRoot: (sent: Sent, role?: Role) => ReturnType<Client['send']>;
   logs(): string;
   stop(): Promise<void>;
 }
