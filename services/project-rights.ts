@@ -10,7 +10,7 @@ import { parseRepositoryName, type RepositoryName } from '../shared/oci/referenc
 type ProjectOf = (name: string, signal: AbortSignal) => Promise<ProjectRecord | undefined>;
 
 /** How rights follow from the records of projects, in the modes in which they do. */
-export interface ProjectRights extends Omit<ProjectPolicyDependencies, 'placeOf'> {
+export interface ProjectRights extends Omit<ProjectPolicyDependencies, 'placeOf' | 'projectNow'> {
   /** Of projects that are made by pushing to them. */
   readonly visibility: 'public' | 'private';
 }
@@ -31,13 +31,24 @@ export interface ProjectAccess {
   ) => Promise<boolean>;
 }
 
+type PlaceOf = ProjectPolicyDependencies['placeOf'];
+
+export interface PlacesOfRole {
+  readonly projectNow: NonNullable<ProjectPolicyDependencies['projectNow']>;
+  /** Of a name on the path. */
+  readonly placeOf: PlaceOf;
+  /** Of a repository of the store, whatever its name means on the path. */
+  readonly placeOfStored: PlaceOf;
+}
+
 /** The rights at a role, by where names lead there; in modes without projects those of the mode. */
 export function projectAccess(
   { access, projectRights }: RightsOfMode,
-  placeOf: ProjectPolicyDependencies['placeOf'],
+  { placeOf, placeOfStored, projectNow }: PlacesOfRole,
 ): ProjectAccess {
   if (!projectRights) return { policy: access, projectOf: () => Promise.resolve(undefined) };
-  const policy = new ProjectPolicy({ ...projectRights, placeOf });
+  const policy = new ProjectPolicy({ ...projectRights, placeOf, projectNow });
+  const stored = new ProjectPolicy({ ...projectRights, placeOf: placeOfStored });
   return {
     policy,
     projectOf: async (text, signal) => {
@@ -46,7 +57,7 @@ export function projectAccess(
       return place?.kind === 'project' ? place.project : undefined;
     },
     isListed: (principal, name, signal) =>
-      policy.allows(inPerson(principal), { type: 'repository', name, action: 'pull' }, signal),
+      stored.allows(inPerson(principal), { type: 'repository', name, action: 'pull' }, signal),
   };
 }
 

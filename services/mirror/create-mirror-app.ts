@@ -28,7 +28,7 @@ import { Spool } from './fill/spool.ts';
 import { joinReplicas } from './peers/join-replicas.ts';
 import { mirrorApi } from './mirror-api.ts';
 import { LiveUpstreams } from './live-upstreams.ts';
-import { placeAtMirror } from './place-at-mirror.ts';
+import { placeAtMirror, placeOfStoredAtMirror } from './place-at-mirror.ts';
 import { createRefusePush } from './refuse-push.ts';
 import { SharedUpstreamPolicy } from './shared-upstream-policy.ts';
 import { UpstreamConnections } from './upstream/upstream-connections.ts';
@@ -85,7 +85,7 @@ export function createMirrorApp(
     lastUse,
   });
   const { content, completion, keepWarm, explain, names } = created;
-  const rights = projectAccess(platform, placeAtMirror(names, projects));
+  const rights = mirrorRights(platform, names, projects);
   const identities = mirrorIdentities(platform, names, rights);
   const { api, started } = mirrorApi(platform, () => connections.degraded());
   const app = createV2App({
@@ -163,6 +163,17 @@ async function announceUpstreams(
     await publishUpstream(records, { hosts: [], ...upstream, project }, signal);
   }
 }
+
+const mirrorRights = (
+  platform: Platform,
+  names: MirrorNames<UpstreamConfig>,
+  projects: Projects,
+): ProjectAccess =>
+  projectAccess(platform, {
+    projectNow: (name, signal) => projects.anew(name, signal),
+    placeOf: placeAtMirror(names, projects),
+    placeOfStored: placeOfStoredAtMirror(names, projects),
+  });
 
 /** At a mirror names mean what its rules say. */
 const mirrorIdentities = (

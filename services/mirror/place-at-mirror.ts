@@ -2,22 +2,24 @@ import type { MirrorNames } from '../../shared/content/mirror-names.ts';
 import type { Projects } from '../../shared/content/projects.ts';
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import type { NamePlace } from '../../shared/management/project-policy.ts';
+import { projectOfStored } from '../../shared/management/project-of-stored.ts';
 import { firstSegment, type RepositoryName } from '../../shared/oci/reference.ts';
 
+type PlaceOf = (name: RepositoryName, signal: AbortSignal) => Promise<NamePlace>;
+
 /** Where names lead at the mirror, as rights are asked for: without an `ns` (access-name.ts). Nothing is made here. */
-export function placeAtMirror(
-  names: MirrorNames<UpstreamConfig>,
-  projects: Projects,
-): (name: RepositoryName, signal: AbortSignal) => Promise<NamePlace> {
+export function placeAtMirror(names: MirrorNames<UpstreamConfig>, projects: Projects): PlaceOf {
   return async (name, signal) => {
     const meaning = await names.resolve({ name, namespace: undefined }, signal);
     switch (meaning.kind) {
       case 'upstream':
       case 'refused': {
         const { isGuarded, project: first, private: kind } = meaning.upstream;
-        // Who may pull through a project is what its record says.
-        const project = isGuarded ? await projects.find(first, signal) : undefined;
-        if (project) return { kind: 'project', project, isFree: false };
+        if (isGuarded) {
+          // Who may pull through a project is what its record says; of one that is just being deleted, nobody.
+          const project = await projects.find(first, signal);
+          return { kind: 'project', project, isFree: false };
+        }
         return { kind: 'upstream', isShared: kind === 'shared' };
       }
       case 'unknown':
@@ -34,5 +36,24 @@ export function placeAtMirror(
         return { kind: 'project', project, isFree: false };
       }
     }
+  };
+}
+
+/**
+ * Whose a repository of the store is, as the catalog lists them: that of a project, also where its name means an upstream
+ * on the path, or the copy of an upstream's.
+ */
+export function placeOfStoredAtMirror(
+  names: MirrorNames<UpstreamConfig>,
+  projects: Projects,
+): PlaceOf {
+  const projectOf = projectOfStored(projects);
+  return async (name, signal) => {
+    const project = await projectOf(name, signal);
+    if (project) return { kind: 'project', project, isFree: false };
+    const meaning = await names.resolve({ name, namespace: undefined }, signal);
+    return meaning.kind === 'upstream' && meaning.cached === name
+      ? { kind: 'upstream', isShared: meaning.upstream.private === 'shared' }
+      : { kind: 'project', project: undefined, isFree: false };
   };
 }

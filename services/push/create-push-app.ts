@@ -15,7 +15,7 @@ import { publishedProjects, UpstreamTable } from '../../shared/content/upstream-
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
 import { askStore } from '../../shared/content/store-probe.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
-import { placeAtPush } from '../../shared/management/place-at-push.ts';
+import { placeAtPush, placeOfStoredAtPush } from '../../shared/management/place-at-push.ts';
 import { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import { Health } from '../../shared/observability/health.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
@@ -41,7 +41,11 @@ export function createPushApp(
   const { records, clock } = platform;
   const read = openContent(platform, config);
   const { index, blocks, upstreams, projects, names, manifests, lastUse, pushed, content } = read;
-  const rights = projectAccess(platform, placeAtPush({ projects, upstreams, rules: config }));
+  const rights = projectAccess(platform, {
+    projectNow: (name, signal) => projects.anew(name, signal),
+    placeOf: placeAtPush({ projects, upstreams, rules: config }),
+    placeOfStored: placeOfStoredAtPush({ projects, upstreams }, index.origins),
+  });
   const identities = roleIdentities(platform, { role: 'push', ...rights });
   const stop = new AbortController();
   const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);

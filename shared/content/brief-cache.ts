@@ -40,6 +40,11 @@ export class BriefCache<Value extends object> {
     return known.value;
   }
 
+  /** As the store has it now. */
+  async anew(name: string, signal: AbortSignal): Promise<Value | undefined> {
+    return await this.#reload(name, signal);
+  }
+
   async #reload(name: string, signal: AbortSignal): Promise<Value | undefined> {
     const readAtMs = this.#clock.monotonicMs();
     const value = await this.#load(name, signal);

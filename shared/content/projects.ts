@@ -69,6 +69,11 @@ export class Projects {
     this.#found.put(project.name, project);
   }
 
+  /** The project as the store has it now; undefined for one that is found only by searching. */
+  async anew(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined> {
+    return await this.#found.anew(name, signal);
+  }
+
   /** The project, made if it does not exist. Idempotent; safe under concurrent callers. */
   async ensure(name: string, signal: AbortSignal, maker?: ProjectMaker): Promise<ProjectRecord> {
     return (await this.find(name, signal)) ?? this.#create(name, false, signal, maker);

@@ -1,8 +1,11 @@
-import { meaningAtPush } from '../content/local-name.ts';
+import { isServableCache, meaningAtPush } from '../content/local-name.ts';
 import type { Projects } from '../content/projects.ts';
 import { type ReservedNameRules, whyReserved } from '../content/reserved-names.ts';
+import { findUpstream } from '../content/upstream-entry.ts';
 import type { UpstreamTable } from '../content/upstream-table.ts';
+import type { OriginIndex } from '../index/ports.ts';
 import { firstSegment, type RepositoryName } from '../oci/reference.ts';
+import { projectOfStored } from './project-of-stored.ts';
 import type { NamePlace } from './project-policy.ts';
 
 export interface PlaceAtPushDependencies {
@@ -11,12 +14,10 @@ export interface PlaceAtPushDependencies {
   readonly rules: ReservedNameRules;
 }
 
+type PlaceOf = (name: RepositoryName, signal: AbortSignal) => Promise<NamePlace>;
+
 /** Where names lead at the push service. What is cached of upstreams there is served only when it is proved public. */
-export function placeAtPush({
-  projects,
-  upstreams,
-  rules,
-}: PlaceAtPushDependencies): (name: RepositoryName, signal: AbortSignal) => Promise<NamePlace> {
+export function placeAtPush({ projects, upstreams, rules }: PlaceAtPushDependencies): PlaceOf {
   return async (name, signal) => {
     const table = await upstreams.entries(signal);
     const meaning = await meaningAtPush(name, table, projects, signal);
@@ -31,5 +32,21 @@ export function placeAtPush({
     const project = await projects.find(first, signal);
     const isFree = !project && whyReserved(first, table, rules) === undefined;
     return { kind: 'project', project, isFree };
+  };
+}
+
+/** The same for the catalog: what is cached and not served here is not listed, for it may be private at its upstream. */
+export function placeOfStoredAtPush(
+  { projects, upstreams }: Pick<PlaceAtPushDependencies, 'projects' | 'upstreams'>,
+  origins: OriginIndex,
+): PlaceOf {
+  const projectOf = projectOfStored(projects);
+  return async (name, signal) => {
+    const project = await projectOf(name, signal);
+    if (project) return { kind: 'project', project, isFree: false };
+    const upstream = findUpstream(await upstreams.entries(signal), firstSegment(name));
+    return upstream && (await isServableCache(name, upstream, origins, signal))
+      ? { kind: 'upstream', isShared: false }
+      : { kind: 'project', project: undefined, isFree: false };
   };
 }

@@ -20,6 +20,11 @@ export type NamePlace =
 
 export interface ProjectPolicyDependencies {
   readonly placeOf: (name: RepositoryName, signal: AbortSignal) => Promise<NamePlace>;
+  /**
+   * A project as the store has it now: asked before somebody is refused by what was read of it a while ago. Whoever was
+   * let in just now need not wait, and to be refused takes as long where there is a project as where there is none.
+   */
+  readonly projectNow?: (name: string, signal: AbortSignal) => Promise<ProjectRecord | undefined>;
   /** The rights of a robot that is active, by the id of its identity. */
   readonly robotRights: (id: string, signal: AbortSignal) => Promise<RobotRights | undefined>;
   readonly creation: ProjectCreation;
@@ -45,13 +50,16 @@ export class ProjectPolicy implements AccessPolicy {
     if (!name) return false;
     const place = await this.#deps.placeOf(name, signal);
     if (place.kind === 'upstream') return atUpstream(identity, access.action, place.isShared);
-    return decideAccess({
+    const question = {
       identity,
       robot: identity?.kind === 'robot' ? await this.#robot(identity, signal) : undefined,
       action: access.action,
-      project: place.project,
       isFree: place.isFree && this.#deps.creation === 'everyone',
-    });
+    };
+    const { project } = place;
+    if (decideAccess({ ...question, project })) return true;
+    const now = project && (await this.#deps.projectNow?.(project.name, signal));
+    return now !== undefined && decideAccess({ ...question, project: now });
   }
 
   #robot(identity: Identity, signal: AbortSignal): Promise<RobotRights | undefined> {

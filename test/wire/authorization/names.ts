@@ -1,0 +1,154 @@
+import { makeContent, type RepositoryContent } from './contents.ts';
+import type { Place, Project, Role, Told } from './model.ts';
+
+export const OURS = 'push.example:5000';
+export const VAULT = 'vault.example';
+
+/** What repositories of this store and of the upstreams hold. */
+export const CONTENT = {
+  public: makeContent('public/app'),
+  secret: makeContent('secret/app'),
+  others: makeContent('others/app'),
+  hub: makeContent('library/hello'),
+  /** At Docker Hub a name that is a private project's here. */
+  hubOthers: makeContent('docker.io/others/app'),
+  hidden: makeContent('org/hidden'),
+  vault: makeContent('vault/team/app'),
+};
+
+/** A name as it stands on the path, and what it means at a role. */
+export interface Name {
+  readonly spelling: string;
+  readonly ns?: string;
+  /** As token scopes have it. */
+  readonly scope: string;
+  readonly place: Place;
+  /** What is asked for. Where it is not there, that of a private repository. */
+  readonly content: RepositoryContent;
+  /** What is in this store, or at the upstream, and not in this repository. */
+  readonly foreign: RepositoryContent;
+  /** Whether it holds the content; otherwise nothing. */
+  readonly isThere: boolean;
+  /** Answered to all who may, whatever they read: an image that its upstream shows to nobody. */
+  readonly always?: Told;
+  /** What those who may push or delete are told all the same: by this name nothing is changed. */
+  readonly isReadOnly?: true;
+  /** How thoroughly it is tried. */
+  readonly depth: 'every operation' | 'main operations' | 'main reads';
+  /** Those that nobody without rights can tell from each other. */
+  readonly likes: string;
+}
+
+type Depth = Name['depth'];
+
+const EVERY: Depth = 'every operation';
+const MAIN: Depth = 'main operations';
+const READS: Depth = 'main reads';
+
+interface More {
+  readonly depth: Depth;
+  readonly prefix?: 'local/';
+  readonly ns?: string;
+  readonly scope?: string;
+}
+
+/** `team/app`, as a project of this store. All of them have names of one length. */
+function here(project: Project, repository: 'app' | 'nix', more: More): Name {
+  const { depth, prefix = '', ns } = more;
+  const spelling = `${prefix}${project === 'absent' ? 'absent' : project}/${repository}`;
+  const isThere = repository === 'app' && project !== 'absent';
+  const content = project === 'absent' || !isThere ? CONTENT.secret : CONTENT[project];
+  return {
+    spelling,
+    ...(ns !== undefined && { ns }),
+    scope: more.scope ?? spelling,
+    place: { kind: 'project', project },
+    content,
+    foreign: project === 'secret' || project === 'absent' ? CONTENT.others : CONTENT.secret,
+    isThere,
+    ...(prefix !== '' && { isReadOnly: true }),
+    depth,
+    likes: `${prefix}?${ns ?? ''}`,
+  };
+}
+
+interface Upstream {
+  readonly depth?: Depth;
+  readonly ns?: string;
+  readonly scope?: string;
+  readonly isThere?: boolean;
+  readonly isShared?: boolean;
+  readonly always?: Told;
+}
+
+function upstream(spelling: string, content: RepositoryContent, more: Upstream = {}): Name {
+  const { ns, scope = spelling, isThere = true, isShared = false, always, depth = READS } = more;
+  return {
+    spelling,
+    ...(ns !== undefined && { ns }),
+    scope,
+    place: { kind: 'upstream', isShared },
+    content,
+    foreign: CONTENT.secret,
+    isThere,
+    ...(always && { always }),
+    isReadOnly: true,
+    depth,
+    likes: `upstream ${spelling} ${ns ?? ''}`,
+  };
+}
+
+const MISSING: Upstream = { isThere: false };
+/** docs/mirror.md, "Private images". */
+const HIDDEN: Told = { status: 403, code: 'DENIED' };
+
+const AT_PUSH: readonly Name[] = [
+  here('public', 'app', { depth: MAIN }),
+  here('public', 'nix', { depth: MAIN }),
+  here('secret', 'app', { depth: EVERY }),
+  here('secret', 'nix', { depth: MAIN }),
+  here('absent', 'app', { depth: EVERY }),
+  here('others', 'app', { depth: EVERY }),
+  ...(['public', 'secret', 'others', 'absent'] as const).flatMap((project) => [
+    here(project, 'app', { depth: project === 'secret' ? MAIN : READS, prefix: 'local/' }),
+    here(project, 'app', { depth: READS, ns: OURS }),
+  ]),
+  // Cached by the mirror over the same store.
+  upstream('mirror/library/hello', CONTENT.hub, { depth: MAIN }),
+  upstream('docker.io/library/hello', CONTENT.hub),
+  upstream('mirror/org/hidden', CONTENT.hidden, MISSING),
+  upstream('vault/team/app', CONTENT.vault, MISSING),
+  upstream('local/vault/team/app', CONTENT.vault, MISSING),
+];
+
+const AT_MIRROR: readonly Name[] = [
+  here('public', 'app', { depth: MAIN }),
+  here('secret', 'app', { depth: EVERY }),
+  here('secret', 'nix', { depth: READS }),
+  ...(['public', 'secret', 'others', 'absent'] as const).flatMap((project) => [
+    here(project, 'app', { depth: READS, prefix: 'local/' }),
+    here(project, 'app', { depth: READS, ns: OURS, scope: `local/${project}/app` }),
+  ]),
+  here('secret', 'nix', { depth: READS, prefix: 'local/' }),
+  // Here this name is Docker Hub's.
+  upstream('others/app', CONTENT.hubOthers),
+  upstream('library/hello', CONTENT.hub),
+  upstream('hello', CONTENT.hub),
+  upstream('mirror/library/hello', CONTENT.hub),
+  upstream('local/mirror/library/hello', CONTENT.hub),
+  upstream('library/hello', CONTENT.hub, { ns: 'docker.io', scope: 'mirror/library/hello' }),
+  upstream('others/app', CONTENT.hubOthers, { ns: 'docker.io', scope: 'mirror/others/app' }),
+  upstream('org/hidden', CONTENT.hidden, { always: HIDDEN }),
+  upstream('org/hidden', CONTENT.hidden, {
+    ns: 'docker.io',
+    scope: 'mirror/org/hidden',
+    always: HIDDEN,
+  }),
+  upstream('vault/team/app', CONTENT.vault, { isShared: true }),
+  upstream('team/app', CONTENT.vault, { ns: VAULT, scope: 'vault/team/app', isShared: true }),
+];
+
+export const NAMES: Readonly<Record<Role, readonly Name[]>> = {
+  push: AT_PUSH,
+  mirror: AT_MIRROR,
+};
