@@ -21,7 +21,7 @@ export default {
   reporters: ['default', '<rootDir>/test/support/closing-line-reporter.ts'],
   testSequencer: '<rootDir>/test/support/long-files-first.ts',
   maxWorkers: 2,
-  testTimeout: FULL_SIZES ? 3_600_000 : 120_000,
+  testTimeout: FULL_SIZES ? 3_600_000 : 300_000,
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{shared,services,bin}/**/*.test.ts'] },
     {

@@ -144,11 +144,11 @@ export async function createPlatform(
 
 /** Undefined where none is configured. */
 async function openRedisIndex(
-  { redisUrl: url, indexTrustSeconds: trustSeconds }: Config,
-  parts: Omit<RedisIndexOptions, 'url' | 'trustSeconds'>,
+  { redisUrl: url, indexTrustSeconds: trustSeconds, redisTimeoutMs: commandMs }: Config,
+  parts: Omit<RedisIndexOptions, 'url' | 'trustSeconds' | 'commandMs'>,
 ): Promise<RedisIndex | undefined> {
   if (url === undefined) return undefined;
   // Loaded only where it is used: memory of every process.
   const { createRedisIndex } = await import('../shared/index/redis/create-redis-index.ts');
-  return await createRedisIndex({ ...parts, url, trustSeconds });
+  return await createRedisIndex({ ...parts, url, trustSeconds, commandMs });
 }

@@ -50,17 +50,18 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const now = Math.floor(Date.now() / 1000);
-const CLAIMS = {
+/** In seconds from now. */
+const at = (seconds: number): number => Math.floor(Date.now() / 1000) + seconds;
+const claims = (): Record<string, unknown> => ({
   iss: 'Acme auth server',
   sub: 'alice',
   aud: 'registry.example',
-  exp: now + 300,
-  nbf: now - 10,
-  iat: now - 10,
+  exp: at(300),
+  nbf: at(-10),
+  iat: at(-10),
   jti: '3141592653',
   access: [{ type: 'repository', name: 'team/app', actions: ['pull', 'push'] }],
-};
+});
 /** As docker_auth signs them: with a key id of its own making. */
 function sign(
   change: Record<string, unknown> = {},
@@ -69,7 +70,7 @@ function sign(
   const privateKey = key ?? rsa.privateKey;
   const algorithm = privateKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256';
   const kid = 'YWOP:RRBM:YKPV:DDCM:RPNT:DYIC:VVWV:RBTK:KSS4:2ZU6:RUPM:ODR7';
-  const payload = JSON.parse(JSON.stringify({ ...CLAIMS, ...change })) as object;
+  const payload = JSON.parse(JSON.stringify({ ...claims(), ...change })) as object;
   return jwt.sign(payload, privateKey, {
     algorithm,
     noTimestamp: true,
@@ -122,8 +123,8 @@ describe('tokens of another issuer', () => {
     ['another audience', () => sign({ aud: 'registry.example-mirror' })],
     ['no audience', () => sign({ aud: undefined })],
     ['no end', () => sign({ exp: undefined })],
-    ['an end beyond the leeway', () => sign({ exp: now - 62 })],
-    ['a beginning beyond the leeway', () => sign({ nbf: now + 70 })],
+    ['an end beyond the leeway', () => sign({ exp: at(-62) })],
+    ['a beginning beyond the leeway', () => sign({ nbf: at(70) })],
     ['another key', () => sign({}, { key: stranger.privateKey })],
     [
       'another key under a known id',
@@ -135,7 +136,7 @@ describe('tokens of another issuer', () => {
     [
       'a signature by the public key as a secret',
       () =>
-        jwt.sign(CLAIMS, rsa.publicKey.export({ type: 'spki', format: 'pem' }), {
+        jwt.sign(claims(), rsa.publicKey.export({ type: 'spki', format: 'pem' }), {
           algorithm: 'HS256',
           noTimestamp: true,
         }),

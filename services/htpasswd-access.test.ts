@@ -1,73 +1,36 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { basic, htpasswdLines } from '../shared/auth/testing/htpasswd-lines.ts';
+import { basic } from '../shared/auth/testing/htpasswd-lines.ts';
 import type { HtpasswdConfig } from '../shared/config/auth-config.ts';
 import { errorCode, type TestAnswer } from '../shared/http/testing/http-client.ts';
-import { RecordedEdge } from '../shared/http/testing/recorded-edge.ts';
-import { ProcessHints } from '../shared/index/store/process-hints.ts';
-import { ProcessLeases } from '../shared/index/store/process-leases.ts';
 import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
-import { systemClock } from '../shared/lifecycle/clock.ts';
-import { FilesystemExclusiveRecords } from '../shared/storage/filesystem/filesystem-exclusive-records.ts';
-import { FilesystemRecordStore } from '../shared/storage/filesystem/filesystem-record-store.ts';
-import { openIdentities, type OpenIdentities } from './open-identities.ts';
+import { type Clock, systemClock } from '../shared/lifecycle/clock.ts';
 import { startPush, type TestPush } from './push/testing/start-push.ts';
+import { openTestIdentities } from './testing/open-test-identities.ts';
 
 const MANIFEST = '/v2/team/app/manifests/v1';
 const UPLOADS = '/v2/team/app/blobs/uploads/';
 const ALICE = basic('alice', 'wonderland');
-const end = new AbortController();
+const START = new Date();
 const events: AuditEvent[] = [];
 const audit: AuditLog = { record: (event) => void events.push(event) };
-let folder: string;
+/** Stands still, so that a wait is over for nobody who is slow. */
+const still: Clock = { ...systemClock, monotonicMs: () => 1_000_000, now: () => START };
 
-beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'twinport-identities-'));
-  await writeFile(path.join(folder, 'users'), await htpasswdLines({ alice: 'wonderland' }));
-});
-afterAll(async () => {
-  end.abort();
-  await rm(folder, { recursive: true });
-});
-
-function open(config: Partial<HtpasswdConfig> = {}): Promise<OpenIdentities> {
-  const auth: HtpasswdConfig = {
-    mode: 'htpasswd',
-    htpasswdFile: path.join(folder, 'users'),
-    isPullPublic: false,
-    tokens: {
-      keyFile: undefined,
-      realm: undefined,
-      service: 'twinport',
-      issuer: 'twinport',
-      lifeSeconds: 300,
-      refreshSeconds: 3600,
+/** A push service that people sign in to; closes all that it opened. */
+async function start(
+  config: Partial<HtpasswdConfig> = {},
+  options: { audit?: AuditLog; clock?: Clock } = {},
+): Promise<TestPush> {
+  const identities = await openTestIdentities(config, options);
+  const push = await startPush({ ...identities, audit: options.audit });
+  return {
+    ...push,
+    close: async () => {
+      await push.close();
+      await identities.close();
     },
-    trustedProxies: [],
-    allowsInsecure: false,
-    basicRealm: 'Twinport',
-    ...config,
   };
-  const { log } = new RecordedEdge();
-  const records = new FilesystemRecordStore(folder);
-  const shared = { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) };
-  return openIdentities(auth, {
-    ...{
-      records,
-      clock: systemClock,
-      log,
-      shared,
-      audit,
-      countsUnknown: true,
-      exclusive: new FilesystemExclusiveRecords(folder),
-      announce: () => undefined,
-      lifetime: end.signal,
-    },
-  });
 }
 
 const told = ({ status, headers, body }: TestAnswer): unknown => [
@@ -82,7 +45,7 @@ describe('a registry with an htpasswd file', () => {
     push.send(target, { method, headers: authorization === undefined ? {} : { authorization } });
 
   beforeAll(async () => {
-    push = await startPush(await open());
+    push = await start();
   });
   afterAll(() => push.close());
 
@@ -130,7 +93,7 @@ describe('a registry with an htpasswd file', () => {
 });
 
 test('everybody pulls where that is public, and nobody else pushes, deletes or lists', async () => {
-  const push = await startPush(await open({ isPullPublic: true }));
+  const push = await start({ isPullPublic: true });
   try {
     expect((await push.send(MANIFEST)).status).toBe(404);
     for (const [method, target] of [
@@ -148,7 +111,7 @@ test('everybody pulls where that is public, and nobody else pushes, deletes or l
 });
 
 test('a password that came over plain HTTP through a proxy is refused in words', async () => {
-  const push = await startPush(await open({ trustedProxies: ['127.0.0.1'] }));
+  const push = await start({ trustedProxies: ['127.0.0.1'] });
   try {
     const headers = { authorization: ALICE, 'x-forwarded-for': '192.0.2.1' };
     const plain = await push.send('/v2/', { headers: { ...headers, 'x-forwarded-proto': 'http' } });
@@ -170,7 +133,7 @@ describe('behind a proxy that is trusted', () => {
     });
 
   beforeAll(async () => {
-    push = await startPush({ ...(await open({ trustedProxies: ['127.0.0.1'] })), audit });
+    push = await start({ trustedProxies: ['127.0.0.1'] }, { audit, clock: still });
   });
   beforeEach(() => {
     events.length = 0;

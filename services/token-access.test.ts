@@ -191,17 +191,18 @@ describe('the token service', () => {
 
 describe('a token that is not ours', () => {
   const own = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const now = Math.floor(Date.now() / 1000);
-  const claims = {
+  /** In seconds from now. */
+  const at = (seconds: number): number => Math.floor(Date.now() / 1000) + seconds;
+  const claims = (): Record<string, unknown> => ({
     iss: 'twinport',
     sub: 'mallory',
     aud: 'twinport',
-    exp: now + 300,
-    nbf: now,
-    iat: now,
+    exp: at(300),
+    nbf: at(0),
+    iat: at(0),
     jti: 'x',
     access: [{ type: 'repository', name: 'team/app', actions: ['pull', 'push'] }],
-  };
+  });
 
   /** Signs with the registry's own key unless another one is given. */
   async function sign(
@@ -211,7 +212,7 @@ describe('a token that is not ours', () => {
   ): Promise<string> {
     const signing = await identities.tokens!.keys.signing();
     // Without what is undefined.
-    const payload = JSON.parse(JSON.stringify({ ...claims, ...change })) as object;
+    const payload = JSON.parse(JSON.stringify({ ...claims(), ...change })) as object;
     return jwt.sign(payload, key ?? signing.privateKey, {
       algorithm: 'ES256',
       // Which takes a time that stands there away.
@@ -241,7 +242,7 @@ describe('a token that is not ours', () => {
     expect(await statusOf(await sign({}, { kid: 'other' }))).toBe(401);
     const { kid, privateKey } = await identities.tokens!.keys.signing();
     const pem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
-    const hmac = jwt.sign(claims, pem, { algorithm: 'HS256', keyid: kid, noTimestamp: true });
+    const hmac = jwt.sign(claims(), pem, { algorithm: 'HS256', keyid: kid, noTimestamp: true });
     expect(await statusOf(hmac)).toBe(401);
     const [, payload = ''] = hmac.split('.');
     for (const alg of ['none', 'None', 'NONE', 'RS256']) {
@@ -251,28 +252,28 @@ describe('a token that is not ours', () => {
     }
   });
 
-  test.each<[string, Record<string, unknown>]>([
-    ['another issuer', { iss: 'other' }],
-    ['the mirror as audience', { aud: 'twinport-mirror' }],
-    ['a list as audience', { aud: ['twinport', 'other'] }],
-    ['a list of ours alone', { aud: ['twinport'] }],
-    ['no audience', { aud: undefined }],
-    ['an empty audience', { aud: '' }],
-    ['no time of issue', { iat: undefined }],
-    ['no end', { exp: undefined }],
-    ['no beginning', { nbf: undefined }],
-    ['no id', { jti: undefined }],
-    ['no subject', { sub: undefined }],
-    ['an end beyond the leeway', { exp: now - 62 }],
-    ['a beginning beyond the leeway', { nbf: now + 70 }],
-    ['rights that are none', { access: 'all' }],
+  test.each<[string, () => Record<string, unknown>]>([
+    ['another issuer', () => ({ iss: 'other' })],
+    ['the mirror as audience', () => ({ aud: 'twinport-mirror' })],
+    ['a list as audience', () => ({ aud: ['twinport', 'other'] })],
+    ['a list of ours alone', () => ({ aud: ['twinport'] })],
+    ['no audience', () => ({ aud: undefined })],
+    ['an empty audience', () => ({ aud: '' })],
+    ['no time of issue', () => ({ iat: undefined })],
+    ['no end', () => ({ exp: undefined })],
+    ['no beginning', () => ({ nbf: undefined })],
+    ['no id', () => ({ jti: undefined })],
+    ['no subject', () => ({ sub: undefined })],
+    ['an end beyond the leeway', () => ({ exp: at(-62) })],
+    ['a beginning beyond the leeway', () => ({ nbf: at(70) })],
+    ['rights that are none', () => ({ access: 'all' })],
   ])('is one with %s', async (_what, change) => {
-    expect(await statusOf(await sign(change))).toBe(401);
+    expect(await statusOf(await sign(change()))).toBe(401);
   });
 
   test('may be off by the leeway of a minute', async () => {
-    expect(await statusOf(await sign({ exp: now - 50 }))).toBe(404);
-    expect(await statusOf(await sign({ nbf: now + 50 }))).toBe(404);
+    expect(await statusOf(await sign({ exp: at(-50) }))).toBe(404);
+    expect(await statusOf(await sign({ nbf: at(50) }))).toBe(404);
   });
 
   test.each([

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
-import { writeFile } from 'node:fs/promises';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import bcrypt from 'bcrypt';
@@ -52,7 +53,10 @@ const audit: AuditLog = { record: (event) => void events.push(event) };
 
 async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentities> {
   const htpasswdFile = path.join(store.folder, 'users');
-  await writeFile(htpasswdFile, await htpasswdLines({ harry: 'of the file' }));
+  // Once: a file that changes ends what is believed of those who have signed in.
+  if (!existsSync(htpasswdFile)) {
+    await writeFile(htpasswdFile, await htpasswdLines({ harry: 'of the file' }));
+  }
   const { port } = directory.address() as { port: number };
   const auth: TokenModeConfig = {
     mode: 'token',

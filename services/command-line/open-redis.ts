@@ -20,6 +20,7 @@ export async function openRedis(
     log,
     observer: new Metrics({ version: VERSION }).observer(),
     trustSeconds: config.indexTrustSeconds,
+    commandMs: config.redisTimeoutMs,
     shutdown,
   });
 }

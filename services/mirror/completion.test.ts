@@ -2,8 +2,10 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import { until } from '../../shared/http/testing/recorded-edge.ts';
+import { ManualClock } from '../../shared/index/testing/manual-clock.ts';
 import { parseDigest } from '../../shared/oci/digest.ts';
 import { parseRepositoryName } from '../../shared/oci/reference.ts';
+import type { ProxyObservation } from '../../shared/observability/observer.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import {
   digestOf,
@@ -39,6 +41,14 @@ const isComplete = async ({ blobs }: FixtureImage): Promise<boolean> =>
   (await Promise.all(blobs.map(({ digest }) => has('blob', digest)))).every(Boolean);
 const fetched = (digest: string): number =>
   upstream.count('GET', `/v2/library/hello/blobs/${digest}`);
+/** Holds back every blob until it is called. */
+function holdBlobs(): () => void {
+  const gate = Promise.withResolvers<undefined>();
+  upstream.behaviour.blobPauses = [{ atByte: 0, until: gate.promise }];
+  return () => {
+    gate.resolve(undefined);
+  };
+}
 /** What the store alone has of the image, as the push service would serve it. */
 const heldStatus = async (reference: string): Promise<number> =>
   (await mirror.send(`/v2/local/mirror/library/hello/manifests/${reference}`)).status;
@@ -57,8 +67,10 @@ describe('an image whose manifest was pulled', () => {
     const image = makeImage({ layerBytes: [50_000, 10] });
     upstream.addImage('library/hello', '1', image);
     await start({ completeBytes: MIB });
+    const goOn = holdBlobs();
     await pullManifest('1');
     expect(await heldStatus('1')).toBe(404);
+    goOn();
     await until(async () => (await heldStatus('1')) === 200);
     for (const { digest } of image.blobs) expect(fetched(digest)).toBe(1);
     await upstream.goDown();
@@ -68,9 +80,11 @@ describe('an image whose manifest was pulled', () => {
       expect(answer.headers['x-cache']).toBe('HIT; upstream=mirror');
     }
     // What nobody asked for counts as bytes that came, not as pulls.
-    const background = mirror.proxied.filter(({ outcome }) => outcome === 'background');
+    const background = (): readonly ProxyObservation[] =>
+      mirror.proxied.filter(({ outcome }) => outcome === 'background');
+    await until(() => background().length === image.blobs.length);
     const size = image.blobs.reduce((total, { bytes }) => total + bytes.length, 0);
-    expect(background.reduce((total, { bytesPulled = 0 }) => total + bytesPulled, 0)).toBe(size);
+    expect(background().reduce((total, { bytesPulled = 0 }) => total + bytesPulled, 0)).toBe(size);
     expect(mirror.proxied.filter(({ outcome }) => outcome === 'miss')).toHaveLength(1);
   });
 
@@ -125,13 +139,12 @@ describe('an image whose manifest was pulled', () => {
     const layer = image.blobs.at(-1)!;
     upstream.addImage('library/hello', '1', image);
     await start({ completeBytes: MIB });
-    const gate = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte: 1_000, until: gate.promise };
+    const goOn = holdBlobs();
     await pullManifest('1');
     const pulling = mirror.send(`/v2/hello/blobs/${layer.digest}`);
     await until(() => fetched(layer.digest) === 1);
     await new Promise((resolve) => setTimeout(resolve, 600));
-    gate.resolve(undefined);
+    goOn();
     expect((await pulling).body.equals(layer.bytes)).toBe(true);
     await until(() => isComplete(image));
     expect(fetched(layer.digest)).toBe(1);
@@ -139,9 +152,14 @@ describe('an image whose manifest was pulled', () => {
 
   test('that waits is dropped when the mirror ends', async () => {
     upstream.addImage('library/hello', '1', makeImage());
-    await start({ completeBytes: MIB });
+    const clock = new ManualClock();
+    mirror = await startTestMirror(upstream.url, {
+      upstream: { completeBytes: MIB },
+      over: { clock },
+    });
     await pullManifest('1');
     await mirror.role.close();
+    expect(clock.sleepers).toBe(0);
     expect(upstream.seen.filter(({ path }) => path.includes('/blobs/'))).toEqual([]);
   });
 });
@@ -157,6 +175,7 @@ describe.each(['oci', 'docker'] as const)('an index (%s)', (format) => {
 
   test('is kept byte for byte, and of its children only what was asked for is fetched and held', async () => {
     await start({ completeBytes: MIB });
+    const goOn = holdBlobs();
     const answer = await mirror.send('/v2/hello/manifests/1');
     expect(answer.body).toEqual(index.manifest.bytes);
     expect(answer.headers['content-type']).toBe(MEDIA_TYPES[format].index);
@@ -164,6 +183,7 @@ describe.each(['oci', 'docker'] as const)('an index (%s)', (format) => {
     // The manifest of the child is here, its blobs are not: of the index nothing can be run yet.
     await pullManifest(manifest.digest);
     expect(await heldStatus('1')).toBe(404);
+    goOn();
     await until(async () => (await heldStatus('1')) === 200);
     const asked = upstream.seen.map(({ path }) => path);
     for (const other of index.images.slice(1)) {

@@ -189,7 +189,7 @@ describe('a pull', () => {
 describe('a blob on its way', () => {
   test('is kept although its only client leaves', async () => {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte: MIB / 2, until: promise };
+    upstream.behaviour.blobPauses = [{ atByte: MIB / 2, until: promise }];
     const client = await openSlowly(blobPath(layer.digest));
     expect(client.statusCode).toBe(200);
     client.on('error', () => undefined).destroy();
@@ -200,7 +200,7 @@ describe('a blob on its way', () => {
 
   test('goes out before all of it has come in', async () => {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte: MIB / 2, until: promise };
+    upstream.behaviour.blobPauses = [{ atByte: MIB / 2, until: promise }];
     const client = await openSlowly(blobPath(layer.digest));
     const first = await new Promise<Buffer>((got) => client.once('data', got));
     expect(layer.bytes.subarray(0, first.length).equals(first)).toBe(true);
@@ -294,7 +294,7 @@ describe('a blob on its way', () => {
 
   test('is joined by another repository whose upstream has it too', async () => {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte: MIB / 2, until: promise };
+    upstream.behaviour.blobPauses = [{ atByte: MIB / 2, until: promise }];
     upstream.addBlob('library/other', layer.digest, layer.bytes);
     const first = mirror.send(blobPath(layer.digest));
     await until(() => upstream.count('GET', `/v2/library/hello/blobs/${layer.digest}`) === 1);

@@ -83,9 +83,9 @@ describe('downloads of two mirrors', () => {
 
   function pauseAt(atByte: number): () => void {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte, until: promise };
+    upstream.behaviour.blobPauses = [{ atByte, until: promise }];
     return () => {
-      upstream.behaviour.pauseBlob = undefined;
+      upstream.behaviour.blobPauses = [];
       resolve(undefined);
     };
   }
@@ -181,7 +181,7 @@ describe('downloads of two mirrors', () => {
     const first = await open(leader.port, path());
     first.on('data', (chunk: Buffer) => (received += chunk.length));
     await until(() => received > 11 * MIB);
-    upstream.behaviour.pauseBlob = undefined;
+    upstream.behaviour.blobPauses = [];
     await expectWhole(await beginPull(follower));
     expect(follower.fills).toEqual([{ joined: 'none', reason: 'behind' }]);
     goOn();

@@ -16,6 +16,8 @@ import {
 } from './testing/start-test-mirror.ts';
 
 const MIB = 1024 * 1024;
+/** What is kept of a blob in memory alone. */
+const WINDOW_BYTES = 4 * MIB;
 
 describe('a blob that does not fit the spool', () => {
   let upstream: FakeUpstream;
@@ -43,10 +45,13 @@ describe('a blob that does not fit the spool', () => {
     );
 
   /** A client that reads only when told to. */
-  function openSlowly(path: string): Promise<IncomingMessage> {
+  function openSlowly(
+    path: string,
+    headers: Record<string, string> = {},
+  ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const outgoing = request(
-        { host: '127.0.0.1', port: mirror.port, path, agent: false },
+        { host: '127.0.0.1', port: mirror.port, path, headers, agent: false },
         resolve,
       );
       outgoing.once('error', reject);
@@ -97,33 +102,39 @@ describe('a blob that does not fit the spool', () => {
   test('goes on from a checked place at the upstream, for who is too slow', async () => {
     const large = randomBlob(40 * MIB);
     upstream.addBlob('library/hello', large.digest, large.bytes);
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte: 36 * MIB, until: promise };
+    const isInWindow = Promise.withResolvers<undefined>();
+    const isAhead = Promise.withResolvers<undefined>();
+    upstream.behaviour.blobPauses = [
+      { atByte: WINDOW_BYTES, until: isInWindow.promise },
+      { atByte: 36 * MIB, until: isAhead.promise },
+    ];
     const slow = await openSlowly(blobPath(large.digest));
+    // The download is held at both; whoever asks the upstream from now on is not.
+    upstream.behaviour.blobPauses = [];
     const late: Buffer[] = [];
+    let received = 0;
     slow.on('data', (chunk: Buffer) => {
       late.push(chunk);
-      if (sizeOf(late) > 8 * MIB) slow.pause();
+      received += chunk.length;
+      if (received === WINDOW_BYTES) slow.pause();
     });
-    const path = `/v2/library/hello/blobs/${large.digest}`;
-    const second = await openSlowly(blobPath(large.digest));
-    let received = 0;
-    second.on('data', (chunk: Buffer) => (received += chunk.length));
-    await until(() => received > 35 * MIB);
-    upstream.behaviour.pauseBlob = undefined;
-    slow.removeAllListeners('data').on('data', (chunk: Buffer) => late.push(chunk));
+    await until(() => received === WINDOW_BYTES);
+    isInWindow.resolve(undefined);
+    // Who wants what comes last has none of it before the window has moved on to there.
+    const last = await openSlowly(blobPath(large.digest), { range: `bytes=${35 * MIB}-` });
+    await once(last, 'readable');
+    last.destroy();
     slow.resume();
     await once(slow, 'end');
     expect(Buffer.concat(late).equals(large.bytes)).toBe(true);
+    const path = `/v2/library/hello/blobs/${large.digest}`;
     const ranges = upstream.seen.filter((seen) => seen.path === path).map(({ range }) => range);
-    expect(ranges).toContainEqual(expect.stringMatching(/^bytes=\d+-$/));
-    resolve(undefined);
+    // How much of it the sockets had taken up nobody knows, but there was a place to go on from.
+    expect(ranges).toEqual([undefined, expect.stringMatching(/^bytes=\d{7,}-$/)]);
+    isAhead.resolve(undefined);
     await until(() => isLinked(large.digest, 'mirror/library/hello'));
   });
 });
-
-const sizeOf = (chunks: readonly Buffer[]): number =>
-  chunks.reduce((total, { length }) => total + length, 0);
 
 /** A store that takes nothing. */
 const withoutPut = (blobs: BlobStore): BlobStore => ({

@@ -30,7 +30,7 @@ describe('what is blocked at the push service', () => {
       await stored.add(parseReferencePattern(text, [])!, 'a hole', systemClock, signal);
     }
     await until(async () => (await statusOf('whole/app/tags/list')) === 403);
-  }, 30_000);
+  });
   afterAll(() => push.close());
 
   async function pushImage(name: string, tag: string, pushed: FixtureImage): Promise<number> {
@@ -97,7 +97,7 @@ describe('what is blocked at the push service', () => {
     for (const project of ['tagged', 'named', 'holed', 'whole']) {
       expect(await statusOf(`${project}/app/manifests/old`)).toBe(200);
     }
-  }, 30_000);
+  });
 });
 
 describe('the list of what is blocked', () => {

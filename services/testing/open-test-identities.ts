@@ -6,7 +6,9 @@ import { htpasswdLines } from '../../shared/auth/testing/htpasswd-lines.ts';
 import type { HtpasswdConfig } from '../../shared/config/auth-config.ts';
 import { createTempStore } from '../../shared/content/testing/temp-store.ts';
 import { RecordedEdge } from '../../shared/http/testing/recorded-edge.ts';
-import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
+import { type Clock, systemClock } from '../../shared/lifecycle/clock.ts';
+import type { AuditLog } from '../../shared/observability/audit-log.ts';
 import { FilesystemExclusiveRecords } from '../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import type { RecordStore } from '../../shared/storage/record-store.ts';
 import { openIdentities, type OpenIdentities } from '../open-identities.ts';
@@ -17,9 +19,15 @@ export interface TestIdentities extends OpenIdentities {
   close(): Promise<void>;
 }
 
+interface TestIdentitiesOptions {
+  readonly audit?: AuditLog;
+  readonly clock?: Clock;
+}
+
 /** The identities of a registry with the user alice, whose password is `wonderland`. */
 export async function openTestIdentities(
   config: Partial<HtpasswdConfig> = {},
+  { audit, clock = systemClock }: TestIdentitiesOptions = {},
 ): Promise<TestIdentities> {
   const folder = await mkdtemp(path.join(tmpdir(), 'twinport-identities-'));
   const htpasswdFile = path.join(folder, 'users');
@@ -46,12 +54,12 @@ export async function openTestIdentities(
     },
     {
       records: store.records,
-      shared: store.index,
-      audit: undefined,
+      shared: createStoreIndex(store.records, clock),
+      audit,
       countsUnknown: true,
       exclusive: new FilesystemExclusiveRecords(store.folder),
       announce: () => undefined,
-      clock: systemClock,
+      clock,
       log: new RecordedEdge().log,
       lifetime: end.signal,
     },

@@ -63,6 +63,8 @@ export interface CommonConfig {
   readonly redisUrl: string | undefined;
   /** Replicas list the dirty journal at least this often. */
   readonly indexTrustSeconds: number;
+  /** What one command of Redis may take. */
+  readonly redisTimeoutMs: number;
   /** Half of it for manifests, half for small blobs. */
   readonly memoryCacheBytes: number;
   /** Where the push service is reached by clients, for messages and for names of our own; undefined = unknown. */

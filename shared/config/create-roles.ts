@@ -80,6 +80,7 @@ function createCommon(values: Values, upstreams: Upstreams, host: string): Commo
     storage: createStorage(values),
     redisUrl: values.REDIS_URL,
     indexTrustSeconds: values.INDEX_TRUST_SECONDS,
+    redisTimeoutMs: values.REDIS_TIMEOUT_MS,
     memoryCacheBytes: values.MEMORY_CACHE_BYTES,
     pushPublicUrl: values.PUSH_PUBLIC_URL,
     publicHosts: createPublicHosts(values),

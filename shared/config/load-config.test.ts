@@ -47,6 +47,7 @@ describe('loadConfig without any variable', () => {
       storage: { kind: 'filesystem', dataDir: './data' },
       redisUrl: undefined,
       indexTrustSeconds: 5,
+      redisTimeoutMs: 50,
       memoryCacheBytes: 96 * 1024 * 1024,
       pushPublicUrl: undefined,
       publicHosts: [],

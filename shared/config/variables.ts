@@ -192,6 +192,13 @@ const VARIABLES = {
     schema: wholeNumber(1, 3600),
     fallback: '5',
   },
+  REDIS_TIMEOUT_MS: {
+    reader: 'both',
+    description:
+      'How long one command of Redis may take. What Redis does not answer by then is done without it: the store is asked, and a change is left in the store for the other replicas to find.',
+    schema: wholeNumber(5, 10_000),
+    fallback: '50',
+  },
   MEMORY_CACHE_BYTES: {
     reader: 'both',
     description:

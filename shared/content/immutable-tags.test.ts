@@ -36,6 +36,7 @@ describe('rules on immutable tags', () => {
   test('take no longer for a rule of many parts', () => {
     const started = performance.now();
     expect(isImmutable('a'.repeat(128), `${'*a'.repeat(60)}*b`)).toBe(false);
-    expect(performance.now() - started).toBeLessThan(50);
+    // Microseconds, against years where every way to divide the tag is tried.
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });

@@ -95,16 +95,16 @@ describe('startHttpServer', () => {
       request.resume();
       request.once('end', () => response.end('taken'));
     };
-    const server = await startHttpServer(optionsFor(app, { idleTimeoutSeconds: 0.5 }));
+    const server = await startHttpServer(optionsFor(app, { idleTimeoutSeconds: 1.5 }));
     const crawling = connect({ host: '127.0.0.1', port: server.port });
     crawling.on('error', () => undefined);
     crawling.write('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n');
     const fair = connect({ host: '127.0.0.1', port: server.port });
-    fair.write('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n');
+    fair.write('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n');
     let sent = 0;
     const drip = setInterval(() => {
       crawling.write('x');
-      if (sent < 40_000) fair.write(Buffer.alloc(1000));
+      if (sent < 50_000) fair.write(Buffer.alloc(1000));
       sent += 1000;
     }, 50);
     const cut = once(crawling, 'close');

@@ -118,7 +118,7 @@ describe.each(STORES)('the way back to distribution from $where', ({ where, tool
       for (const { url } of started) {
         expect(await contentsOf(url, 'ours', images.untagged)).toEqual(before);
       }
-    }, 300_000);
+    });
 
     test.each(REFUSED)(
       'and its garbage collector fails where a manifest $name was found, and not after it is deleted',

@@ -9,7 +9,7 @@ import { makeImage } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
 import { locationOf, pullImage, pushImage, pushManifest } from '../support/registry-client.ts';
 import { catalogOf, contentsOf, tagsOf } from '../support/registry-contents.ts';
-import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
+import { startTwinport, type TwinportProcess, withRedis } from '../support/registry-process.ts';
 import { startMinio } from '../support/start-s3.ts';
 import { startRedis } from '../support/start-redis.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
@@ -39,7 +39,7 @@ describe.each(STORES)('Twinport and distribution over $where', ({ where, tools }
       if (where === 'a folder') storage = { dataDir: makeTempFolder('interop') };
       else {
         storage = await servers.own(startMinio());
-        redis = { REDIS_URL: (await servers.own(startRedis())).url };
+        redis = withRedis((await servers.own(startRedis())).url);
       }
       other = await servers.own(startDistribution(storage));
       theirs = await pushVariedImages(other.url, 'theirs');
@@ -178,7 +178,7 @@ describe.each(STORES)('Twinport and distribution over $where', ({ where, tools }
             const left = await auditTestStore(storage, { uploadsBefore: before });
             return !left.some((violation) => violation.includes('upload session'));
           },
-          { what: 'the upload session to be reaped', timeoutMs: 30_000 },
+          { what: 'the upload session to be reaped' },
         );
       } finally {
         await reaper.stop();

@@ -40,7 +40,7 @@ describeWithTools(['dockerd', 'docker', 'mmdebstrap'], 'the container image', ()
 
   afterAll(async () => {
     await daemon.stop();
-  }, 60_000);
+  });
 
   /** As an operator who trusts nobody runs it: nothing is writable but the volume and /tmp, no rights at all. */
   async function run(role: 'push' | 'mirror'): Promise<RunningContainer> {

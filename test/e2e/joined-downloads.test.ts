@@ -33,11 +33,11 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
     upstream = await servers.own(startFakeUpstream());
     storage = { dataDir: makeTempFolder('joined') };
     replicas = await Promise.all(Array.from({ length: REPLICAS }, () => startReplica()));
-  }, 120_000);
+  });
   beforeEach(() => upstream.forget());
   afterEach(() => {
     redis.resume();
-    upstream.behaviour.pauseBlob = undefined;
+    upstream.behaviour.blobPauses = [];
   });
   afterAll(() => servers.stopAll());
 
@@ -78,9 +78,9 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
   /** Holds the upstream's body at half of the layer. */
   function pauseHalfway(): () => void {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    upstream.behaviour.pauseBlob = { atByte: layer.bytes.length / 2, until: promise };
+    upstream.behaviour.blobPauses = [{ atByte: layer.bytes.length / 2, until: promise }];
     return () => {
-      upstream.behaviour.pauseBlob = undefined;
+      upstream.behaviour.blobPauses = [];
       resolve(undefined);
     };
   }
@@ -141,7 +141,7 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
     expect(ranges()).toEqual([undefined, expect.stringMatching(/^bytes=\d{6,}-$/)]);
     await isStored();
     replicas = [await startReplica(), ...followers];
-  }, 120_000);
+  });
 
   test('goes on when the replica that downloads it hangs, and is right when that one wakes up', async () => {
     addLayer(sizeOf('coldLayerBytes'));
@@ -159,7 +159,7 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
     await own.whole;
     expect(ranges()).toEqual([undefined, expect.stringMatching(/^bytes=\d{6,}-$/)]);
     await isStored();
-  }, 120_000);
+  });
 
   test.each(['is gone', 'hangs'])(
     'is downloaded at most once by each replica while Redis %s',
@@ -179,7 +179,6 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
       expect((await joinedFills(replicas)).none).toBeGreaterThan(0);
       await isStored();
     },
-    120_000,
   );
 
   test('is downloaded once by the workers of one program without Redis', async () => {
@@ -202,7 +201,7 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
     expect(ranges()).toEqual([undefined]);
     expect(await joinedFills([program])).toEqual({ led: 1, followed: 1, none: 0 });
     await program.stop();
-  }, 120_000);
+  });
 });
 
 interface BegunRead {

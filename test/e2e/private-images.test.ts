@@ -100,17 +100,21 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
 
 const linkPath = (digest: string): string => `${digest.replace(':', '/')}/link`;
 
-/** Kilobytes that a store takes on disk, as `du` tells, apart from the signs of life of running mirrors. */
+/** What running mirrors write every few seconds: signs of life, and which of the held images were used. */
+const BESIDE = ['.mirrors', 'used'];
+
+/** Kilobytes that a store takes on disk, as `du` tells, apart from what mirrors write beside. */
 async function diskUse(folder: string): Promise<number> {
-  return parseInt(await runSuccessfully('du', ['-sk', '--exclude=.mirrors', folder]), 10);
+  const excluded = BESIDE.map((name) => `--exclude=${name}`);
+  return parseInt(await runSuccessfully('du', ['-sk', ...excluded, folder]), 10);
 }
 
-/** Digests of all that a store holds, by path, apart from the signs of life of running mirrors. */
+/** Digests of all that a store holds, by path, apart from what mirrors write beside. */
 function contentOf(folder: string): Record<string, string> {
   const content: Record<string, string> = {};
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name);
-    if (!entry.isFile() || file.includes('.mirrors/')) continue;
+    if (!entry.isFile() || file.split(path.sep).some((part) => BESIDE.includes(part))) continue;
     content[path.relative(folder, file)] = createHash('sha256')
       .update(readFileSync(file))
       .digest('hex');

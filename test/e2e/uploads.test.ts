@@ -16,7 +16,7 @@ const STORES = [
 describe.each(STORES)('over $store', ({ store, tools }) => {
   describeWithTools(tools, `three push replicas over ${store}`, () => {
     const bench = new UploadBench(store);
-    beforeAll(() => bench.start(3), 120_000);
+    beforeAll(() => bench.start(3));
     afterAll(() => bench.stop());
 
     testUploadForms(bench);

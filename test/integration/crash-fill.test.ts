@@ -27,7 +27,7 @@ describeWithTools(['registry'], 'a mirror that is killed at', () => {
   beforeAll(async () => {
     upstream = await servers.own(startUpstream());
     await pushLabelled(upstream.directUrl, 'library/hello', '1', 'hub hello');
-  }, 60_000);
+  });
   afterAll(() => servers.stopAll());
 
   test.each(POINTS)(

@@ -179,12 +179,12 @@ describe.each(STORES)('a push service on %s and Redis, killed at', (_, openStore
       { url: push.url, prefix: '' },
       { url: mirror.url, prefix: 'local/' },
     ];
-  }, 120_000);
+  });
   afterAll(async () => {
     await Promise.all(processes.map((running) => running.stop()));
     await redis.stop();
     await store.close();
-  }, 60_000);
+  });
 
   test.each(POINTS)(
     '%s leaves what it acknowledged, nothing half done, and the same answers from Redis and the store',
@@ -220,6 +220,5 @@ describe.each(STORES)('a push service on %s and Redis, killed at', (_, openStore
       for (const { url, prefix } of survivors)
         expect(await answersOf(url, `${prefix}${repository}`)).toEqual(end);
     },
-    60_000,
   );
 });

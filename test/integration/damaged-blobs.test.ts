@@ -35,7 +35,7 @@ describe.each([
         servers.own(startTwinport({ role: 'push', storage })),
         servers.own(startTwinport({ role: 'mirror', storage })),
       ]);
-    }, 120_000);
+    });
     afterAll(() => servers.stopAll());
 
     const upload = async (digest: Digest, body: Buffer): Promise<void> => {

@@ -19,7 +19,7 @@ import { type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.t
 import { type FixtureImage, makeImage } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
 import { pullImage, pushBlob, pushManifest } from '../support/registry-client.ts';
-import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
+import { startTwinport, type TwinportProcess, withRedis } from '../support/registry-process.ts';
 import type { CommandResult } from '../support/run-command.ts';
 import { s3StorageConfig } from '../support/s3-storage-config.ts';
 import { isFullRun } from '../support/sizes.ts';
@@ -73,7 +73,7 @@ describeWithTools(['minio', 'redis-server'], 'eviction by processes of their own
     mirrors = await Promise.all(
       [1, 2].map(() => servers.own(startTwinport({ ...common, role: 'mirror' }))),
     );
-  }, 120_000);
+  });
   afterAll(async () => {
     client.destroy();
     await servers.stopAll();
@@ -83,7 +83,7 @@ describeWithTools(['minio', 'redis-server'], 'eviction by processes of their own
     twinport('evict', s3, {
       ...HASTE,
       RUN_AS_MIRROR: 'true',
-      REDIS_URL: redis.url,
+      ...withRedis(redis.url),
       UPSTREAM_URL: upstream.url,
       CACHE_MAX_BYTES: '1',
       CACHE_MIN_AGE_SECONDS: '0',
@@ -180,9 +180,9 @@ describeWithTools(['minio', 'redis-server'], 'eviction by processes of their own
         (await records.list(deletingFolder, {}, signal)).every(
           ({ name }) => !name.endsWith('.removing'),
         ),
-      { what: 'the marks of dead runs to go', timeoutMs: 30_000 },
+      { what: 'the marks of dead runs to go' },
     );
-  }, 240_000);
+  });
 });
 
 /** What a later eviction looks at again. */

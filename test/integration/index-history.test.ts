@@ -17,8 +17,8 @@ const unending = new AbortController().signal;
 const REPLICAS = 3;
 const CLIENTS = 6;
 const DURATION_MS = 5_000;
-/** Short, so that the index becomes warm again between two faults. */
-const QUICK = { writeDeadlineMs: 1_500, coldMs: 1_600 };
+/** Commands of a Redis that hangs for a moment are given up, and the index is cold as long as writes may last. */
+const QUICK = { commandMs: 50, writeDeadlineMs: 1_500, coldMs: 1_500 + TRUST_SECONDS * 1000 };
 const TAGS = ['one', 'two'].map(tagOf);
 /** A busy machine may stop a process this long between two of its lines. */
 const SLACK_MS = 500;
@@ -119,7 +119,6 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
     await Promise.all(replicas.map((replica) => lab.reachable(replica)));
     await waitFor(async () => (await lab.records.list(dirtyFolder, {}, unending)).length === 0, {
       what: 'the journal to be settled',
-      timeoutMs: 30_000,
     });
     const truth = await answers(lab.truth, repository);
     for (const replica of replicas) expect(await answers(replica, repository)).toEqual(truth);
@@ -154,7 +153,6 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
       expect(lab.log.slice(linesOfStart)).toEqual([]);
       await expectAgreement(replicas, repository);
     },
-    60_000,
   );
 
   test.each([4, 5, 6])(
@@ -163,8 +161,8 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
       lab = await createIndexLab({ timing: QUICK });
       const replicas = await newReplicas();
       const repository = newRepository();
-      const history = await run(seed, replicas, repository, async (random) => {
-        await delay(random() * 1_500);
+      const history = await run(seed, replicas, repository, async (random, written) => {
+        await delay(random() * 1_000);
         const chance = random();
         if (chance < 0.3) await lab.redis.flush();
         else if (chance < 0.5) await lab.redis.restart();
@@ -173,11 +171,14 @@ describeWithTools(['redis-server'], 'readers and writers of one tag on several r
           await delay(random() * 300);
           lab.redis.resume();
         }
+        await delay(random() * 500);
+        // Warm again between two faults, as soon as what was under way has ended. Redis may not answer yet.
+        await written();
+        await lab.warm().catch(() => undefined);
       });
       expect(unexplained(history, TRUST_SECONDS * 1000 + SLACK_MS)).toEqual([]);
       await expectAgreement(replicas, repository);
     },
-    120_000,
   );
 });
 

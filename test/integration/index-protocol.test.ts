@@ -246,7 +246,7 @@ describeWithTools(['redis-server'], 'the protocol between store and Redis', () =
     test.each(cases)(
       '%s between %s of a %s: all answers are those of the store',
       async (fault, _, change, side, part) => {
-        const commandMs = fault === 'hang' ? 300 : PATIENT.commandMs;
+        const commandMs = fault === 'hang' ? 1_000 : PATIENT.commandMs;
         await newLabWith({ timing: { ...PATIENT, commandMs } });
         const gated = new GatedRecordStore(lab.records);
         const [writer, reader] = [await lab.replica({ records: gated }), await lab.replica()];

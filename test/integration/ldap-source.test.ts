@@ -15,7 +15,7 @@ import { describeWithTools } from '../support/describe-with-tools.ts';
 import { DIRECTORY, type Slapd, startSlapd } from '../support/start-slapd.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const signal = AbortSignal.timeout(120_000);
+const { signal } = new AbortController();
 const { base, users, groups } = DIRECTORY;
 
 const LDIF = `dn: uid=alice,${users}

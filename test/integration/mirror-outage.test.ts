@@ -35,7 +35,7 @@ describeWithTools(['registry', 'redis-server'], 'mirrors over one store and one 
     redis = await servers.own(startRedis({ own: true }));
     await pushIndex(upstream.directUrl, NAME, '1', index);
     mirrors = await Promise.all([startMirror(), startMirror()]);
-  }, 60_000);
+  });
   afterAll(async () => {
     await servers.stopAll();
     await removeTempFolder(dataDir);

@@ -50,7 +50,7 @@ describe.each(SERVERS)('with blobs on $name that clients fetch themselves', ({ n
         servers.own(startTwinport({ ...common, role: 'mirror' })),
       ]);
       await pushImage(push.url, 'team/app', '1', image);
-    }, 120_000);
+    });
     afterAll(() => servers.stopAll());
 
     const ask = (url: string, init: RequestInit = {}): Promise<Response> =>

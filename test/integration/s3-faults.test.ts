@@ -8,7 +8,7 @@ import { S3FaultLab } from './s3-faults/s3-fault-lab.ts';
 
 describeWithTools(['minio'], 'The S3 store, when S3 misbehaves,', () => {
   const lab = new S3FaultLab();
-  beforeAll(() => lab.start(), 60_000);
+  beforeAll(() => lab.start());
   afterAll(() => lab.stop());
   beforeEach(() => {
     lab.renew();

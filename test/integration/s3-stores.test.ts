@@ -37,7 +37,7 @@ describe.each(SERVERS)('over $name', ({ name, start }) => {
       server = await start();
       client = createS3Client(s3StorageConfig(server));
       other = createS3Client(s3StorageConfig(server));
-    }, 60_000);
+    });
     afterAll(async () => {
       client.destroy();
       other.destroy();

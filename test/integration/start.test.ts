@@ -49,9 +49,9 @@ describe('the program', () => {
   const isReady = async (port: number): Promise<boolean> =>
     (await fetch(`http://127.0.0.1:${port}/readyz`)).ok;
 
-  /** Four free ports, the two for metrics next to one another as the program wants them. */
+  /** Free ports, those for metrics next to one another as the program wants them, and one more behind them. */
   async function ports() {
-    const [push, mirror, metrics] = [await freePort(), await freePort(), await freePort()];
+    const [push, mirror, metrics] = [await freePort(), await freePort(), await freePort(3)];
     const env = {
       PUSH_PORT: String(push),
       MIRROR_PORT: String(mirror),
@@ -67,6 +67,8 @@ describe('the program', () => {
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
   }
 
+  const readyz = async (port: number): Promise<unknown> =>
+    await (await fetch(`http://127.0.0.1:${port}/readyz`)).json();
   const status = async (port: number, target = '/v2/'): Promise<number> =>
     (await fetch(`http://127.0.0.1:${port}${target}`)).status;
 
@@ -259,8 +261,12 @@ describe('the program', () => {
       DATA_DIR: data,
     };
     const program = await start('main.ts', env, metrics);
+    // Once nothing is tried there any more.
+    await waitFor(async () => 'store' in ((await readyz(metrics)) as object), {
+      what: 'what the store guarantees',
+    });
     expect(await status(metrics, '/readyz')).toBe(200);
-    await rm(data, { recursive: true });
+    await rm(data, { recursive: true, maxRetries: 10 });
     await waitFor(async () => (await status(metrics, '/readyz')) === 503, {
       what: 'readiness to end',
     });
@@ -308,10 +314,8 @@ describe('the program', () => {
           S3_ACCESS_KEY_ID: s3.accessKeyId,
           S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
         });
-        const readiness = async (): Promise<unknown> =>
-          await (await fetch(`http://127.0.0.1:${metrics}/readyz`)).json();
         const waitUntil = (state: string) =>
-          waitFor(async () => ((await readiness()) as { status: string }).status === state, {
+          waitFor(async () => ((await readyz(metrics)) as { status: string }).status === state, {
             what: `the state ${state}`,
             timeoutMs: 60_000,
           });

@@ -60,7 +60,7 @@ describe.each(SERVERS)('over $name', ({ name, start }) => {
     beforeAll(async () => {
       server = await start();
       proxy = await startS3FaultProxy(server.endpoint);
-    }, 60_000);
+    });
     afterAll(async () => {
       await proxy.stop();
       await server.stop();

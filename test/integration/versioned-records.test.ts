@@ -35,7 +35,7 @@ describeWithTools(['minio'], 'changes over minio', () => {
   beforeAll(async () => {
     server = await startMinio();
     client = createS3Client(s3StorageConfig(server));
-  }, 60_000);
+  });
   afterAll(async () => {
     client.destroy();
     await server.stop();
@@ -62,7 +62,7 @@ describeWithTools(['versitygw', 'redis-server'], 'changes over versitygw', () =>
   beforeAll(async () => {
     [server, redis] = await Promise.all([startVersitygw(), startRedis({ own: true })]);
     client = createS3Client(s3StorageConfig(server));
-  }, 60_000);
+  });
   afterAll(async () => {
     shutdown.abort();
     client.destroy();

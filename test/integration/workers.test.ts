@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 
@@ -94,12 +95,12 @@ function describeWorkers(name: string, open: () => Promise<TestStorage>): void {
         storage: store.storage,
         env: { WORKERS: '3' },
       });
-    }, 120_000);
+    });
     afterAll(async () => {
       expect(await program.stop()).toEqual({ code: 0, signal: null });
       expect(await auditTestStore(store.storage)).toEqual([]);
       await store.close();
-    }, 60_000);
+    });
 
     test('are all ready', async () => {
       expect(await readiness(program)).toMatchObject({
@@ -347,8 +348,9 @@ describe('workers of one program', () => {
     const ended = new AbortController();
     void program.ended.then(() => ended.abort());
     while (!ended.signal.aborted) {
-      await send(program.port, '/v2/crash/app/blobs/uploads/', { method: 'POST' }).catch(
-        () => undefined,
+      // Without a pause while nobody listens this would take the processor from those that are started.
+      await send(program.port, '/v2/crash/app/blobs/uploads/', { method: 'POST' }).catch(() =>
+        delay(20),
       );
     }
     expect(await program.ended).toEqual({ code: 1, signal: null });

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
+import { freePort } from './free-port.ts';
 import { type FixtureImage, type FixtureIndex, MEDIA_TYPES } from './oci-fixtures.ts';
 
 /** One request that the upstream or its token service saw. */
@@ -23,6 +23,11 @@ interface StoredManifest {
 interface FakeRepository {
   readonly manifests: Map<string, StoredManifest>;
   readonly blobs: Map<string, Buffer>;
+}
+
+interface BlobPause {
+  readonly atByte: number;
+  readonly until: Promise<unknown>;
 }
 
 /** What the upstream does wrong or differently from now on. */
@@ -55,8 +60,8 @@ interface FakeBehaviour {
   digestHeader: string | undefined;
   /** Blobs are redirected to this origin (the path is kept). */
   redirectBlobsTo: string | undefined;
-  /** A blob's body stops after so many bytes until the promise resolves. */
-  pauseBlob: { atByte: number; until: Promise<unknown> } | undefined;
+  /** A blob's body stops after so many of the blob's bytes until the promise resolves, at each in their order. */
+  blobPauses: readonly BlobPause[];
   /** Lists referrers by the API, so many on a page; undefined: it has no such API. */
   referrersPerPage: number | undefined;
   /** Does not answer before the promise resolves. */
@@ -83,7 +88,8 @@ export interface FakeUpstream {
 
 /** A registry to read from that misbehaves on demand. */
 export async function startFakeUpstream(): Promise<FakeUpstream> {
-  const upstream = new ScriptedUpstream();
+  // One that nobody else gets while it is down.
+  const upstream = new ScriptedUpstream(await freePort());
   await upstream.comeBack();
   return upstream;
 }
@@ -105,15 +111,19 @@ class ScriptedUpstream implements FakeUpstream {
     flipsBit: false,
     digestHeader: undefined,
     redirectBlobsTo: undefined,
-    pauseBlob: undefined,
+    blobPauses: [],
     referrersPerPage: 100,
     hold: undefined,
   };
   readonly seen: SeenRequest[] = [];
   readonly #repositories = new Map<string, FakeRepository>();
   #server: Server | undefined;
-  #port = 0;
+  readonly #port: number;
   #issued = 0;
+
+  constructor(port: number) {
+    this.#port = port;
+  }
 
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
@@ -166,7 +176,6 @@ class ScriptedUpstream implements FakeUpstream {
       server.once('error', reject);
       server.listen(this.#port, '127.0.0.1', resolve);
     });
-    this.#port = (server.address() as AddressInfo).port;
     this.#server = server;
   }
 
@@ -330,7 +339,7 @@ class ScriptedUpstream implements FakeUpstream {
   }
 
   async #sendBlob(response: ServerResponse, body: Buffer, first: number): Promise<void> {
-    const { cutBlob, pauseBlob } = this.behaviour;
+    const { cutBlob, blobPauses } = this.behaviour;
     if (cutBlob && cutBlob.times > 0) {
       cutBlob.times -= 1;
       response.flushHeaders();
@@ -338,13 +347,14 @@ class ScriptedUpstream implements FakeUpstream {
       response.destroy();
       return;
     }
-    if (pauseBlob) {
-      await write(response, body.subarray(0, Math.max(pauseBlob.atByte - first, 0)));
-      await pauseBlob.until;
-      response.end(body.subarray(Math.max(pauseBlob.atByte - first, 0)));
-      return;
+    let sent = 0;
+    for (const { atByte, until } of blobPauses) {
+      const end = Math.max(atByte - first, sent);
+      await write(response, body.subarray(sent, end));
+      sent = end;
+      await until;
     }
-    response.end(body);
+    response.end(body.subarray(sent));
   }
 
   #damaged(bytes: Buffer): Buffer {

@@ -8,15 +8,21 @@ const FIRST = 20_000;
 const LAST = 32_000;
 
 /**
- * A loopback port that nobody uses, claimed for this test run. It lies below the range from which the system takes the
- * local ports of outgoing connections, so that none of those takes it before the server that wants it listens.
+ * A loopback port that nobody uses, claimed for this test run, or the first of so many in a row. They lie below the range
+ * from which the system takes the local ports of outgoing connections, so that none of those takes one before the server
+ * that wants it listens.
  */
-export async function freePort(): Promise<number> {
+export async function freePort(inARow = 1): Promise<number> {
   for (let attempt = 0; attempt < 500; attempt += 1) {
-    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
-    if (claim(port) && (await canListen(port))) return port;
+    const first = FIRST + Math.floor(Math.random() * (LAST - FIRST - inARow));
+    const row = Array.from({ length: inARow }, (_, place) => first + place);
+    if (row.every(claim) && (await areFree(row))) return first;
   }
   throw new Error(`no free port between ${FIRST} and ${LAST}`);
+}
+
+async function areFree(ports: readonly number[]): Promise<boolean> {
+  return (await Promise.all(ports.map(canListen))).every(Boolean);
 }
 
 function claim(port: number): boolean {

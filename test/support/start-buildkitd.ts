@@ -57,7 +57,6 @@ export async function startBuildkitd(
     env,
     isReady: async () =>
       (await runCommand(buildctl, ['--addr', address, 'debug', 'workers'], { env })).code === 0,
-    readyTimeoutMs: 60_000,
   });
   return {
     buildctl: async (...args) => {

@@ -85,7 +85,6 @@ export async function startDockerd(options: DockerdOptions = {}): Promise<Docker
     ],
     env: { ...env, ...(authorityFile === undefined ? {} : { SSL_CERT_FILE: authorityFile }) },
     isReady: async () => (await docker('info')).code === 0,
-    readyTimeoutMs: 60_000,
     stopTimeoutMs: 20_000,
   });
   const containerd = noteContainerd(folder);

@@ -44,7 +44,7 @@ let started = 0;
 /** Starts a process and waits until it is ready; one that ends or is not ready in time fails with the end of its log. */
 export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
   const running = launch(options);
-  const { isReady, readyTimeoutMs = 30_000, name } = options;
+  const { isReady, readyTimeoutMs = 120_000, name } = options;
   if (isReady === undefined) return running;
   try {
     const outcome = await waitFor(

@@ -7,6 +7,9 @@ export interface WaitOptions {
   readonly everyMs?: number;
 }
 
+/** No measurement: what comes at all comes sooner, on a machine however busy. */
+const PATIENCE_MS = 60_000;
+
 /**
  * Asks `condition` until it answers something other than undefined or false, and resolves to that.
  * A condition that throws counts as not yet; its last error becomes the cause when the time is up.
@@ -15,7 +18,7 @@ export async function waitFor<T>(
   condition: () => Promise<T | undefined | false> | T | undefined | false,
   options: WaitOptions,
 ): Promise<T> {
-  const { what, timeoutMs = 15_000, everyMs = 50 } = options;
+  const { what, timeoutMs = PATIENCE_MS, everyMs = 50 } = options;
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
   do {

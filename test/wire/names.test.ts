@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const name of ['library/redis', 'library/hello', 'bitnami/redis', 'team/app', 'old/app']) {
     await pushLabelled(upstream.directUrl, name, '1', `hub ${name}`);
   }
-}, 60_000);
+});
 afterAll(() => upstream.stop());
 
 describe('over one store', () => {
@@ -37,7 +37,7 @@ describe('over one store', () => {
     push = await startTwinport({ role: 'push', ...options });
     await pushLabelled(push.url, 'team/app', '1', 'ours team/app');
     await pushLabelled(push.url, 'tool', '1', 'ours tool');
-  }, 60_000);
+  });
   afterAll(async () => {
     await Promise.all([push.stop(), mirror.stop()]);
     await removeTempFolder(dataDir);
@@ -187,7 +187,7 @@ describe('a store that another registry wrote', () => {
       await pushLabelled(`http://127.0.0.1:${port}`, name, '1', `adopted ${name}`);
     }
     await registry.stop();
-  }, 60_000);
+  });
   afterAll(() => removeTempFolder(folder));
 
   test('is served and pushed to at the push service under all its names', async () => {

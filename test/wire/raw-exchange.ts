@@ -16,7 +16,7 @@ export interface RawAnswer {
 export async function rawExchange(
   url: string,
   bytes: string | Buffer,
-  quietMs = 2_000,
+  quietMs = 5_000,
 ): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
   return await new Promise<RawAnswer>((resolve, reject) => {

@@ -44,7 +44,7 @@ beforeAll(async () => {
   mirror = await startTwinport({ role: 'mirror', ...options });
   push = await startTwinport({ role: 'push', ...options });
   await pushWireContent(push.url, 'team/app');
-}, 300_000);
+});
 
 afterAll(async () => {
   await Promise.all([push.stop(), mirror.stop(), upstream.stop()]);

@@ -100,7 +100,7 @@ describeWithTools(['redis-server'], 'referrers that are more than one answer hol
       for (const { digest } of [...large, ...small]) {
         await pullManifest(mirror.url, 'org/image', digest);
       }
-    }, 300_000);
+    });
     afterAll(async () => {
       for (const stop of stops.reverse()) await stop();
     });

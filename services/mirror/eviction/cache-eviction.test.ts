@@ -315,7 +315,7 @@ describe('keeping the cache within its budget', () => {
     }
     // Calls of the store that were once the last: all of them, or each fifth.
     expect(steps).toBeGreaterThan(30);
-  }, 120_000);
+  });
 });
 
 type Call = (...args: readonly unknown[]) => Promise<unknown>;

@@ -129,10 +129,12 @@ describe('BodyConnections', () => {
           `HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n${'x'.repeat(9_000_000)}`,
         ),
     );
-    const client = connections({ ...DEADLINES, idleMs: 20 });
+    // Longer than a busy machine stops this process while bytes come.
+    const idleMs = 500;
+    const client = connections({ ...DEADLINES, idleMs });
     const { body } = await client.get(server.url, {}, unending);
     body.read(0);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 2.5 * idleMs));
     expect((await buffer(body)).length).toBe(9_000_000);
   });
 

@@ -86,6 +86,7 @@ describe('parseChallenges', () => {
     parseChallenges('a '.repeat(100_000));
     parseChallenges(`Bearer realm="${'\\'.repeat(100_000)}`);
     parseChallenges('a'.repeat(100_000));
-    expect(performance.now() - started).toBeLessThan(500);
+    // Milliseconds, against minutes for each of them where every character is looked at for each one before it.
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });

@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -207,15 +207,16 @@ describe('a proxy on the way', () => {
 });
 
 test('no more connections are made at once than the upstream may have', async () => {
-  let open = 0;
+  const open: ServerResponse[] = [];
   let most = 0;
   const url = `http://127.0.0.1:${await listen(
     createHttpServer((_, response) => {
-      open += 1;
-      most = Math.max(most, open);
+      open.push(response);
+      most = Math.max(most, open.length);
+      // Both are waited for, and one more for a moment.
+      if (open.length !== 2) return;
       setTimeout(() => {
-        open -= 1;
-        response.end('content');
+        for (const waiting of open.splice(0)) waiting.end('content');
       }, 20);
     }),
   )}`;

@@ -87,12 +87,12 @@ test('a mirror that ends in the middle of it ends at once, and the next one goes
   upstream.addImage('library/one', '1', image);
   writeFileSync(file, 'one:1');
   const gate = Promise.withResolvers<undefined>();
-  upstream.behaviour.pauseBlob = { atByte: 100, until: gate.promise };
+  upstream.behaviour.blobPauses = [{ atByte: 100, until: gate.promise }];
   const first = await start();
   await until(() => upstream.seen.some(({ path: asked }) => asked.includes('/blobs/')));
   await first.role.close();
   gate.resolve(undefined);
-  upstream.behaviour.pauseBlob = undefined;
+  upstream.behaviour.blobPauses = [];
   const second = await start(first.store);
   await until(() => isHeld(second, image, 'mirror/library/one'));
 });

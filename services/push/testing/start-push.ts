@@ -108,6 +108,7 @@ export const PUSH_CONFIG: PushConfig = {
   auth: { mode: 'none' },
   redisUrl: undefined,
   indexTrustSeconds: 5,
+  redisTimeoutMs: 50,
   memoryCacheBytes: 1_000_000,
   pushPublicUrl: undefined,
   publicHosts: ['localhost:5000'],

@@ -33,6 +33,8 @@ export interface RedisIndexOptions {
   readonly observer: Observer;
   /** How old an answer may be while a writer is cut off from Redis; the same for all processes over the store. */
   readonly trustSeconds: number;
+  /** What one command of Redis may take; 50 ms without it. */
+  readonly commandMs?: number;
   /** Closes the index. What is asked of it later is answered by the store; what is written leaves a journal entry. */
   readonly shutdown: AbortSignal;
   /** For tests that cannot wait. */
@@ -58,7 +60,7 @@ export interface RedisIndex extends RegistryIndex {
  */
 export async function createRedisIndex(options: RedisIndexOptions): Promise<RedisIndex> {
   const { url, inner, records, clock, log, observer, shutdown } = options;
-  const timing = { ...indexTiming(options.trustSeconds), ...options.timing };
+  const timing = { ...indexTiming(options.trustSeconds, options.commandMs), ...options.timing };
   const client = new RedisClient({ url, clock, log, observer, commandMs: timing.commandMs });
   const journal = new DirtyJournal(records, clock, timing);
   const cache = new CoherentCache(new RedisEpoch(client), journal, clock, timing);

@@ -21,12 +21,12 @@ export interface IndexTiming {
   readonly absentTtlMs: number;
 }
 
-/** The times for a trust period as configured (INDEX_TRUST_SECONDS). */
-export function indexTiming(trustSeconds: number): IndexTiming {
+/** The times for a trust period and a command as configured (INDEX_TRUST_SECONDS, REDIS_TIMEOUT_MS). */
+export function indexTiming(trustSeconds: number, commandMs = 50): IndexTiming {
   const trustMs = trustSeconds * 1000;
   const writeDeadlineMs = 30_000;
   return {
-    commandMs: 50,
+    commandMs,
     trustMs,
     writeDeadlineMs,
     coldMs: Math.max(writeDeadlineMs + Math.max(5_000, trustMs), 3 * trustMs),

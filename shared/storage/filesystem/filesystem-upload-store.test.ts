@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { systemClock } from '../../lifecycle/clock.ts';
+import { type Clock, systemClock } from '../../lifecycle/clock.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { parseRepositoryName, parseUploadId } from '../../oci/reference.ts';
 import { DigestMismatchError, UploadOffsetError, UploadUnknownError } from '../errors.ts';
@@ -125,12 +125,17 @@ describe('FilesystemUploadStore after a crash or an intruder', () => {
   });
 
   test('stores the blob whenever two replicas commit one session at the same time', async () => {
-    const replica = new FilesystemUploadStore(root, systemClock);
+    // With more patience than a slow disk takes: who waits in vain robs the other.
+    const patient: Clock = {
+      ...systemClock,
+      sleep: (ms, signal) => systemClock.sleep(4 * ms, signal),
+    };
+    const [one, replica] = [1, 2].map(() => new FilesystemUploadStore(root, patient));
     for (let round = 0; round < 25; round += 1) {
       const session = await begin(bytes);
       const committed = await Promise.allSettled([
-        store.commit(session, digest, unending),
-        replica.commit(session, digest, unending),
+        one!.commit(session, digest, unending),
+        replica!.commit(session, digest, unending),
       ]);
       const done = { status: 'fulfilled', value: { size: bytes.length } };
       expect(committed).toEqual([done, done]);

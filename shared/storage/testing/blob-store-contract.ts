@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { digestOf, type Digest } from '../../oci/digest.ts';
 import type { RangeRequest } from '../../oci/range.ts';
@@ -42,8 +42,6 @@ export function describeBlobStore(
   make: () => Promise<BlobStoreBench>,
   { partBytes }: ContractSizes,
 ): void {
-  // Real disks and servers, on a machine that may be busy.
-  jest.setTimeout(60_000);
   describe(`${name} as a BlobStore`, () => {
     let bench: BlobStoreBench;
     let store: BlobStore;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { StorageError } from '../errors.ts';
 import type { RecordStore } from '../record-store.ts';
@@ -19,8 +19,6 @@ export interface RecordStoreBench {
 
 /** What every RecordStore must do. The suite writes under random folders and leaves them to `cleanUp`. */
 export function describeRecordStore(name: string, make: () => Promise<RecordStoreBench>): void {
-  // Real disks and servers, on a machine that may be busy.
-  jest.setTimeout(60_000);
   describe(`${name} as a RecordStore`, () => {
     let bench: RecordStoreBench;
     let store: RecordStore;
@@ -229,7 +227,7 @@ export function describeRecordStore(name: string, make: () => Promise<RecordStor
       expect(await names(folder)).toEqual(all);
       await store.deleteTree(folder, unending);
       expect(await names(folder)).toEqual([]);
-    }, 120_000);
+    });
 
     test('forgets a folder with its last record', async () => {
       const folder = newFolder();

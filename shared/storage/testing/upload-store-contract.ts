@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { digestOf, type Digest } from '../../oci/digest.ts';
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts';
@@ -36,8 +36,6 @@ export function describeUploadStore(
   make: () => Promise<UploadStoreBench>,
   { partBytes }: ContractSizes,
 ): void {
-  // Real disks and servers, on a machine that may be busy.
-  jest.setTimeout(60_000);
   describe(`${name} as an UploadStore`, () => {
     let bench: UploadStoreBench;
     let store: UploadStore & UploadReaper;

@@ -39,7 +39,7 @@ describe.each(SERVERS)('clients that are sent to $name for blobs', ({ name, star
         await pushImage(push.url, 'team/app', '1', image);
         docker = await servers.own(startDockerd());
         containerd = await servers.own(startContainerd());
-      }, 180_000);
+      });
       afterAll(() => servers.stopAll());
 
       /** Every blob of a pull was answered by a redirect, and nothing else was. */

@@ -53,7 +53,7 @@ export function testBrokenOffUploads(bench: UploadBench): void {
 
   test('end no request that goes on, however long it takes, and one that stops', async () => {
     const seconds = sizeOf('slowUploadSeconds');
-    const replica = await bench.startReplica({ env: { HTTP_IDLE_TIMEOUT_SECONDS: '1' } });
+    const replica = await bench.startReplica({ env: { HTTP_IDLE_TIMEOUT_SECONDS: '2' } });
     const repo = bench.newRepository('slow');
     const steps = seconds * 4;
     const { bytes, digest } = freshBlob(steps * 100);

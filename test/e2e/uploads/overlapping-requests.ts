@@ -100,7 +100,7 @@ export function testOverlappingRequests(bench: UploadBench): void {
           throw new Error(`after byte ${kept}: ${answer.status}, ${answer.body}`);
         },
         // The lease of the stopped one is free after ten seconds.
-        { what: 'another replica to take the session over', timeoutMs: 40_000 },
+        { what: 'another replica to take the session over' },
       );
     } finally {
       late.kill('SIGCONT');

@@ -139,7 +139,7 @@ describe('a helper program', () => {
 
   test('is ended when it hangs or talks without end, and none of its output is told', async () => {
     const cases = [
-      [await program('hangs', 'echo hunter2; sleep 60'), 'did not end within 0.3 seconds'],
+      [await program('hangs', 'echo hunter2; sleep 600'), 'did not end within 0.3 seconds', 300],
       [await program('talks', 'yes hunter2'), 'told too much'],
       [await program('denied', 'echo hunter2; exit 3'), 'ended with 3'],
       [
@@ -148,11 +148,11 @@ describe('a helper program', () => {
       ],
       [at('missing'), 'is not installed'],
     ] as const;
-    for (const [command, problem] of cases) {
+    for (const [command, problem, timeoutMs = 60_000] of cases) {
       const credentials = new HelperCredentials(
         'x',
         { command: [command], username: 'u', lifetimeSeconds: 1 },
-        { server: 'registry.example', clock: new ManualClock(), timeoutMs: 300 },
+        { server: 'registry.example', clock: new ManualClock(), timeoutMs },
       );
       expect(await credentials.current(signal)).toBeUndefined();
       expect(credentials.problem()).toBe(`the program ${command} ${problem}`);
