@@ -378,6 +378,45 @@ describe('the mirror', () => {
     expect((await ask('/api/v1/projects', basic('bob', PASSWORD))).status).toBe(404);
   });
 
+  test('passes private images of an upstream on to the members of the project of its name', async () => {
+    const account = { username: 'shop', password: 's3cret' };
+    upstream.behaviour.wantsToken = true;
+    upstream.behaviour.account = account;
+    upstream.behaviour.privateRepositories.add('team/secret');
+    upstream.addImage('team/secret', '1', makeImage({ layerBytes: [10] }));
+    const passing = await startTestMirror(upstream.url, {
+      ...account,
+      store: push.store,
+      upstream: { private: 'pass-through' },
+      over: await open(push.store, false),
+    });
+    try {
+      const { projects } = push.store.index;
+      const record = (await projects.get('mirror', unending))!;
+      expect(record).toMatchObject({ visibility: 'private', upstream: { isConfigured: true } });
+      const members = [{ id: 'local:bob', role: 'guest' }] as const;
+      await projects.put({ ...record, members }, unending);
+      const pull = async (authorization?: string): Promise<number> => {
+        const headers = authorization === undefined ? {} : { authorization };
+        const scope = 'service=twinport-mirror&scope=repository:mirror/team/secret:pull';
+        const told = await passing.send(`/auth/token?${scope}`, { headers });
+        const authorized = { authorization: `Bearer ${toldBy(told).token}` };
+        const path = '/v2/mirror/team/secret/manifests/1';
+        return (await passing.send(path, { headers: authorized })).status;
+      };
+      expect(await pull(basic('bob', PASSWORD))).toBe(200);
+      expect(await pull(basic('alice', PASSWORD))).toBe(401);
+      expect(await pull()).toBe(401);
+      await projects.put({ ...record, members, visibility: 'public' }, unending);
+      aheadMs += 30_001;
+      expect(await pull()).toBe(401);
+    } finally {
+      await passing.stop();
+      upstream.behaviour.wantsToken = false;
+      await push.store.index.projects.remove('mirror', unending);
+    }
+  });
+
   test('shows a private project to its members alone, under the name that is never an upstream', async () => {
     const scope = 'repository:local/inside/app:pull';
     const path = '/v2/local/inside/app/manifests/v1';

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import type { ByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import { within } from '../../shared/concurrency/within.ts';
 import type { MirrorConfig } from '../../shared/config/config.ts';
@@ -12,7 +14,8 @@ import {
   publishUpstream,
   publishUpstreams,
 } from '../../shared/content/upstream-table.ts';
-import type { Leases, ProjectRecord } from '../../shared/index/ports.ts';
+import type { Leases, ProjectIndex, ProjectRecord } from '../../shared/index/ports.ts';
+import type { Clock } from '../../shared/lifecycle/clock.ts';
 import type { RecordStore } from '../../shared/storage/record-store.ts';
 import { createV2App } from '../../shared/http/create-v2-app.ts';
 import { createPullHandlers } from '../../shared/http/pull-handlers.ts';
@@ -130,7 +133,7 @@ export function createMirrorApp(
 
 /** Makes known which names mean upstreams here. Resolves with what takes that back. */
 async function publishNames(
-  { records, clock, log }: Platform,
+  { records, index, clock, log, projectRights }: Platform,
   projects: Projects,
   configured: readonly UpstreamConfig[],
   lifetime: AbortSignal,
@@ -145,10 +148,29 @@ async function publishNames(
       'the store holds projects with names that mean an upstream at this mirror: here they are pulled as local/<name>',
     );
   }
+  if (projectRights) await makeProjects(index.projects, configured, clock, lifetime);
   const withdraw = await publishUpstreams(records, configured, clock, lifetime);
   const known = [...published, ...configured.map(({ project }) => project)];
   await announceUpstreams(records, adopted, known, lifetime);
   return withdraw;
+}
+
+/** Those whose records say who may pull what is private at an upstream. Idempotent. */
+async function makeProjects(
+  projects: ProjectIndex,
+  configured: readonly UpstreamConfig[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { project: name, url, private: kind } of configured) {
+    if (kind !== 'pass-through') continue;
+    const createdAt = clock.now().toISOString();
+    const upstream = { url, isConfigured: true } as const;
+    await projects.create(
+      { schemaVersion: 1, name, createdAt, id: randomUUID(), visibility: 'private', upstream },
+      signal,
+    );
+  }
 }
 
 /** Projects that cache an upstream, where whoever made one died before he told so. */
@@ -159,7 +181,7 @@ async function announceUpstreams(
   signal: AbortSignal,
 ): Promise<void> {
   for (const { name: project, upstream } of projects) {
-    if (!upstream || known.includes(project)) continue;
+    if (!upstream || upstream.isConfigured === true || known.includes(project)) continue;
     await publishUpstream(records, { hosts: [], ...upstream, project }, signal);
   }
 }

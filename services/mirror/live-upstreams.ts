@@ -83,7 +83,9 @@ function entryOf(
   table: readonly UpstreamConfig[],
   configured: readonly UpstreamConfig[],
 ): UpstreamConfig | undefined {
-  if (!upstream || !URL.canParse(upstream.url) || findUpstream(table, name)) return undefined;
+  // A project of another mirror's configuration has its upstream there.
+  if (!upstream || upstream.isConfigured === true) return undefined;
+  if (!URL.canParse(upstream.url) || findUpstream(table, name)) return undefined;
   return {
     ...UPSTREAM_DEFAULTS,
     project: name,

@@ -17,6 +17,14 @@ const shared = testUpstream({
   hosts: ['registry.firm.example'],
   private: 'shared',
 });
+const partner = testUpstream({
+  project: 'partner',
+  url: 'https://registry.partner.example',
+  hosts: ['registry.partner.example'],
+  private: 'pass-through',
+});
+/** Its name is that of a project that was pushed to. */
+const taken = testUpstream({ ...partner, project: 'taken', hosts: ['taken.example'] });
 const team = {
   schemaVersion: 1,
   name: 'team',
@@ -25,13 +33,19 @@ const team = {
 } as const;
 /** Made by a push: its bare name means Docker Hub. */
 const bobs = { ...team, name: 'bobs', createdBy: 'local:bob' } as const;
+const partners = {
+  ...team,
+  name: 'partner',
+  upstream: { url: partner.url, isConfigured: true },
+} as const;
 /** Found in the store of another registry: here its bare name means an upstream. */
 const shadowed = { ...team, name: 'registry.firm.example' } as const;
 
 let store: TempStore;
 beforeAll(async () => {
   store = await createTempStore();
-  for (const project of [team, bobs, shadowed]) await store.index.projects.put(project, signal);
+  for (const project of [team, bobs, partners, { ...team, name: 'taken' }, shadowed])
+    await store.index.projects.put(project, signal);
 });
 afterAll(() => store.remove());
 
@@ -42,7 +56,7 @@ const absent = { kind: 'project', project: undefined, isFree: false };
 
 function namesOver(projects: Projects): MirrorNames<UpstreamConfig> {
   return new MirrorNames({
-    upstreams: [hub, shared],
+    upstreams: [hub, shared, partner, taken],
     defaultUpstream: hub,
     projects,
     origins: store.index.origins,
@@ -61,6 +75,9 @@ test.each([
   ['registry.firm.example/app', ofReaders],
   ['team/app', ofTeam],
   ['local/team/app', ofTeam],
+  ['partner/app', { ...ofTeam, project: partners }],
+  ['registry.partner.example/app', { ...ofTeam, project: partners }],
+  ['taken/app', absent],
   ['local/other/app', absent],
   ['local', absent],
 ])('rights to %s at the mirror are those of %j', async (name, expected) => {

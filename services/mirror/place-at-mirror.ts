@@ -15,10 +15,10 @@ export function placeAtMirror(names: MirrorNames<UpstreamConfig>, projects: Proj
       case 'upstream':
       case 'refused': {
         const { isGuarded, project: first, private: kind } = meaning.upstream;
-        if (isGuarded) {
-          // Who may pull through a project is what its record says; of one that is just being deleted, nobody.
+        if (isGuarded || kind === 'pass-through') {
+          // Who may pull through a project is what its record says; without one nobody may.
           const project = await projects.find(first, signal);
-          return { kind: 'project', project, isFree: false };
+          return { kind: 'project', project: project?.upstream && project, isFree: false };
         }
         return { kind: 'upstream', isShared: kind === 'shared' };
       }

@@ -19,6 +19,6 @@ export class SharedUpstreamPolicy implements AccessPolicy {
     const name = parseRepositoryName(access.name);
     if (!name) return false;
     const meaning = await this.#names.resolve({ name, namespace: undefined }, signal);
-    return meaning.kind !== 'upstream' || meaning.upstream.private !== 'shared';
+    return meaning.kind !== 'upstream' || meaning.upstream.private === 'refuse';
   }
 }

@@ -49,7 +49,7 @@ export class UpstreamDiscovery {
   async tags(repository: CachedRepository, signal: AbortSignal): Promise<Tag[] | undefined> {
     const { local, verdicts, lifetime } = this.#options;
     const { cached, upstream, upstreamRepository } = repository;
-    const { client, isHeldServable } = await verdicts.admitUnproved(repository, signal);
+    const { client, isHeldServable } = await verdicts.admitToList(repository, signal);
     const outcome = await this.#tags.get(
       listName(cached, isHeldServable),
       upstream.tagTtlSeconds,

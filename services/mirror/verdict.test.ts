@@ -176,6 +176,38 @@ describe('a private repository', () => {
     }
   });
 
+  test.each([false, true])(
+    'of an upstream that passes them through is given and never kept (hidden by the registry: %s)',
+    async (hidesPrivate) => {
+      upstream.behaviour.hidesPrivate = hidesPrivate;
+      const before = await mirror.files();
+      const passing = await over({ private: 'pass-through', completeBytes: 1_000_000 });
+      try {
+        for (let times = 1; times <= 2; times += 1) {
+          expect(await pullImage(passing, 'team/secret')).toEqual([200, 200, 200, 200]);
+        }
+        const [blob] = image.blobs;
+        const path = `/v2/team/secret/blobs/${blob!.digest}`;
+        const part = await passing.send(path, { headers: { range: 'bytes=1-2' } });
+        expect([part.status, part.body]).toEqual([206, blob!.bytes.subarray(1, 3)]);
+        expect((await passing.send(path, { method: 'HEAD' })).status).toBe(200);
+        expect((await passing.send('/v2/team/secret/tags/list')).body.toString()).toContain('"1"');
+        expect((await passing.send('/v2/team/secret/manifests/none')).status).toBe(404);
+        expect(passing.fills).toEqual([]);
+        expect(await passing.files()).toEqual(before);
+        expect(await verdictOn('team/secret')).toBeUndefined();
+        // What everybody may pull is kept as ever.
+        expect(await pullImage(passing, 'hello')).toEqual([200, 200, 200, 200]);
+        await untilKept('library/hello');
+        await upstream.goDown();
+        expect(await pullImage(passing, 'hello')).toEqual([200, 200, 200, 200]);
+        expect(await pullImage(passing, 'team/secret')).toEqual([503, 503, 503, 503]);
+      } finally {
+        await passing.stop();
+      }
+    },
+  );
+
   test('of an upstream that is shared no more is served to nobody, and kept', async () => {
     const shared = await over({ private: 'shared' });
     expect(await pullImage(shared, 'team/secret')).toEqual([200, 200, 200, 200]);

@@ -55,7 +55,9 @@ export interface VerdictsOptions {
 /**
  * Public or private, per upstream repository (docs/mirror.md). Public is what an anonymous caller was given; the
  * configured account never gives the verdict and is used only while a proof that the repository is public holds, so that
- * nothing that it alone may read gets here. Where the upstream is `shared`, its account is the witness instead.
+ * nothing that it alone may read gets here. Where the upstream is `shared`, its account is the witness instead. Where it
+ * is `pass-through`, what the account alone may read goes to who asked (whose right that is was found before) and is
+ * neither stored nor shared among requests.
  *
  * A proof lasts for `proofTtlSeconds` of its upstream; after that new content is asked for as the witness, which proves it again, and what is held is
  * still served. It is withdrawn by two registry-shaped denials a minute apart, after fresh tokens; any other answer (a
@@ -92,7 +94,11 @@ export class Verdicts {
       ),
       signal,
     );
-    if (judgement.kind !== 'found') return { kind: 'refused', outcome: judgement };
+    if (judgement.kind !== 'found') {
+      return isHidden(judgement) && passesThrough(repository)
+        ? { kind: 'admitted', admission: passing(configured) }
+        : { kind: 'refused', outcome: judgement };
+    }
     return {
       kind: 'admitted',
       admission: judgement.value.isWritten
@@ -113,6 +119,14 @@ export class Verdicts {
     return isWitnessNeeded || !configured
       ? { client: witness.client, proves: witness.proof, isHeldServable, isStorable }
       : { client: configured, proves: undefined, isHeldServable, isStorable };
+  }
+
+  /** The terms on which a repository's tags are listed: nothing of a list is stored. */
+  async admitToList(repository: CachedRepository, signal: AbortSignal): Promise<Admission> {
+    const admission = await this.admitUnproved(repository, signal);
+    const { configured } = this.#options.connections.to(repository.upstream);
+    const isPassed = configured && !admission.isHeldServable && passesThrough(repository);
+    return isPassed ? passing(configured) : admission;
   }
 
   /** Marks the repository before its first link is written. To be called after the admission's client delivered. */
@@ -203,6 +217,21 @@ export class Verdicts {
     else if (nowMs - firstMs >= PROOF_INTERVAL_MS) await standings.withdraw(repository);
   }
 }
+
+const passesThrough = ({ upstream }: CachedRepository): boolean =>
+  upstream.private === 'pass-through';
+
+/** What the account may read is given to who asked, is no proof of anything, and is kept nowhere. */
+const passing = (configured: Upstream): Admission => ({
+  client: configured,
+  proves: undefined,
+  isHeldServable: false,
+  isStorable: false,
+});
+
+/** Whether an account might be shown more: some registries hide what is private by 404. */
+const isHidden = (outcome: Failure): boolean =>
+  outcome.kind === 'not-found' || (outcome.kind === 'denied' && outcome.isRegistryAnswer);
 
 /**
  * A registry that knows no repository of that name either hides or has lost it; nobody can tell which. Where deleted tags

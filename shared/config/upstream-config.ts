@@ -46,8 +46,11 @@ export interface UpstreamConfig {
   readonly trusted: boolean;
   /** It is spoken to at public addresses alone: who named it is not who runs this mirror. */
   readonly isGuarded?: boolean;
-  /** `shared`: every reader of this mirror may read what its credentials may. */
-  readonly private: 'refuse' | 'shared';
+  /**
+   * `shared`: every reader of this mirror may read what its credentials may. `pass-through`: those may whom the project of
+   * its name lets pull, and nothing of it is stored.
+   */
+  readonly private: 'refuse' | 'shared' | 'pass-through';
   /** Connections to it at once; undefined: no limit. */
   readonly maxConnections: number | undefined;
   /** Undefined: no limit. */

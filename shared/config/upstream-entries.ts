@@ -33,8 +33,8 @@ const hosts = listOf(HOST_WITH_PORT, 'a host or host:port').transform((values) =
   values.map((value) => value.toLowerCase()),
 );
 const patterns = listOf(REPOSITORY_PATTERN, 'a pattern of repository names, like "team/*"');
-const oneOf = <const Word extends string>(first: Word, second: Word) =>
-  z.enum([first, second], { error: `must be ${first} or ${second}` });
+const oneOf = <const Word extends string>(...words: readonly [Word, ...Word[]]) =>
+  z.enum(words, { error: `must be ${words.join(' or ')}` });
 const rate = { error: 'must be a number above 0' };
 const command = z
   .union([filled.transform((line) => line.trim().split(/\s+/)), z.array(filled)], {
@@ -98,7 +98,7 @@ const entrySchema = z.strictObject(
     maxStaleSeconds: seconds.optional(),
     onDeletedTag: oneOf('drop', 'keep').optional(),
     trusted: flag.optional(),
-    private: oneOf('refuse', 'shared').optional(),
+    private: oneOf('refuse', 'shared', 'pass-through').optional(),
     maxConnections: whole(1, 10_000).optional(),
     requestsPerSecond: z.number(rate).positive(rate).optional(),
     proofTtlSeconds: whole(60).optional(),

@@ -127,6 +127,8 @@ interface ProjectGroup {
 
 interface ProjectUpstream {
   readonly url: string;
+  /** The configuration of a mirror made the project: it says who may pull, and nothing else. */
+  readonly isConfigured?: true;
   readonly hosts?: readonly string[];
 }
 

@@ -174,7 +174,11 @@ export class ProjectAdministration {
    * project as it was, where it has an image; the copies in a project that caches an upstream go with it.
    */
   async delete(name: string, signal: AbortSignal): Promise<void> {
-    const isCache = (await this.require(name, signal)).upstream !== undefined;
+    const { upstream } = await this.require(name, signal);
+    if (upstream?.isConfigured === true) {
+      throw refused(`${name} says who may pull from an upstream of a mirror's configuration`);
+    }
+    const isCache = upstream !== undefined;
     const requireEmpty = async (): Promise<void> => {
       if (!isCache) await this.#requireNoImages(name, signal);
     };

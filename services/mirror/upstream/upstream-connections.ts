@@ -135,11 +135,11 @@ export class UpstreamConnections {
     return connection;
   }
 
-  /** Accounts of a shared upstream may each have their own repositories: there a denial tells nothing of the account. */
+  /** Accounts that bring what is private may each have their own repositories: there a denial tells nothing of the account. */
   #noteAccount(config: UpstreamConfig, credential: string, isRefused: boolean): void {
     const refused = this.#refusedAccounts.get(config.project) ?? new Set();
     if (!isRefused) refused.delete(credential);
-    else if (config.private !== 'shared') refused.add(credential);
+    else if (config.private === 'refuse') refused.add(credential);
     this.#refusedAccounts.set(config.project, refused);
   }
 

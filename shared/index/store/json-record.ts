@@ -37,7 +37,11 @@ export const projectRecordSchema = z.object({
   quotaBytes: z.number().int().nonnegative().exactOptional(),
   immutableTags: z.array(z.string()).exactOptional(),
   upstream: z
-    .object({ url: z.string(), hosts: z.array(z.string()).exactOptional() })
+    .object({
+      url: z.string(),
+      hosts: z.array(z.string()).exactOptional(),
+      isConfigured: z.literal(true).exactOptional(),
+    })
     .exactOptional(),
   rootPath: z.boolean().exactOptional(),
   closed: z.boolean().exactOptional(),
