@@ -32,7 +32,8 @@ import { PartUploader } from './part-uploader.ts';
 import { sha256Of } from './payload-hash.ts';
 import { readBody } from './read-body.ts';
 import { readFile } from './read-file.ts';
-import { type OpenObject, S3Bucket } from './s3-bucket.ts';
+import type { OpenObject } from './object-reads.ts';
+import { S3Bucket } from './s3-bucket.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 
