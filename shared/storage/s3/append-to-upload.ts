@@ -123,6 +123,7 @@ class UploadAppend {
       partBytes: this.#segment.partBytes,
       firstNumber: this.#firstNumber,
       heldBytes: piecesSize(state.tail.pieces),
+      pool: bucket.parts,
     };
     this.#assembler = new PartAssembler(options, (part) => this.#send(part));
   }

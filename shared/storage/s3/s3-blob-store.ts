@@ -201,7 +201,9 @@ export class S3BlobStore implements BlobStore {
       signal,
     });
     const partBytes = firstPartBytes(this.#bucket.config.partBytes, size);
-    const assembler = new PartAssembler({ partBytes }, (part) => uploader.add(part));
+    const assembler = new PartAssembler({ partBytes, pool: this.#bucket.parts }, (part) =>
+      uploader.add(part),
+    );
     try {
       const actualSize = await bytesTo((chunk) => assembler.write(chunk));
       if (owned === undefined) await this.publishBytes(digest, assembler.rest.bytes, signal);

@@ -24,6 +24,7 @@ import {
   storageFault,
 } from './s3-errors.ts';
 import { StoreClient } from './s3-client.ts';
+import { PartPool } from './part-pool.ts';
 import { payloadHash, sha256Of } from './payload-hash.ts';
 import type { PlainPut, PlainRequests } from './plain-requests.ts';
 import { type S3Call, type S3SendOptions, timedCall } from './timed-call.ts';
@@ -51,6 +52,8 @@ export class S3Bucket {
   readonly client: S3Client;
   readonly name: string;
   readonly config: S3StorageConfig;
+  /** Of all uploads by way of the client. */
+  readonly parts: PartPool;
   readonly #deadlines: S3Deadlines;
   readonly #reads: ObjectReads;
   #isCreateUnsupported = false;
@@ -60,6 +63,9 @@ export class S3Bucket {
     this.client = client;
     this.name = config.bucket;
     this.config = config;
+    const { partBytes: blockBytes, partsInFlight } = config;
+    this.parts =
+      client instanceof StoreClient ? client.parts : new PartPool({ blockBytes, partsInFlight });
     this.#deadlines = deadlines ?? defaultDeadlines;
     this.#reads = new ObjectReads(
       (call, fields) => this.#getObject(call, { ...this.at(call.key), ...fields }),
