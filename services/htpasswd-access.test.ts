@@ -4,18 +4,16 @@ import { basic } from '../shared/auth/testing/htpasswd-lines.ts';
 import type { HtpasswdConfig } from '../shared/config/auth-config.ts';
 import { errorCode, type TestAnswer } from '../shared/http/testing/http-client.ts';
 import type { AuditEvent, AuditLog } from '../shared/observability/audit-log.ts';
-import { type Clock, systemClock } from '../shared/lifecycle/clock.ts';
+import { ManualClock } from '../shared/index/testing/manual-clock.ts';
+import type { Clock } from '../shared/lifecycle/clock.ts';
 import { startPush, type TestPush } from './push/testing/start-push.ts';
 import { openTestIdentities } from './testing/open-test-identities.ts';
 
 const MANIFEST = '/v2/team/app/manifests/v1';
 const UPLOADS = '/v2/team/app/blobs/uploads/';
 const ALICE = basic('alice', 'wonderland');
-const START = new Date();
 const events: AuditEvent[] = [];
 const audit: AuditLog = { record: (event) => void events.push(event) };
-/** Stands still, so that a wait is over for nobody who is slow. */
-const still: Clock = { ...systemClock, monotonicMs: () => 1_000_000, now: () => START };
 
 /** A push service that people sign in to; closes all that it opened. */
 async function start(
@@ -133,7 +131,9 @@ describe('behind a proxy that is trusted', () => {
     });
 
   beforeAll(async () => {
-    push = await start({ trustedProxies: ['127.0.0.1'] }, { audit, clock: still });
+    // Time stands still: a wait is over for nobody who is slow.
+    const clock = new ManualClock();
+    push = await start({ trustedProxies: ['127.0.0.1'] }, { audit, clock });
   });
   beforeEach(() => {
     events.length = 0;

@@ -2,7 +2,7 @@ import type { RegistryError } from '../oci/errors.ts';
 import { type Access, ANONYMOUS, type Principal } from './access.ts';
 import type { Authenticator, SignedRequest } from './authenticator.ts';
 import { parseAuthorization } from './authorization-header.ts';
-import { basicChallenge, type Challenge, refusal, wrongCredentials } from './challenge.ts';
+import { basicChallenge, type Challenge, refusal, wrongPassword } from './challenge.ts';
 import type { SignIn } from './sign-in.ts';
 
 /** User name and password with every request (RFC 7617). */
@@ -23,7 +23,7 @@ export class BasicAuthenticator implements Authenticator {
       const identity = await this.#signIn.check(authorization.credentials, origin, signal);
       if (typeof identity !== 'string') return { kind: 'identity', identity };
     }
-    throw wrongCredentials(this.#challenge, origin);
+    throw wrongPassword(this.#challenge, origin);
   }
 
   refusal(request: SignedRequest, principal: Principal, asked: readonly Access[]): RegistryError {

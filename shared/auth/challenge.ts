@@ -53,6 +53,13 @@ export const wrongCredentials = (
     headers: { 'WWW-Authenticate': challenge.write(origin, [], error) },
   });
 
+/** The same where it is passwords that are asked for, in the words of Docker Hub: docker shows them to people who log in. */
+export const wrongPassword = (challenge: Challenge, origin: ClientOrigin): RegistryError =>
+  registryError('UNAUTHORIZED', {
+    message: 'incorrect username or password',
+    headers: { 'WWW-Authenticate': challenge.write(origin, []) },
+  });
+
 /** The answer to somebody who may not do what he asks for; the same for what exists and for what does not. */
 export function refusal(
   challenge: Challenge,

@@ -21,6 +21,8 @@ export interface S3StorageConfig {
     { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
   /** Size of a multipart part to begin with; parts grow so that no blob needs more than 10,000. */
   readonly partBytes: number;
+  /** Parts that one process sends at once, of all its uploads. */
+  readonly partsInFlight: number;
   /** Copies above this many bytes use UploadPartCopy. */
   readonly multipartCopyBytes: number;
   /** How many blobs are read for clients at once. */

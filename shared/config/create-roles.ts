@@ -165,6 +165,7 @@ function createStorage(values: Values): StorageConfig {
         ? undefined
         : { accessKeyId, secretAccessKey },
     partBytes: values.S3_PART_BYTES,
+    partsInFlight: values.S3_PARTS_IN_FLIGHT,
     multipartCopyBytes: values.S3_MULTIPART_COPY_BYTES,
     maxPulls: values.S3_MAX_PULLS,
     redirect: values.S3_REDIRECT_PULLS

@@ -140,9 +140,16 @@ const VARIABLES = {
   S3_PART_BYTES: {
     reader: 'both',
     description:
-      'Size of the parts of a multipart upload; they grow where a blob would need more than 10,000. Each running upload holds a few in memory.',
+      'Size of the parts of a multipart upload; they grow where a blob would need more than 10,000. Each running upload holds one in memory, and those that are being sent.',
     schema: wholeNumber(5 * MIB, 5 * GIB),
     fallback: String(8 * MIB),
+  },
+  S3_PARTS_IN_FLIGHT: {
+    reader: 'both',
+    description:
+      'How many parts one process sends at once, of all its uploads; of one upload they are two at most. Further uploads wait for their turn.',
+    schema: wholeNumber(1, 1024),
+    fallback: '4',
   },
   S3_MULTIPART_COPY_BYTES: {
     reader: 'both',

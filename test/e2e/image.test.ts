@@ -92,6 +92,7 @@ describeWithTools(['dockerd', 'docker', 'mmdebstrap'], 'the container image', ()
     expect(config.StopSignal).toBe('SIGTERM');
     expect(config.Entrypoint).toEqual([
       '/opt/node/bin/node',
+      '--max-semi-space-size=4',
       '/opt/twinport/dist/services/main.js',
     ]);
     expect(Object.keys(config.ExposedPorts).toSorted()).toEqual([

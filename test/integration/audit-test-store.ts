@@ -36,6 +36,7 @@ export async function auditTestStore(
     credentials: { accessKeyId, secretAccessKey },
     partBytes: 10 * 1024 * 1024,
     multipartCopyBytes: 1024 * 1024 * 1024,
+    partsInFlight: 4,
     maxPulls: 64,
     redirect: undefined,
   } as const;

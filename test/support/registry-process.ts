@@ -49,7 +49,8 @@ export async function startTwinport(options: TwinportOptions): Promise<TwinportP
   const metricsPort = await freePort();
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   const scratch = makeTempFolder('twinport');
-  const program = [process.execPath, path.join(ROOT, 'services', 'main.ts')] as const;
+  const main = path.join(ROOT, 'services', 'main.ts');
+  const program = [process.execPath, '--max-semi-space-size=4', main] as const;
   const [command, ...args] = options.namespace?.enter(...program) ?? program;
   const running = await startProcess({
     name: `twinport-${options.role}`,

@@ -19,6 +19,7 @@ export function s3StorageConfig(
     credentials: { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey },
     partBytes: SMALLEST_PART_BYTES,
     multipartCopyBytes: 2 * SMALLEST_PART_BYTES,
+    partsInFlight: 4,
     maxPulls: 64,
     redirect: undefined,
     ...changes,

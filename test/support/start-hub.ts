@@ -13,7 +13,7 @@ import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
 import { startTokenService } from './token-service.ts';
 
 export interface HubOptions {
-  /** Passwords by user. */
+  /** Passwords by user. A user may pull private repositories below its own name. */
   readonly users: Readonly<Record<string, string>>;
   /** Asked at each request for a token, so that a repository may turn private. */
   isPrivate(repository: string): boolean;
@@ -26,6 +26,8 @@ export interface Hub {
   readonly authorityFile: string;
   /** The same registry without TLS and login, for a test to push to. */
   readonly directUrl: string;
+  /** The users in whose names somebody asked its token service. */
+  readonly claimedUsers: readonly string[];
   /** Refuses connections from now on, as does its token service. */
   goDown(): Promise<void>;
   stop(): Promise<void>;
@@ -51,7 +53,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       port: PORT,
       tls: await authority.issue([TOKEN_NAME]),
       issuer: TOKEN_NAME,
-      ...options,
+      users: options.users,
+      mayDo: (user, repository, action) =>
+        action === 'pull' && (!options.isPrivate(repository) || repository.startsWith(`${user}/`)),
     }),
   );
 
@@ -103,6 +107,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     namespace,
     authorityFile: authority.certificateFile,
     directUrl: `http://127.0.0.1:${directPort}`,
+    claimedUsers: service.claimedUsers,
     goDown: () => outward.stopAll(),
     stop: async () => {
       await outward.stopAll();

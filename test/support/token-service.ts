@@ -1,7 +1,13 @@
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
 import type { CertificatePair } from './certificate-authority.ts';
 
@@ -9,16 +15,22 @@ export interface TokenServiceOptions {
   /** An address of the loopback network. */
   readonly host: string;
   readonly port: number;
-  readonly tls: CertificatePair;
+  /** Without it, plain HTTP. */
+  readonly tls?: CertificatePair;
   readonly issuer: string;
-  /** Passwords by user. A user may pull private repositories below its own name. */
+  /** Passwords by user. */
   readonly users: Readonly<Record<string, string>>;
-  isPrivate(repository: string): boolean;
+  /** Asked at each request, for each action; the user is empty for anybody. */
+  mayDo(user: string, repository: string, action: string): boolean;
 }
 
 export interface TokenService {
+  /** `/token` and `/jwks.json` lie below. */
+  readonly url: string;
   /** For those who check its tokens. */
   readonly jwks: object;
+  /** The users in whose names somebody asked for a token, with whatever password. */
+  readonly claimedUsers: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -32,8 +44,8 @@ const KEY_ID = 'test-key';
 const LIFE_SECONDS = 300;
 
 /**
- * Docker's token service over TLS, by GET and by POST: anybody gets tokens to pull what is public, users what is theirs.
- * Who gives a wrong password is refused; who asks for too much gets a token for less, as Docker Hub does.
+ * Docker's token service, by GET and by POST. Who gives a wrong password is refused; who asks for too much gets a token for
+ * less, as Docker Hub does.
  */
 export async function startTokenService(options: TokenServiceOptions): Promise<TokenService> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -59,31 +71,33 @@ export async function startTokenService(options: TokenServiceOptions): Promise<T
     return `${unsigned}.${signature.toString('base64url')}`;
   };
 
-  const server = createServer(
-    { cert: readFileSync(options.tls.certificateFile), key: readFileSync(options.tls.keyFile) },
-    (request, response) => {
-      const answer = (status: number, body: object): void => {
-        response.writeHead(status, { 'content-type': 'application/json' });
-        response.end(JSON.stringify(body));
-      };
+  const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: KEY_ID, alg: 'ES256' }] };
+  const claimedUsers: string[] = [];
+  const issue = ({ parameters, login }: Question, answer: Answer): void => {
+    if (login) claimedUsers.push(login.user);
+    if (login && options.users[login.user] !== login.password) {
+      answer(401, { details: 'incorrect username or password' });
+      return;
+    }
+    const user = login?.user ?? '';
+    const access = grant(parameters.getAll('scope'), user, options);
+    const token = toToken(user, parameters.get('service') ?? '', access);
+    answer(200, { token, access_token: token, expires_in: LIFE_SECONDS });
+  };
+  const server = createServerFor(options, (request, response) => {
+    const answer = answerOf(response);
+    if (request.url === '/jwks.json') answer(200, jwks);
+    else
       readQuestion(request).then(
-        ({ parameters, login }) => {
-          if (login && options.users[login.user] !== login.password) {
-            answer(401, { details: 'incorrect username or password' });
-            return;
-          }
-          const user = login?.user ?? '';
-          const access = grant(parameters.getAll('scope'), user, options);
-          const token = toToken(user, parameters.get('service') ?? '', access);
-          answer(200, { token, access_token: token, expires_in: LIFE_SECONDS });
-        },
+        (question) => issue(question, answer),
         () => answer(400, {}),
       );
-    },
-  );
+  });
   await listen(server, options);
   return {
-    jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: KEY_ID, alg: 'ES256' }] },
+    url: `${options.tls ? 'https' : 'http'}://${options.host}:${options.port}`,
+    jwks,
+    claimedUsers,
     stop: async () => {
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -91,6 +105,21 @@ export async function startTokenService(options: TokenServiceOptions): Promise<T
       });
     },
   };
+}
+
+type Answer = (status: number, body: object) => void;
+
+const answerOf =
+  (response: ServerResponse): Answer =>
+  (status, body) => {
+    response.writeHead(status, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(body));
+  };
+
+function createServerFor({ tls }: TokenServiceOptions, listener: RequestListener): Server {
+  if (!tls) return createServer(listener);
+  const pair = { cert: readFileSync(tls.certificateFile), key: readFileSync(tls.keyFile) };
+  return createTlsServer(pair, listener);
 }
 
 interface Question {
@@ -117,11 +146,9 @@ async function readQuestion(request: IncomingMessage): Promise<Question> {
 function grant(scopes: readonly string[], user: string, options: TokenServiceOptions): Access[] {
   const granted: Access[] = [];
   for (const scope of scopes.flatMap((words) => words.split(' '))) {
-    const [type = '', name = '', actions = ''] = scope.split(':');
-    const isEntitled = !options.isPrivate(name) || name.startsWith(`${user}/`);
-    if (isEntitled && actions.split(',').includes('pull')) {
-      granted.push({ type, name, actions: ['pull'] });
-    }
+    const [type = '', name = '', asked = ''] = scope.split(':');
+    const actions = asked.split(',').filter((action) => options.mayDo(user, name, action));
+    if (actions.length > 0) granted.push({ type, name, actions });
   }
   return granted;
 }

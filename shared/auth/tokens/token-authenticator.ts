@@ -2,7 +2,7 @@ import type { RegistryError } from '../../oci/errors.ts';
 import { type Access, ANONYMOUS, type Principal } from '../access.ts';
 import type { Authenticator, SignedRequest } from '../authenticator.ts';
 import { parseAuthorization } from '../authorization-header.ts';
-import { type Challenge, refusal, wrongCredentials } from '../challenge.ts';
+import { type Challenge, refusal, wrongCredentials, wrongPassword } from '../challenge.ts';
 import type { SignIn } from '../sign-in.ts';
 import type { TokenVerifier } from './token-verifier.ts';
 
@@ -28,11 +28,12 @@ export class TokenAuthenticator implements Authenticator {
       if (principal) return principal;
       throw wrongCredentials(this.#challenge, origin, 'invalid_token');
     }
-    if (authorization.kind === 'basic' && this.#signIn) {
+    if (!this.#signIn) throw wrongCredentials(this.#challenge, origin);
+    if (authorization.kind === 'basic') {
       const identity = await this.#signIn.check(authorization.credentials, origin, signal);
       if (typeof identity !== 'string') return { kind: 'identity', identity };
     }
-    throw wrongCredentials(this.#challenge, origin);
+    throw wrongPassword(this.#challenge, origin);
   }
 
   refusal(request: SignedRequest, principal: Principal, asked: readonly Access[]): RegistryError {

@@ -7,7 +7,7 @@ import {
   type Principal,
 } from '../access.ts';
 import type { ClientOrigin } from '../authenticator.ts';
-import { basicChallenge, wrongCredentials } from '../challenge.ts';
+import { basicChallenge, wrongPassword } from '../challenge.ts';
 import type { Identity } from '../identity.ts';
 import type { Credentials } from '../password-source.ts';
 import { requireSafe, type SignIn } from '../sign-in.ts';
@@ -99,7 +99,7 @@ export class TokenService {
     if (identity) return identity;
     // Also for a wrong password of somebody who is known: or everybody could find out who that is.
     if (isForAll) return undefined;
-    throw wrongCredentials(basicChallenge(this.#options.basicRealm), origin);
+    throw wrongPassword(basicChallenge(this.#options.basicRealm), origin);
   }
 
   async #prove(

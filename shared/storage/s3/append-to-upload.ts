@@ -15,17 +15,15 @@ import { cleanupSignal } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 import { deleteAll } from './s3-listing.ts';
 import {
-  joinPieces,
   newAttempt,
   type OpenUpload,
-  piecesSize,
-  saveUpload,
   segmentsSize,
   type TailPiece,
-  type UploadCall,
   type UploadSegment,
   type UploadTail,
-} from './upload-state.ts';
+} from './upload-record.ts';
+import { saveUpload, type UploadCall } from './upload-state.ts';
+import { joinPieces, piecesSize } from './upload-tail.ts';
 
 /** How long the bytes of a client that is gone may take to be stored. */
 const SALVAGE_MS = 15_000;
@@ -125,6 +123,7 @@ class UploadAppend {
       partBytes: this.#segment.partBytes,
       firstNumber: this.#firstNumber,
       heldBytes: piecesSize(state.tail.pieces),
+      pool: bucket.parts,
     };
     this.#assembler = new PartAssembler(options, (part) => this.#send(part));
   }

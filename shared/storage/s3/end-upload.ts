@@ -4,15 +4,12 @@ import { abortMultipart, abortMultipartsOf } from './multipart-upload.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { deleteAll, deleteTree } from './s3-listing.ts';
 import {
-  keptRecordKeys,
-  loadUpload,
   newAttempt,
   type OpenUpload,
-  saveUpload,
   UnreadableUploadError,
-  type UploadCall,
   type UploadSegment,
-} from './upload-state.ts';
+} from './upload-record.ts';
+import { keptRecordKeys, loadUpload, saveUpload, type UploadCall } from './upload-state.ts';
 
 /** How often a finished session looks for its place when requests go on with it all the same. */
 const FINISH_ATTEMPTS = 5;

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { UploadId } from '../../oci/reference.ts';
 import type { UploadSession } from '../upload-store.ts';
-import type { OpenUpload } from './upload-state.ts';
+import type { OpenUpload } from './upload-record.ts';
 
 /** Memory for all sessions together. */
 const MAX_BYTES = 32 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
 import { patternBytes } from '../testing/contract-support.ts';
@@ -8,6 +8,7 @@ import {
   PartAssembler,
   partBytesAt,
 } from './part-assembler.ts';
+import { PartPool } from './part-pool.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -34,13 +35,19 @@ describe('the sizes of parts', () => {
 });
 
 describe('PartAssembler', () => {
+  let pool: PartPool;
+  beforeEach(() => {
+    pool = new PartPool({ blockBytes: 100, partsInFlight: 4 });
+  });
+  afterEach(() => pool.close());
+
   /** The parts of the chunks, the rest as the last one. */
   const assemble = async (
     chunks: readonly Buffer[],
     options: { partBytes: number; firstNumber?: number; heldBytes?: number },
   ): Promise<AssembledPart[]> => {
     const parts: AssembledPart[] = [];
-    const assembler = new PartAssembler(options, (part) => {
+    const assembler = new PartAssembler({ ...options, pool }, (part) => {
       parts.push({ number: part.number, bytes: Buffer.from(part.bytes) });
       assembler.recycle(part);
       return Promise.resolve();
@@ -88,7 +95,7 @@ describe('PartAssembler', () => {
 
   test('copies the bytes, so that a chunk may be used again by its owner', async () => {
     const chunk = patternBytes(10, 1);
-    const assembler = new PartAssembler({ partBytes: 100 }, () => Promise.resolve());
+    const assembler = new PartAssembler({ partBytes: 100, pool }, () => Promise.resolve());
     await assembler.write(chunk);
     chunk.fill(0);
     expect(assembler.rest.bytes.equals(patternBytes(10, 1))).toBe(true);
@@ -96,7 +103,7 @@ describe('PartAssembler', () => {
 
   test('takes nothing more while a part waits for its turn', async () => {
     const turn = Promise.withResolvers<undefined>();
-    const assembler = new PartAssembler({ partBytes: 10 }, async () => {
+    const assembler = new PartAssembler({ partBytes: 10, pool }, async () => {
       await turn.promise;
     });
     let isTaken = false;

@@ -1,9 +1,14 @@
+import type { PartPool } from './part-pool.ts';
+
 /** What S3 allows in one multipart upload. */
 const MAX_PARTS = 10_000;
 /** Parts double in size after this many, so that a stream of unknown length may grow to 15 times 2,500 first parts. */
 const PARTS_PER_SIZE = 2_500;
 const FIRST_BLOCK_BYTES = 64 * 1024;
 const BLOCK_GROWTH = 4;
+/** Uploads that may turn out no larger do not take the memory of a whole part. */
+const SMALL_BYTES = 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 
 /** The part size to begin with: the configured one, or larger when the known size needs it. */
 export function firstPartBytes(partBytes: number, size: number | undefined): number {
@@ -15,7 +20,7 @@ export function partBytesAt(number: number, firstBytes: number): number {
   return firstBytes * 2 ** Math.floor((number - 1) / PARTS_PER_SIZE);
 }
 
-/** A whole part. Its bytes belong to the receiver, who gives the block back by `recycle` when it is done. */
+/** A whole part. Its bytes belong to the receiver, who gives them back by `recycle` when it is done. */
 export interface AssembledPart {
   readonly number: number;
   readonly bytes: Buffer;
@@ -28,6 +33,8 @@ export interface PartAssemblerOptions {
   readonly firstNumber?: number;
   /** So many bytes of that part are kept elsewhere already: it is passed on without them. */
   readonly heldBytes?: number;
+  /** Where memory comes from and goes back to. */
+  readonly pool: Pick<PartPool, 'take' | 'give'>;
 }
 
 /**
@@ -40,9 +47,9 @@ export class PartAssembler {
   readonly #firstBytes: number;
   readonly #heldBytes: number;
   readonly #emit: (part: AssembledPart) => Promise<void>;
-  readonly #spare: Buffer[] = [];
+  readonly #pool: PartAssemblerOptions['pool'];
   #number: number;
-  #block: Buffer = Buffer.alloc(0);
+  #block: Buffer = NOTHING;
   #filled = 0;
 
   /** `emit` resolves when the next part may be gathered; until then nothing more is taken. */
@@ -51,6 +58,7 @@ export class PartAssembler {
     this.#number = this.#firstNumber;
     this.#firstBytes = options.partBytes;
     this.#heldBytes = options.heldBytes ?? 0;
+    this.#pool = options.pool;
     this.#emit = emit;
   }
 
@@ -75,9 +83,9 @@ export class PartAssembler {
     }
   }
 
-  /** Takes the block of a part back for another one. */
+  /** Takes the memory of a part back. */
   recycle(part: AssembledPart): void {
-    this.#spare.push(part.bytes);
+    this.#pool.give(part.bytes);
   }
 
   #target(): number {
@@ -90,15 +98,20 @@ export class PartAssembler {
     await this.#emit(part);
     this.#number += 1;
     this.#filled = 0;
-    this.#block = this.#spare.pop() ?? Buffer.alloc(0);
+    this.#block = NOTHING;
   }
 
-  /** Small uploads never pay for a whole part: the first block grows, the later ones have their full size at once. */
+  /**
+   * Small uploads never pay for a whole part: where there is no spare block the first one grows. The later ones have
+   * their full size at once.
+   */
   #reserve(bytes: number, target: number): void {
     if (this.#block.length >= bytes) return;
+    const isLarge = bytes > SMALL_BYTES || this.#number !== this.#firstNumber;
+    const spare = isLarge ? this.#pool.take(target) : undefined;
     const grown = Math.max(FIRST_BLOCK_BYTES, this.#block.length * BLOCK_GROWTH, bytes);
     const isFirst = this.#block.length > 0 || this.#number === this.#firstNumber;
-    const block = Buffer.allocUnsafeSlow(isFirst ? Math.min(target, grown) : target);
+    const block = spare ?? Buffer.allocUnsafeSlow(isFirst ? Math.min(target, grown) : target);
     this.#block.copy(block, 0, 0, this.#filled);
     this.#block = block;
   }

@@ -3,7 +3,7 @@ import { type StoredPart, uploadPart } from './multipart-upload.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { S3StorageError } from './s3-errors.ts';
 
-/** With the one that is being gathered an upload holds three parts in memory. */
+/** Of one upload: with the one that is being gathered it holds three parts in memory at most. */
 const PARTS_IN_FLIGHT = 2;
 
 export interface PartUploaderOptions {
@@ -17,7 +17,7 @@ export interface PartUploaderOptions {
 }
 
 /**
- * Sends parts of one multipart upload, a few at a time. Faults never surface as unhandled rejections: the first one is
+ * Sends parts of one multipart upload, a few at a time, in turn with those of other uploads. Faults never surface as unhandled rejections: the first one is
  * kept and thrown at the next `add` and at `finish`.
  */
 export class PartUploader {
@@ -43,9 +43,9 @@ export class PartUploader {
     this.#uploadId ??= await this.#options.begin();
     while (this.#inFlight.size >= PARTS_IN_FLIGHT) await Promise.race(this.#inFlight);
     this.#throwFault();
-    const sending: Promise<void> = this.#send(this.#uploadId, part).finally(() => {
-      this.#inFlight.delete(sending);
-    });
+    const uploadId = this.#uploadId;
+    const { sent } = await this.#bucket.parts.begin(() => this.#send(uploadId, part));
+    const sending = sent.finally(() => this.#inFlight.delete(sending));
     this.#inFlight.add(sending);
   }
 

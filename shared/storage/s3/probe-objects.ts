@@ -3,7 +3,8 @@ import { text } from 'node:stream/consumers';
 import { ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 
 import { sha256Of } from './payload-hash.ts';
-import type { S3Bucket, S3Call } from './s3-bucket.ts';
+import type { S3Bucket } from './s3-bucket.ts';
+import type { S3Call } from './timed-call.ts';
 import { isPreconditionFailed } from './s3-errors.ts';
 
 /** A condition under which an object is written. */

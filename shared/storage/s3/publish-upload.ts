@@ -5,7 +5,9 @@ import type { S3BlobStore } from './s3-blob-store.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { S3StorageError } from './s3-errors.ts';
 import type { OpenSession } from './open-sessions.ts';
-import { readTail, segmentSize, type UploadCall, type UploadSegment } from './upload-state.ts';
+import { segmentSize, type UploadSegment } from './upload-record.ts';
+import type { UploadCall } from './upload-state.ts';
+import { readTail } from './upload-tail.ts';
 
 /** The staged bytes as objects of the store, in turn, and what follows them. */
 interface StagedBytes {

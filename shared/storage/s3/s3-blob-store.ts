@@ -32,7 +32,8 @@ import { PartUploader } from './part-uploader.ts';
 import { sha256Of } from './payload-hash.ts';
 import { readBody } from './read-body.ts';
 import { readFile } from './read-file.ts';
-import { type OpenObject, S3Bucket } from './s3-bucket.ts';
+import type { OpenObject } from './object-reads.ts';
+import { S3Bucket } from './s3-bucket.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 
@@ -200,7 +201,9 @@ export class S3BlobStore implements BlobStore {
       signal,
     });
     const partBytes = firstPartBytes(this.#bucket.config.partBytes, size);
-    const assembler = new PartAssembler({ partBytes }, (part) => uploader.add(part));
+    const assembler = new PartAssembler({ partBytes, pool: this.#bucket.parts }, (part) =>
+      uploader.add(part),
+    );
     try {
       const actualSize = await bytesTo((chunk) => assembler.write(chunk));
       if (owned === undefined) await this.publishBytes(digest, assembler.rest.bytes, signal);

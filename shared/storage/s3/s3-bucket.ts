@@ -1,9 +1,10 @@
-import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  type GetObjectCommandInput,
+  type GetObjectCommandOutput,
   HeadBucketCommand,
   HeadObjectCommand,
   PutObjectCommand,
@@ -13,9 +14,9 @@ import {
 
 import type { S3StorageConfig } from '../../config/config.ts';
 import { requireKey } from '../require-key.ts';
-import { bodyAllowanceMs, defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
+import { ObjectReads, type OpenObject, versionOf } from './object-reads.ts';
+import { defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
 import {
-  isAbsent,
   isBucketMissing,
   isRangeRefused,
   refusalToCreate,
@@ -23,35 +24,10 @@ import {
   storageFault,
 } from './s3-errors.ts';
 import { StoreClient } from './s3-client.ts';
+import { PartPool } from './part-pool.ts';
 import { payloadHash, sha256Of } from './payload-hash.ts';
 import type { PlainPut, PlainRequests } from './plain-requests.ts';
-import { StoredBody } from './stored-body.ts';
-
-/** One operation of the store: its name in errors, its key relative to the store's root, and what ends it. */
-export interface S3Call {
-  readonly operation: string;
-  readonly key: string;
-  readonly signal: AbortSignal;
-  /** Bytes that are sent along; they lengthen the deadlines. */
-  readonly bodyBytes?: number;
-  /** The store moves a whole object before it answers. */
-  readonly isHeavy?: boolean;
-  /** The store may need most of the time before it answers anything: asking it twice would not be quicker. */
-  readonly isSlow?: boolean;
-  /** The answer is read at the speed of a client. */
-  readonly isPull?: boolean;
-  /** The answer is read at once, and its body is not waited for longer than for its first byte. */
-  readonly isSmall?: boolean;
-  /** Of the time for the whole operation, what has passed already. */
-  readonly spentMs?: number;
-}
-
-/** What each request of a call is sent with. */
-export interface S3SendOptions {
-  readonly abortSignal: AbortSignal;
-  readonly requestTimeout: number;
-  readonly isPull: boolean;
-}
+import { type S3Call, type S3SendOptions, timedCall } from './timed-call.ts';
 
 export interface ObjectStat {
   readonly size: number;
@@ -59,24 +35,6 @@ export interface ObjectStat {
   /** Another one when the object was written anew. */
   readonly version: string;
   readonly modifiedAt: Date;
-}
-
-/** The answer to a GET. The body fails rather than end short; it mends itself where it can. */
-export interface OpenObject {
-  readonly length: number;
-  /** The `Content-Range` of the answer, when the store sent a part. */
-  readonly contentRange: string | undefined;
-  /** As in ObjectStat. */
-  readonly version: string;
-  readonly stream: StoredBody;
-}
-
-interface ObjectAnswer {
-  readonly source: Readable;
-  readonly length: number;
-  readonly contentRange: string | undefined;
-  readonly etag: string | undefined;
-  readonly version: string;
 }
 
 /** A small read is tried again when its body breaks; the SDK's retries end with the headers. */
@@ -94,7 +52,10 @@ export class S3Bucket {
   readonly client: S3Client;
   readonly name: string;
   readonly config: S3StorageConfig;
+  /** Of all uploads by way of the client. */
+  readonly parts: PartPool;
   readonly #deadlines: S3Deadlines;
+  readonly #reads: ObjectReads;
   #isCreateUnsupported = false;
   #bucketSeenAtMs = Number.NEGATIVE_INFINITY;
 
@@ -102,7 +63,14 @@ export class S3Bucket {
     this.client = client;
     this.name = config.bucket;
     this.config = config;
+    const { partBytes: blockBytes, partsInFlight } = config;
+    this.parts =
+      client instanceof StoreClient ? client.parts : new PartPool({ blockBytes, partsInFlight });
     this.#deadlines = deadlines ?? defaultDeadlines;
+    this.#reads = new ObjectReads(
+      (call, fields) => this.#getObject(call, { ...this.at(call.key), ...fields }),
+      this.#deadlines,
+    );
   }
 
   /** The bucket and the full key, as every command takes them. */
@@ -116,39 +84,8 @@ export class S3Bucket {
   }
 
   /** Sends one command; undefined when the store says that the object or upload is not there. */
-  async ask<T>(call: S3Call, send: (options: S3SendOptions) => Promise<T>): Promise<T | undefined> {
-    call.signal.throwIfAborted();
-    const allowanceMs = bodyAllowanceMs(call.bodyBytes ?? 0);
-    const { firstByteMs, operationMs, heavyOperationMs } = this.#deadlines;
-    const wholeMs = (call.isHeavy === true ? heavyOperationMs : operationMs) + allowanceMs;
-    const totalMs = Math.max(1, wholeMs - Math.round(call.spentMs ?? 0));
-    const controller = new AbortController();
-    const ended = Promise.withResolvers<never>();
-    const end = (why: Error): void => {
-      controller.abort(why);
-      ended.reject(why);
-    };
-    const onAbort = (): void => {
-      end(new Error('aborted'));
-    };
-    const timer = setTimeout(() => {
-      end(new S3StorageError(call.operation, `${call.key}: no answer within ${wholeMs} ms`, true));
-    }, totalMs);
-    call.signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      const isOneTry = call.isHeavy === true || call.isSlow === true;
-      const requestTimeout = isOneTry ? totalMs : firstByteMs + allowanceMs;
-      const { isPull = false } = call;
-      const sent = send({ abortSignal: controller.signal, requestTimeout, isPull });
-      return await Promise.race([sent, ended.promise]);
-    } catch (error) {
-      call.signal.throwIfAborted();
-      if (isAbsent(error)) return undefined;
-      throw storageFault(call.operation, call.key, error);
-    } finally {
-      clearTimeout(timer);
-      call.signal.removeEventListener('abort', onAbort);
-    }
+  ask<T>(call: S3Call, send: (options: S3SendOptions) => Promise<T>): Promise<T | undefined> {
+    return timedCall(call, this.#deadlines, send);
   }
 
   /** Sends one command to something that must be there: absence is a fault too. */
@@ -189,52 +126,8 @@ export class S3Bucket {
   }
 
   /** Opens an object or a part of it; `range` as in the HTTP header. 'refused': no byte of the range exists. */
-  async open(call: S3Call, range: string | undefined): Promise<OpenObject | 'refused' | undefined> {
-    const answer = await this.#getObject(call, { Range: range });
-    if (answer === undefined || answer === 'refused') return answer;
-    const { source, length, contentRange, etag, version } = answer;
-    const { operation, key, signal } = call;
-    const { firstByteMs } = this.#deadlines;
-    const idleMs = Math.min(this.#deadlines.idleMs, call.isSmall === true ? firstByteMs : Infinity);
-    const first = Number(/^bytes (\d+)-/.exec(contentRange ?? '')?.[1] ?? 0);
-    const resume = isStrong(etag)
-      ? (received: number) => this.#reopen(call, etag, first + received, first + length - 1)
-      : undefined;
-    const body = { operation, key, length, idleMs, signal, resume };
-    return { length, contentRange, version, stream: new StoredBody(source, body) };
-  }
-
-  /** The bytes from `first` to `last` of the object that has this entity tag; anything else is a fault. */
-  async #reopen(call: S3Call, etag: string, first: number, last: number): Promise<Readable> {
-    const condition = { Range: `bytes=${first}-${last}`, IfMatch: etag };
-    const answer = await this.#getObject(call, condition);
-    if (answer === undefined || answer === 'refused') {
-      throw new S3StorageError(call.operation, `${call.key}: gone while it was read`, false);
-    }
-    const { source, contentRange } = answer;
-    if (contentRange?.startsWith(`bytes ${first}-${last}/`) === true) return source;
-    source.on('error', () => undefined).destroy();
-    throw new S3StorageError(call.operation, `${call.key}: the store sent another range`, false);
-  }
-
-  async #getObject(
-    call: S3Call,
-    fields: { readonly Range: string | undefined; readonly IfMatch?: string },
-  ): Promise<ObjectAnswer | 'refused' | undefined> {
-    const command = new GetObjectCommand({ ...this.at(call.key), ...fields });
-    const answer = await this.ask(call, (options) =>
-      this.client.send(command, options).catch((error: unknown) => {
-        if (isRangeRefused(error)) return 'refused' as const;
-        throw error;
-      }),
-    );
-    if (answer === undefined || answer === 'refused') return answer;
-    const source = answer.Body as Readable;
-    const { ContentLength: length, ContentRange: contentRange, ETag: etag } = answer;
-    if (length !== undefined)
-      return { source, length, contentRange, etag, version: versionOf(etag, answer.LastModified) };
-    source.on('error', () => undefined).destroy();
-    throw new S3StorageError(call.operation, `${call.key}: an answer without a length`, true);
+  open(call: S3Call, range: string | undefined): Promise<OpenObject | 'refused' | undefined> {
+    return this.#reads.open(call, range);
   }
 
   /** The whole object in memory, at most `maxBytes`; a body that breaks is asked for again. */
@@ -263,6 +156,18 @@ export class S3Bucket {
           throw storageFault(call.operation, call.key, error);
       }
     }
+  }
+
+  #getObject(
+    call: S3Call,
+    input: GetObjectCommandInput,
+  ): Promise<GetObjectCommandOutput | 'refused' | undefined> {
+    return this.ask(call, (options) =>
+      this.client.send(new GetObjectCommand(input), options).catch((error: unknown) => {
+        if (isRangeRefused(error)) return 'refused' as const;
+        throw error;
+      }),
+    );
   }
 
   /** Undefined: it has to be asked in the ordinary way. */
@@ -383,9 +288,3 @@ export class S3Bucket {
     this.#bucketSeenAtMs = performance.now();
   }
 }
-
-/** Only a strong entity tag promises the same bytes. */
-const isStrong = (etag: string | undefined): etag is string => etag?.startsWith('"') === true;
-
-const versionOf = (etag: string | undefined, modifiedAt: Date | undefined): string =>
-  `${etag ?? ''} ${modifiedAt?.getTime() ?? ''}`;

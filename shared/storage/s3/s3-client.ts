@@ -1,14 +1,19 @@
 import { S3Client } from '@aws-sdk/client-s3';
 
 import type { S3StorageConfig } from '../../config/config.ts';
+import { PartPool } from './part-pool.ts';
 import { PlainRequests } from './plain-requests.ts';
 import { PooledHttpHandler } from './pooled-http-handler.ts';
 import { DEFAULT_RETRIES, RetryBudget } from './retry-budget.ts';
 import { defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
 
-/** The SDK's client, and a shorter way for what is asked most; destroying it ends the connections of both. */
+/**
+ * The SDK's client, a shorter way for what is asked most, and what the uploads share; destroying it ends the connections
+ * of both.
+ */
 export class StoreClient extends S3Client {
   readonly plain: PlainRequests;
+  readonly parts: PartPool;
 
   constructor(config: S3StorageConfig, deadlines: S3Deadlines) {
     const budget = new RetryBudget(DEFAULT_RETRIES);
@@ -25,10 +30,15 @@ export class StoreClient extends S3Client {
       requestHandler: new PooledHttpHandler(deadlines, config.maxPulls),
     });
     this.plain = new PlainRequests(this, deadlines, () => budget.countAnswered());
+    this.parts = new PartPool({
+      blockBytes: config.partBytes,
+      partsInFlight: config.partsInFlight,
+    });
   }
 
   override destroy(): void {
     this.plain.destroy();
+    this.parts.close();
     super.destroy();
   }
 }

@@ -21,8 +21,8 @@ import { cleanupSignal, type S3Deadlines } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 import { discardUpload, finishUpload } from './end-upload.ts';
 import { S3UploadReaper } from './s3-upload-reaper.ts';
+import { emptyUpload } from './upload-record.ts';
 import {
-  emptyUpload,
   isStillAt,
   loadUpload,
   type LoadedUpload,

@@ -24,7 +24,7 @@ beforeAll(async () => {
   desk = new TokenDesk(registries.client);
   askers = makeAskers(registries.accounts, desk.get, registries.key);
   run = new CellRun(registries);
-}, 120_000);
+});
 afterAll(() => registries.stop());
 
 const SHOWN = 25;
@@ -61,7 +61,7 @@ describe.each<[Role]>([['push'], ['mirror']])('at the role %s', (role) => {
     beforeAll(async () => {
       const cells = makeCells(role, askers);
       outcomes = await run.run(cells);
-    }, 120_000);
+    });
 
     test('is answered as the documents say', () => {
       expect(outcomes.length).toBeGreaterThan(3_000);

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+
 import { basic } from '../../../shared/auth/testing/htpasswd-lines.ts';
 import type { Client } from './client.ts';
 import type { Role } from './model.ts';
@@ -7,10 +9,13 @@ export const SERVICES: Readonly<Record<Role, string>> = {
   mirror: 'twinport-mirror',
 };
 
-/** Gets tokens as clients do, each one once. */
+/** Well within the life of a token, of which a busy machine may use up much. */
+const KEPT_MS = 60_000;
+
+/** Gets tokens as clients do, and uses each for a while. */
 export class TokenDesk {
   readonly #client: Client;
-  readonly #tokens = new Map<string, Promise<string>>();
+  readonly #tokens = new LRUCache<string, Promise<string>>({ max: 10_000, ttl: KEPT_MS });
 
   constructor(client: Client) {
     this.#client = client;
