@@ -20,28 +20,27 @@ describeWithTools(DOCKER_TOOLS['20'], 'people of an OpenID Connect provider', ()
   const servers = new OwnedServers();
   let provider: OidcProvider;
   let push: TwinportProcess;
+  let mirror: TwinportProcess;
   let daemon: DockerDaemon;
 
   beforeAll(async () => {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     provider = await startOidcProvider(`${url}/auth/oidc/callback`);
-    push = await servers.own(
-      startTwinport({
-        role: 'push',
-        port,
-        storage: { dataDir: makeTempFolder('data') },
-        env: {
-          PUSH_PUBLIC_URL: url,
-          AUTH_MODE: 'token',
-          AUTH_OIDC_ISSUER: provider.issuer,
-          AUTH_OIDC_CLIENT_ID: provider.clientId,
-          AUTH_OIDC_CLIENT_SECRET: provider.clientSecret,
-          AUTH_OIDC_SCOPES: 'profile groups',
-          AUTH_OIDC_ADMIN_GROUP: 'registry-admins',
-        },
-      }),
-    );
+    const common = {
+      storage: { dataDir: makeTempFolder('data') },
+      env: {
+        PUSH_PUBLIC_URL: url,
+        AUTH_MODE: 'token',
+        AUTH_OIDC_ISSUER: provider.issuer,
+        AUTH_OIDC_CLIENT_ID: provider.clientId,
+        AUTH_OIDC_CLIENT_SECRET: provider.clientSecret,
+        AUTH_OIDC_SCOPES: 'profile groups',
+        AUTH_OIDC_ADMIN_GROUP: 'registry-admins',
+      },
+    };
+    push = await servers.own(startTwinport({ ...common, role: 'push', port }));
+    mirror = await servers.own(startTwinport({ ...common, role: 'mirror' }));
     daemon = await servers.own(startDockerd());
     const context = makeTempFolder('context');
     await writeFile(path.join(context, 'Dockerfile'), 'FROM scratch\nLABEL a=b\nCOPY . /\n');
@@ -85,6 +84,11 @@ describeWithTools(DOCKER_TOOLS['20'], 'people of an OpenID Connect provider', ()
     await daemon.succeed('rmi', image('team'));
     await daemon.succeed('pull', image('team'));
 
+    const atMirror = `${mirror.host}/local/team/app:1`;
+    expect((await daemon.docker('pull', atMirror)).code).not.toBe(0);
+    await daemon.succeed('login', '--username=alice', `--password=${secret}`, mirror.host);
+    await daemon.succeed('pull', atMirror);
+
     // A group that somebody lost at the provider is gone with the next sign-in.
     await signIn({ ...ALICE, groups: [] });
     const { text } = await alice.get('/auth/');
@@ -109,8 +113,8 @@ describeWithTools(DOCKER_TOOLS['20'], 'people of an OpenID Connect provider', ()
   });
 
   test('leave no secret in the log', () => {
-    const logs = push.logs();
-    expect(logs).toContain(provider.issuer);
+    expect(push.logs()).toContain(provider.issuer);
+    const logs = push.logs() + mirror.logs();
     expect(logs).not.toContain(provider.clientSecret);
     expect(logs).not.toMatch(/twp_[0-9a-f]{32}|code=/);
   });
