@@ -36,20 +36,27 @@ import { sizeOf } from '../support/sizes.ts';
 import { s3StorageConfig } from '../support/s3-storage-config.ts';
 import { type S3Server, startMinio } from '../support/start-s3.ts';
 
-/** As the real ones, a hundred times shorter, with a wait that many pushes fall into. */
+/**
+ * As the real ones, a hundred times shorter, with a wait that many pushes fall into. What ends the steps of living runs
+ * is longer: on a busy machine they take seconds, and would remove nothing.
+ */
 const TIMING: RemovalTiming = {
   viewMs: 100,
   relianceMs: 400,
-  finalMs: 500,
+  finalMs: 2_000,
   settleMs: 5_000,
-  abandonedFinalMs: 4_000,
-  abandonedMs: 4_000,
+  abandonedFinalMs: 15_000,
+  abandonedMs: 30_000,
   lookMs: 1_000,
   usesToldMs: 0,
 };
-/** It ends when it was one, and on a machine that is busy otherwise when it was a small one. */
+/** It ends when it was one, and on a machine that is busy otherwise when it was a small one, however long that takes. */
 const LEAST_MS = sizeOf('removalStormSeconds') * 1000;
-const STORM = { leastMs: LEAST_MS, mostMs: LEAST_MS + 38_000, enough: 25, least: 3 };
+const STORM = {
+  ...{ leastMs: LEAST_MS, enough: 25 },
+  ...{ busyMs: LEAST_MS + 38_000, least: 3 },
+  mostMs: LEAST_MS + 150_000,
+};
 const STORM_TIMEOUT_MS = STORM.mostMs + 240_000;
 const IMAGES = 80;
 /** Of each that pushes: so few that eviction, which lists them all, is not slowed down. */
@@ -183,8 +190,8 @@ async function rage(
   let removed = 0;
   const isOver = (): boolean => {
     const ms = Date.now() - beganAt;
-    const isEnough = Math.min(taken, removed) >= STORM.enough;
-    return ms > STORM.mostMs || (isEnough && ms > STORM.leastMs);
+    const wanted = ms > STORM.busyMs ? STORM.least : STORM.enough;
+    return ms > STORM.mostMs || (ms > STORM.leastMs && Math.min(taken, removed) >= wanted);
   };
   const filling = async (): Promise<void> => {
     while (!isOver()) {

@@ -4,6 +4,7 @@ import { createStoreIndex } from '../../../shared/index/store/create-store-index
 import { ProcessLeases } from '../../../shared/index/store/process-leases.ts';
 import type { ProjectRecord } from '../../../shared/index/ports.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
+import { CliPasswords } from '../../../shared/management/cli-passwords.ts';
 import { Robots } from '../../../shared/management/robots.ts';
 import { Users } from '../../../shared/management/users.ts';
 import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/filesystem-exclusive-records.ts';
@@ -43,6 +44,12 @@ export async function makeAccounts(folder: string): Promise<Accounts> {
   for (const project of Object.values(PROJECTS)) await projects.put(project, unending);
   const accounts = new Map<string, readonly [string, string]>();
   await addPeople(new Users(deps), accounts);
+  const { secret } = await new CliPasswords(records, systemClock).make(
+    { kind: 'user', id: 'local:keeper', name: 'keeper', groups: [], isAdmin: false },
+    { label: 'laptop', expiresAt: new Date(Date.now() + 3600_000) },
+    unending,
+  );
+  accounts.set('laptop', ['keeper', secret]);
   await addRobots(new Robots(deps), accounts);
   return accounts;
 }

@@ -23,6 +23,8 @@ export interface NamedAsker extends Asker {
   readonly isBad: boolean;
   /** Asks for what has the same rights by other names, too. */
   readonly isCurious: boolean;
+  /** By a password for the command line. */
+  readonly isCli: boolean;
   headers(question: Question): Promise<Readonly<Record<string, string>>>;
 }
 
@@ -55,6 +57,7 @@ export function makeAskers(
     proof,
     isBad: proof === 'other-token',
     isCurious: ['nobody', 'stranger', 'guest', 'root', 'puller', 'elsewhere'].includes(who),
+    isCli: false,
     headers: async ({ role, scope, source }) =>
       bearer(
         await getToken(
@@ -70,8 +73,10 @@ export function makeAskers(
     proof: 'password',
     isBad: false,
     isCurious: ['stranger', 'guest', 'leftover'].includes(who),
+    isCli: false,
     headers: () => Promise.resolve({ authorization: basic(...account(who)) }),
   });
+  const keeper = withPassword('keeper');
   const known = [...PEOPLE, ...ROBOTS];
   return [
     {
@@ -80,10 +85,17 @@ export function makeAskers(
       proof: 'nothing',
       isBad: false,
       isCurious: true,
+      isCli: false,
       headers: () => Promise.resolve({}),
     },
     withToken('nobody', 'token'),
     ...known.map(withPassword),
+    {
+      ...keeper,
+      title: 'keeper by a password for the command line',
+      isCli: true,
+      headers: () => Promise.resolve({ authorization: basic(...account('laptop')) }),
+    },
     ...known.map((who) => withToken(who, 'token')),
     withToken('stranger', 'pull-token'),
     withToken('developer', 'pull-token'),
@@ -126,6 +138,7 @@ function badAskers(
     proof: 'bad',
     isBad: true,
     isCurious: false,
+    isCli: false,
     headers,
   });
   const taking = (kind: string): NamedAsker =>

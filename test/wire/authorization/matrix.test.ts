@@ -4,6 +4,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { basic } from '../../../shared/auth/testing/htpasswd-lines.ts';
+import { apiComplaints, apiUnlike, askApi, makeApiCells } from './api-cells.ts';
+import { API_OPERATIONS, OF_BROWSERS } from './api-operations.ts';
 import { makeAskers, type NamedAsker } from './askers.ts';
 import { makeCells } from './cells.ts';
 import { TAG } from './contents.ts';
@@ -13,6 +15,10 @@ import { CONTENT } from './names.ts';
 import { type Registries, startRegistries } from './registries.ts';
 import { CellRun, complaint, type Outcome, unlike } from './run-cells.ts';
 import { TokenDesk } from './token-desk.ts';
+
+interface OpenApi {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, { operationId: string }>>>>;
+}
 
 let registries: Registries;
 let desk: TokenDesk;
@@ -71,6 +77,28 @@ describe.each<[Role]>([['push'], ['mirror']])('at the role %s', (role) => {
     test('is refused alike where it is there and where it is not', () => {
       expect(told(unlike(outcomes))).toEqual([]);
     });
+  });
+});
+
+describe('the management API', () => {
+  test('has no operation that is not tried here, or by a browser', async () => {
+    const { body } = await registries.client.send('push', {
+      method: 'GET',
+      path: '/api/v1/openapi.json',
+    });
+    const { paths } = JSON.parse(body.toString()) as OpenApi;
+    const ids = Object.values(paths).flatMap((methods) =>
+      Object.values(methods).map(({ operationId }) => operationId),
+    );
+    const tried = new Set([...API_OPERATIONS.map(({ id }) => id), ...OF_BROWSERS]);
+    expect(ids.filter((id) => !tried.has(id))).toEqual([]);
+  });
+
+  test('answers everybody and everything as the documents say', async () => {
+    const outcomes = await askApi(makeApiCells(askers), registries);
+    expect(outcomes.length).toBeGreaterThan(1_500);
+    expect(told(apiComplaints(outcomes))).toEqual([]);
+    expect(told(apiUnlike(outcomes))).toEqual([]);
   });
 });
 

@@ -117,3 +117,43 @@ export const isEndured = (asked: readonly Right[], place: Place, role: Role): bo
   role === 'mirror' &&
   asked.every((right) => right === 'pull') &&
   may('nobody', 'pull', place, role);
+
+/** Who may call an endpoint of the management API at all (docs/api.md). */
+export type ApiAccess = 'open' | 'reader' | 'signed-in' | 'person' | 'admin';
+/** What he must be allowed to do to the project, or its repository, that it is about. */
+export type ApiTask = 'see' | 'look' | 'decide' | 'approve' | 'pull' | 'delete';
+
+const NOBODY: Told = { status: 401, code: 'UNAUTHORIZED' };
+const DENIED: Told = { status: 403, code: 'DENIED' };
+const NOT_THERE: Told = { status: 404, code: 'NAME_UNKNOWN' };
+
+/** What the management API tells somebody who may not; undefined: he may. `isCli`: by a password for the command line. */
+export function apiRefusal(
+  { who, proof, isCli }: Asker & { readonly isCli: boolean },
+  access: ApiAccess,
+  task: ApiTask | undefined,
+  project: Project,
+): Told | undefined {
+  if (access === 'open') return undefined;
+  if (proof === 'bad') return NOBODY;
+  // Tokens are for repositories.
+  if (proof !== 'nothing' && proof !== 'password') return DENIED;
+  const refused = who === 'nobody' ? NOBODY : DENIED;
+  if (access !== 'reader' && who === 'nobody') return refused;
+  const isForPeople = access === 'person' || access === 'admin';
+  if (isForPeople && (who in ROBOTS || isCli)) return refused;
+  if (access === 'admin' && who !== 'root') return refused;
+  if (task === undefined || mayManage(who, task, project)) return undefined;
+  const isSeen = project !== 'absent' && mayManage(who, 'see', project);
+  return isSeen || who === 'root' ? refused : who === 'nobody' ? NOBODY : NOT_THERE;
+}
+
+function mayManage(who: Somebody, task: ApiTask, project: Project): boolean {
+  const place: Place = { kind: 'project', project };
+  if (task === 'see' || task === 'pull') return may(who, 'pull', place, 'push');
+  if (task === 'delete') return may(who, 'delete', place, 'push');
+  if (who === 'root') return true;
+  const rights = PEOPLE[who]?.[project] ?? [];
+  if (task === 'look') return rights.length > 0;
+  return task === 'decide' && rights.includes('delete');
+}
