@@ -1,5 +1,6 @@
 import type { Config } from '../../shared/config/config.ts';
 import type { Log } from '../../shared/observability/observer.ts';
+import type { AuditEvent } from '../../shared/observability/audit-log.ts';
 import type { OpenStores } from '../opened-stores.ts';
 
 /** What commands end with. */
@@ -48,6 +49,8 @@ interface CommandBase {
 /** Works on the store that the environment names. */
 export interface StoreCommand extends CommandBase {
   readonly worksOn?: 'store';
+  /** What is put down of a call in the record of who did what; without it, or undefined: nothing. */
+  readonly audits?: (args: readonly string[]) => AuditEvent['action'] | undefined;
   /** Resolves with the exit code. What it throws is told and ends with EXIT.failed. */
   run(context: CommandContext): Promise<number>;
 }
@@ -57,6 +60,10 @@ export interface ServerCommand extends CommandBase {
   readonly worksOn: 'server';
   run(context: CallContext): Promise<number>;
 }
+
+export const changesRight = () => 'change-right' as const;
+export const makesSecret = () => 'make-secret' as const;
+export const revokesSecret = () => 'revoke-secret' as const;
 
 /** One thing that `twinport` does beside serving. */
 export type Command = StoreCommand | ServerCommand;

@@ -1,4 +1,6 @@
 import { EventEmitter } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
@@ -17,13 +19,17 @@ beforeAll(async () => {
 });
 afterAll(() => store.remove());
 
-async function twinport(args: string | readonly string[], input = '') {
+async function twinport(
+  args: string | readonly string[],
+  input = '',
+  env: Readonly<Record<string, string>> = {},
+) {
   const lines: string[] = [];
   const codes: number[] = [];
   await runCommandLine(
     {
       args: typeof args === 'string' ? args.split(' ') : args,
-      env: { DATA_DIR: store.folder },
+      env: { DATA_DIR: store.folder, ...env },
       signals: new EventEmitter(),
       readFile: () => input,
       print: (text) => lines.push(text),
@@ -43,6 +49,32 @@ test('a folder over which nothing was started gets no users and no projects', as
   }
   expect(await store.records.list('twinport', {}, unending)).toEqual([]);
   await store.records.put('twinport/v1/probe/ready', Buffer.from('x'), unending);
+});
+
+test('what is changed is put down where there is a record of who did what, and what is read is not', async () => {
+  const file = path.join(store.folder, 'audit.jsonl');
+  const env = { AUDIT_LOG: file };
+  expect((await twinport('project create noted', '', env)).code).toBe(0);
+  expect((await twinport('project create noted', '', env)).code).toBe(2);
+  for (const line of ['project list', 'project members noted', 'user list']) {
+    expect((await twinport(line, '', env)).code).toBe(0);
+  }
+  const made = await twinport('robot add noted ci --rights pull', '', env);
+  expect(made.code).toBe(0);
+  expect(
+    (await twinport('project create noted', '', { AUDIT_LOG: '/proc/none/x' })).text,
+  ).toContain('AUDIT_LOG (/proc/none/x) cannot be written');
+  const text = await readFile(file, 'utf8');
+  const lines = text.trim().split('\n');
+  const noted = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  const byHand = { action: 'change-right', by: 'command-line' };
+  expect(noted).toMatchObject([
+    { ...byHand, result: 'done', subject: 'twinport project create noted' },
+    { ...byHand, result: 'failed', subject: 'twinport project create noted' },
+    { action: 'make-secret', result: 'done', subject: 'twinport robot add noted ci --rights pull' },
+  ]);
+  expect(text).not.toContain('twp_');
+  await store.index.projects.remove('noted', unending);
 });
 
 describe('twinport user', () => {

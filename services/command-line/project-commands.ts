@@ -1,7 +1,7 @@
 import { PROJECT_ROLES, type ProjectRecord, type ProjectRole } from '../../shared/index/ports.ts';
 import type { ProjectUsage } from '../../shared/management/project-administration.ts';
 import { byteSize, formatByteSize } from './byte-size.ts';
-import { CommandError, EXIT, type StoreCommand } from './command.ts';
+import { changesRight, CommandError, EXIT, type StoreCommand } from './command.ts';
 import { commandOptions } from './command-options.ts';
 import { withManagement } from './with-management.ts';
 
@@ -25,6 +25,7 @@ const projectList: StoreCommand = {
 const projectCreate: StoreCommand = {
   name: 'project create',
   usage: '<name> [--visibility public|private] [--owner <id>] [--upstream <url>]',
+  audits: changesRight,
   summary: 'make a project, the first part of names like <name>/app',
   help: `A project is private unless --visibility says public. The owner becomes its maintainer: alice or local:alice is a user of
 \`twinport user\`, other sources are written before the colon (htpasswd:alice, ldap:alice).
@@ -80,6 +81,7 @@ const projectSet: StoreCommand = {
   name: 'project set',
   usage:
     '<name> [--visibility public|private] [--quota <size>|none] [--immutable-tags <globs>] [--root-path yes|no|default]',
+  audits: changesRight,
   summary: 'change what is said of a project',
   help: `--visibility: whether everybody may pull, or members alone.
 --quota: what its blobs and manifests may take together, each counted once, for example 10GiB; pushes that do not fit are
@@ -130,6 +132,7 @@ Exit code: 0 changed, 2 not.`,
 const projectMembers: StoreCommand = {
   name: 'project members',
   usage: '<name> [<member> <role>|none] [--group]',
+  audits: (args) => (args.length > 1 ? 'change-right' : undefined),
   summary: 'list the members of a project, or give one a role',
   help: `Roles: guest pulls, developer pulls and pushes, maintainer deletes as well, admin is a maintainer who decides about the
 project. none takes the role away. A member is written as for \`twinport project create\`; with --group it is a group,
@@ -160,6 +163,7 @@ Exit code: 0 done, 2 not.`,
 const projectDelete: StoreCommand = {
   name: 'project delete',
   usage: '<name>',
+  audits: changesRight,
   summary: 'delete a project that has no images any more',
   help: `Takes half a minute, in which every process learns that nothing is pushed to it any more. Its robots go with it. Tokens for
 it are good for nothing afterwards, even when a project of the same name is made again. With the project its name is
@@ -185,6 +189,7 @@ Exit code: 0 deleted, 2 not.`,
 const projectRename: StoreCommand = {
   name: 'project rename',
   usage: '<name> <new name>',
+  audits: changesRight,
   summary: 'give a project another name, with all that was pushed to it',
   help: `For a project of an adopted bucket whose name means something else at the mirror (library, an upstream's name), or any
 other. Takes half a minute and then as long as its links take to copy; no blob is copied. Meanwhile both names take no

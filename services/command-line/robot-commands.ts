@@ -1,6 +1,13 @@
 import { formatRobotName, ROBOT_ACTIONS } from '../../shared/management/robots.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
-import { CommandError, EXIT, type StoreCommand } from './command.ts';
+import {
+  changesRight,
+  CommandError,
+  EXIT,
+  makesSecret,
+  revokesSecret,
+  type StoreCommand,
+} from './command.ts';
 import { commandOptions } from './command-options.ts';
 import { withManagement } from './with-management.ts';
 
@@ -10,6 +17,7 @@ const MAX_DAYS = 3650;
 const robotAdd: StoreCommand = {
   name: 'robot add',
   usage: '<project> <name> --rights <pull,push,delete> [--days <n>]',
+  audits: makesSecret,
   summary: 'make an account for a program, for one project',
   help: `Prints the user name and the secret for \`docker login\`; the secret is kept nowhere and cannot be shown again.
 With --days it opens nothing any more after so many days.
@@ -68,6 +76,7 @@ const robotList: StoreCommand = {
 const robotRotate: StoreCommand = {
   name: 'robot rotate',
   usage: '<project> <name>',
+  audits: makesSecret,
   summary: 'give a robot another secret',
   help: 'The secret before opens nothing any more within 30 seconds.\n\nExit code: 0 done, 2 not.',
   run: (context) => {
@@ -84,6 +93,7 @@ const robotRotate: StoreCommand = {
 const robotDisable: StoreCommand = {
   name: 'robot disable',
   usage: '<project> <name> [--undo]',
+  audits: changesRight,
   summary: 'lock a robot out, or with --undo let it in again',
   help: 'It opens nothing any more within 30 seconds; tokens that were issued to it live on until they expire.\n\nExit code: 0 done, 2 not.',
   run: (context) => {
@@ -102,6 +112,7 @@ const robotDisable: StoreCommand = {
 const robotRemove: StoreCommand = {
   name: 'robot remove',
   usage: '<project> <name>',
+  audits: revokesSecret,
   summary: 'remove a robot',
   help: 'Exit code: 0 removed, 1 there was none, 2 not done.',
   run: (context) => {

@@ -3,6 +3,8 @@ import { loadConfig } from '../../shared/config/load-config.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
 import type { Log } from '../../shared/observability/observer.ts';
+import type { AuditEvent } from '../../shared/observability/audit-log.ts';
+import { openAudit } from '../open-audit.ts';
 import { openStores } from '../open-stores.ts';
 import type { ProcessHost } from '../process-host.ts';
 import { describeConfigProblems, describeReason } from '../start-problem.ts';
@@ -147,13 +149,35 @@ async function runOnStore(
   }
   const [config] = result.config.roles;
   const log = linesOf(host);
+  const note = await openRecord(command, context.args, config.auditLog, log);
   const stores = await openStores(config.storage, { clock: systemClock, log });
+  let code: number = EXIT.failed;
   try {
     context.signal.throwIfAborted();
-    return await command.run({ ...context, config, stores, log });
+    code = await command.run({ ...context, config, stores, log });
+    return code;
   } finally {
     stores.close();
+    note?.(code === EXIT.failed ? 'failed' : 'done');
   }
+}
+
+/** Puts down what came of a command that changes who may do what; undefined: it does not, or there is no record. */
+async function openRecord(
+  { name, audits }: StoreCommand,
+  args: readonly string[],
+  target: string | undefined,
+  log: Log,
+): Promise<((result: AuditEvent['result']) => void) | undefined> {
+  const action = audits?.(args);
+  // What a command prints is its result.
+  if (!action || target === 'stdout') return undefined;
+  const { audit, close } = await openAudit(target, systemClock, log);
+  return (result) => {
+    const subject = ['twinport', name, ...args].join(' ');
+    audit?.record({ action, result, subject, by: 'command-line' });
+    close();
+  };
 }
 
 /** Warnings for a person, beside the result; what else is logged is for services. */

@@ -1,10 +1,17 @@
 import { rotateStoredKeys } from '../../shared/auth/tokens/stored-keys.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
-import { type CommandContext, CommandError, EXIT, type StoreCommand } from './command.ts';
+import {
+  type CommandContext,
+  CommandError,
+  EXIT,
+  makesSecret,
+  type StoreCommand,
+} from './command.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 
 export const tokenRotateKey: StoreCommand = {
   name: 'token rotate-key',
+  audits: makesSecret,
   summary: 'sign tokens with a new key',
   help: `Makes a new key in the store, which signs within a minute, and retires the others: they sign no more, and the tokens
 that they signed are good until they lapse. Running servers need not be started again. With AUTH_TOKEN_KEY_FILE the

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto';
 
-import { type CommandContext, CommandError, EXIT, type StoreCommand } from './command.ts';
+import {
+  changesRight,
+  type CommandContext,
+  CommandError,
+  EXIT,
+  type StoreCommand,
+} from './command.ts';
 import { commandOptions, type CommandOptions } from './command-options.ts';
 import { withManagement } from './with-management.ts';
 
@@ -10,6 +16,7 @@ Without a file a random one is made and printed, once.`;
 const userAdd: StoreCommand = {
   name: 'user add',
   usage: '<name> [--admin] [--password-file <file>]',
+  audits: changesRight,
   summary: 'make an account for a person',
   help: `${PASSWORD_HELP} An administrator may do everything to every project.
 
@@ -35,6 +42,7 @@ Exit code: 0 made, 2 not.`,
 const userPasswd: StoreCommand = {
   name: 'user passwd',
   usage: '<name> [--password-file <file>]',
+  audits: changesRight,
   summary: 'give a person another password',
   help: `${PASSWORD_HELP} The one before opens nothing any more within 30 seconds.
 
@@ -96,6 +104,7 @@ Exit code: 0 listed, 2 not.`,
 const userDisable: StoreCommand = {
   name: 'user disable',
   usage: '<name> [--undo]',
+  audits: changesRight,
   summary: 'lock a person out, or with --undo let him in again',
   help: `The account stays, with its places in projects. Tokens that were issued to it live on until they expire.
 People of a directory or a provider are named by their id: ldap:bob, oidc:<issuer>#<subject> (user people).
@@ -121,6 +130,7 @@ Exit code: 0 done, 2 not.`,
 const userAdmin: StoreCommand = {
   name: 'user admin',
   usage: '<name> [--undo]',
+  audits: changesRight,
   summary: 'make a person an administrator, or with --undo no more',
   help: 'An administrator may do everything to every project.\n\nExit code: 0 done, 2 not.',
   run: (context) => {
