@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { HeadBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Redis } from 'ioredis';
@@ -50,7 +52,7 @@ describeWithTools(['redis-server'], 'startRedis', () => {
 
   beforeAll(async () => {
     server = await startRedis({ own: true });
-    client = new Redis(server.url, { commandTimeout: 300, maxRetriesPerRequest: 1 });
+    client = new Redis(server.url);
     client.on('error', () => undefined);
   });
   afterAll(async () => {
@@ -65,8 +67,12 @@ describeWithTools(['redis-server'], 'startRedis', () => {
   });
 
   test('a paused server answers nothing until it is resumed', async () => {
+    const impatient = client.duplicate({ commandTimeout: 300, maxRetriesPerRequest: 1 });
+    impatient.on('error', () => undefined);
+    await once(impatient, 'ready');
     server.pause();
-    await expect(client.get('a')).rejects.toThrow();
+    await expect(impatient.get('a')).rejects.toThrow();
+    impatient.disconnect();
     server.resume();
     await expect(client.set('a', '1')).resolves.toBe('OK');
   });

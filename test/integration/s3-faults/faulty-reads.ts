@@ -59,7 +59,9 @@ export function testFaultyReads(lab: S3FaultLab): void {
     );
 
     test('does not blame the store for a reader that takes its time', async () => {
-      lab.blobs = new S3BlobStore(lab.faulty, lab.config, hurried({ idleMs: 50 }));
+      // Longer than a busy machine is silent for by itself.
+      const idleMs = 500;
+      lab.blobs = new S3BlobStore(lab.faulty, lab.config, hurried({ idleMs }));
       const { bytes, digest } = lab.fresh(3 * PART);
       await lab.blobs.put(digest, bytes, undefined, unending);
       const opened = await lab.blobs.open(digest, undefined, unending);
@@ -67,7 +69,7 @@ export function testFaultyReads(lab: S3FaultLab): void {
       for await (const chunk of opened!.stream) {
         parts.push(chunk as Buffer);
         // Longer than the store may be silent for.
-        if (parts.length === 3) await new Promise((resolve) => setTimeout(resolve, 300));
+        if (parts.length === 3) await new Promise((resolve) => setTimeout(resolve, 2.5 * idleMs));
       }
       expect(Buffer.concat(parts).equals(bytes)).toBe(true);
     });

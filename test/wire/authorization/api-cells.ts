@@ -4,6 +4,7 @@ import { API_OPERATIONS, type ApiOperation } from './api-operations.ts';
 import type { NamedAsker } from './askers.ts';
 import { type Answer, codeOf } from './client.ts';
 import { apiRefusal, type Project, type Told } from './model.ts';
+import type { Sent } from './operations.ts';
 import type { Registries } from './registries.ts';
 
 interface ApiCell {
@@ -62,13 +63,13 @@ export async function askApi(
       limit(async () => {
         const { asker, operation, project, isAllowed, serial } = cell;
         const { body, method, path } = operation;
-        const fields = typeof body === 'function' ? body(isAllowed) : body;
+        const fields = body?.(isAllowed);
         const credentials = await asker.headers({
           ...{ role: 'push', scope: `${project}/app`, source: undefined },
           // Other addresses than those of the other questions.
           serial: serial + 100_000,
         });
-        const sent = {
+        const sent: Sent = {
           method,
           path: path(project, isAllowed),
           ...(fields && {

@@ -12,7 +12,7 @@ export interface ApiOperation {
   readonly task?: ApiTask;
   /** What is asked of those who may not is what would do harm; of the others what does none. */
   readonly path: (project: Project, isAllowed: boolean) => string;
-  readonly body?: object | ((isAllowed: boolean) => object);
+  readonly body?: (isAllowed: boolean) => object;
   /** To those who may. */
   readonly told: Told;
   /** To those who may everything, where there is no such project. */
@@ -53,7 +53,7 @@ const nonsense = (id: string, access: ApiAccess, method: string, path: string): 
   method,
   access,
   path: () => path,
-  body: NONSENSE,
+  body: () => NONSENSE,
   told: BAD_REQUEST,
 });
 
@@ -87,7 +87,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
       'DELETE',
       '/api/v1/account/cli-passwords/0123456789abcdee',
     ),
-    body: {},
+    body: () => ({}),
     told: UNKNOWN,
   },
   read('listProjects', 'reader', '/api/v1/projects'),
@@ -131,14 +131,14 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     missing: NO_MANIFEST,
   },
   change('setMember', 'PUT', ['/members/local:stranger', '/members/local:nobody'], {
-    body: { role: 'guest' },
+    body: () => ({ role: 'guest' }),
     told: { status: 204 },
   }),
   change('removeMember', 'DELETE', ['/members/local:guest', '/members/local:unknown'], {
     told: UNKNOWN,
   }),
   change('setGroup', 'PUT', ['/groups/ldap:everybody', '/groups/ldap:nobody'], {
-    body: { role: 'guest' },
+    body: () => ({ role: 'guest' }),
     told: { status: 204 },
   }),
   change('removeGroup', 'DELETE', ['/groups/ldap:nobody', '/groups/ldap:unknown'], {
@@ -168,7 +168,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     told: UNKNOWN,
   }),
   change('changeRobot', 'PATCH', ['/robots/puller', '/robots/none'], {
-    body: { disabled: true },
+    body: () => ({ disabled: true }),
     told: UNKNOWN,
   }),
   change('removeRobot', 'DELETE', ['/robots/puller', '/robots/leftover'], { told: UNKNOWN }),

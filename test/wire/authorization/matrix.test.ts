@@ -12,6 +12,7 @@ import { TAG } from './contents.ts';
 import { complaintsAbout, isStored, KNOWN, listedFor, makeQuestions } from './grants.ts';
 import type { Role } from './model.ts';
 import { CONTENT } from './names.ts';
+import { oddPathComplaints } from './odd-paths.ts';
 import { type Registries, startRegistries } from './registries.ts';
 import { CellRun, complaint, type Outcome, unlike } from './run-cells.ts';
 import { TokenDesk } from './token-desk.ts';
@@ -60,6 +61,10 @@ describe.each<[Role]>([['push'], ['mirror']])('at the role %s', (role) => {
 
   test('tokens say what the documents say', async () => {
     expect(told(await complaintsAbout(makeQuestions(role), registries))).toEqual([]);
+  });
+
+  test('another spelling of a path leads nowhere, for everybody', async () => {
+    expect(told(await oddPathComplaints(role, registries))).toEqual([]);
   });
 
   describe('everybody and everything', () => {

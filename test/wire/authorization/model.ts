@@ -139,13 +139,25 @@ export function apiRefusal(
   // Tokens are for repositories.
   if (proof !== 'nothing' && proof !== 'password') return DENIED;
   const refused = who === 'nobody' ? NOBODY : DENIED;
-  if (access !== 'reader' && who === 'nobody') return refused;
-  const isForPeople = access === 'person' || access === 'admin';
-  if (isForPeople && (who in ROBOTS || isCli)) return refused;
-  if (access === 'admin' && who !== 'root') return refused;
+  if (!isOfClass(who, isCli, access)) return refused;
   if (task === undefined || mayManage(who, task, project)) return undefined;
   const isSeen = project !== 'absent' && mayManage(who, 'see', project);
   return isSeen || who === 'root' ? refused : who === 'nobody' ? NOBODY : NOT_THERE;
+}
+
+function isOfClass(who: Somebody, isCli: boolean, access: ApiAccess): boolean {
+  const isPerson = who !== 'nobody' && !(who in ROBOTS) && !isCli;
+  switch (access) {
+    case 'open':
+    case 'reader':
+      return true;
+    case 'signed-in':
+      return who !== 'nobody';
+    case 'person':
+      return isPerson;
+    case 'admin':
+      return isPerson && who === 'root';
+  }
 }
 
 function mayManage(who: Somebody, task: ApiTask, project: Project): boolean {
