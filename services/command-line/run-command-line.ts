@@ -172,11 +172,11 @@ async function openRecord(
   const action = audits?.(args);
   // What a command prints is its result.
   if (!action || target === 'stdout') return undefined;
-  const { audit, close } = await openAudit(target, systemClock, log);
+  const opened = await openAudit(target, systemClock, log);
   return (result) => {
     const subject = ['twinport', name, ...args].join(' ');
-    audit?.record({ action, result, subject, by: 'command-line' });
-    close();
+    opened.audit?.record({ action, result, subject, by: 'command-line' });
+    opened.close();
   };
 }
 
