@@ -39,5 +39,8 @@ There was no user: an administrator is made.
   One-time password  ${password}
 
 It is shown this once, and opens nothing before it is changed:
-twinport user passwd ${name}
+
+  twinport user passwd ${name}
+
+(npm run --silent twinport -- user passwd ${name}, in a working copy)
 `;

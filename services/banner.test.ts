@@ -24,6 +24,13 @@ describe('the banner', () => {
     expect(text).toContain('{ "registry-mirrors": ["http://localhost:6001"] }');
     expect(text).toContain('http://localhost:9090');
     expect(text).toContain('the folder ./data');
+    expect(text).not.toContain('docker login');
+  });
+
+  test('begins with a login at each port where somebody has to log in', () => {
+    expect(show({ AUTH_MODE: 'token' })).toMatch(
+      /Try it:\n\n {2}docker login localhost:6000\n {2}docker login localhost:6001\n {2}docker pull/,
+    );
   });
 
   test('says https where there is a certificate, and the host where it is not this machine', () => {

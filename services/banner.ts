@@ -17,6 +17,8 @@ export function banner(version: string, push: ListeningRole, mirror: ListeningRo
   const { storage, redisUrl, defaultUpstream } = push.config;
   const pushHost = `${host}:${push.port}`;
   const mirrorHost = `${host}:${mirror.port}`;
+  // A login is for one host.
+  const logins = [pushHost, mirrorHost].map((login) => `  docker login ${login}\n`).join('');
   return `
 Twinport ${version}: one registry, two ports.
 
@@ -27,7 +29,7 @@ Twinport ${version}: one registry, two ports.
 
 Try it:
 
-  docker pull ${mirrorHost}/hello-world
+${push.config.auth.mode === 'none' ? '' : logins}  docker pull ${mirrorHost}/hello-world
   docker tag ${mirrorHost}/hello-world ${pushHost}/demo/hello:1
   docker push ${pushHost}/demo/hello:1
   docker pull ${pushHost}/demo/hello:1

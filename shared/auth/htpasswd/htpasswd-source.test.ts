@@ -112,6 +112,34 @@ describe('the users of an htpasswd file', () => {
     ]);
   });
 
+  test('may all come later: a file without any is served with a warning', async () => {
+    const warnings = (): unknown[] =>
+      edge.lines
+        .filter(({ level }) => level === 'warn')
+        .map(({ fields, message }) => [fields['file'], message]);
+    expect(warnings()).toEqual([]);
+    await writeFile(file, '# nobody yet\n');
+    const empty = new HtpasswdSource({
+      file,
+      clock: systemClock,
+      log: edge.log,
+      onChange: () => 0,
+    });
+    await empty.open();
+    expect(warnings()).toEqual([[file, expect.stringContaining('nobody can sign in')]]);
+    expect(await empty.check({ username: 'alice', password: 'wonderland' })).toBe('unknown');
+
+    await writeFile(file, await htpasswdLines({ alice: 'wonderland' }));
+    await empty.reload();
+    expect(await empty.check({ username: 'alice', password: 'wonderland' })).toMatchObject({
+      name: 'alice',
+    });
+    expect(warnings()).toHaveLength(1);
+    await writeFile(file, '');
+    await empty.reload();
+    expect(warnings()).toHaveLength(2);
+  });
+
   test('are read again when Kubernetes swaps the folder behind the file', async () => {
     const mounted = path.join(folder, 'secret');
     for (const [version, user] of [

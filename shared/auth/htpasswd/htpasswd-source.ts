@@ -50,9 +50,7 @@ export class HtpasswdSource implements PasswordSource {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`AUTH_HTPASSWD_FILE (${file}): ${reason}`, { cause });
     }
-    if (this.#users.size === 0) {
-      this.#options.log.warn({ file }, 'the htpasswd file has no users: nobody can sign in');
-    }
+    this.#warnIfNobody();
   }
 
   /**
@@ -76,6 +74,7 @@ export class HtpasswdSource implements PasswordSource {
       this.#take(parseHtpasswd(await readFile(file, 'utf8')));
       onChange();
       log.info({ file, users: this.#users.size }, 'the htpasswd file was read again');
+      this.#warnIfNobody();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log.error({ file, reason }, 'the htpasswd file cannot be used, its last users stay');
@@ -96,6 +95,15 @@ export class HtpasswdSource implements PasswordSource {
       kept === undefined
         ? undefined
         : { identity: identityOf(username), stamp: hash('sha256', `htpasswd ${kept}`) },
+    );
+  }
+
+  #warnIfNobody(): void {
+    const { file, log } = this.#options;
+    if (this.#users.size > 0) return;
+    log.warn(
+      { file },
+      'the htpasswd file has no users: nobody can sign in by it until it has some',
     );
   }
 

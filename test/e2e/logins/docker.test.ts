@@ -48,7 +48,9 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
     const authority = await makeCertificateAuthority();
     const certificate = await authority.issue(['localhost']);
     const slapd = await servers.own(startSlapd({ certificate, ldif: LDIF }));
-    const users = path.join(makeTempFolder('htpasswd'), 'users');
+    const secrets = makeTempFolder('secrets');
+    const [users, bindPassword] = [path.join(secrets, 'users'), path.join(secrets, 'ldap')];
+    writeFileSync(bindPassword, DIRECTORY.account.password);
     writeFileSync(users, await htpasswdLines({ [HARRY.username]: HARRY.password }));
     [lab, withFile] = await Promise.all([
       startLoginLab(servers, {
@@ -56,7 +58,7 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
           AUTH_LDAP_URL: `ldaps://localhost:${slapd.tlsPort}`,
           AUTH_LDAP_CA_FILE: authority.certificateFile,
           AUTH_LDAP_BIND_DN: DIRECTORY.account.dn,
-          AUTH_LDAP_BIND_PASSWORD: DIRECTORY.account.password,
+          AUTH_LDAP_BIND_PASSWORD_FILE: bindPassword,
           AUTH_LDAP_USER_BASE: DIRECTORY.users,
           AUTH_LDAP_GROUP_BASE: DIRECTORY.groups,
         },
@@ -93,17 +95,22 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
       };
 
       const accounts = [
-        ['a robot', () => lab.accounts.robot, 'a token'],
-        ['a user of this registry', () => lab.accounts.alice, 'a token'],
-        ['a password for the command line', () => lab.accounts.aliceAtWork, 'the password'],
-        ['a person of a directory', () => DORA, 'the password'],
+        ['a robot', () => lab.accounts.robot, ['push', 'mirror'], 'a token'],
+        ['a person of a directory', () => DORA, ['push', 'mirror'], 'the password'],
+        ['a user of this registry', () => lab.accounts.alice, ['push'], 'a token'],
+        [
+          'a password for the command line',
+          () => lab.accounts.aliceAtWork,
+          ['push'],
+          'the password',
+        ],
       ] as const;
       test.each(engine === '20' ? accounts : accounts.slice(0, 1))(
-        'lets %s push to a private project and pull from both roles, until the logout',
-        async (_who, accountOf, kept) => {
+        'lets %s push to a private project and pull from there, until the logout',
+        async (_who, accountOf, roles, kept) => {
           const account = accountOf();
           const somebody = new Somebody(daemon);
-          const hosts = [lab.push.host, lab.mirror.host];
+          const hosts = roles.map((role) => lab[role].host);
           const name = `team/app-${randomBytes(4).toString('hex')}:1`;
           const pushed = `${lab.push.host}/${name}`;
           await makeImage(pushed);

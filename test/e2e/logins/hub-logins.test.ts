@@ -14,11 +14,10 @@ import { makeTempFolder } from '../../support/temp-folder.ts';
 
 const PASSWORD = 'correct-horse-of-the-hub';
 const REFRESH_TOKEN = 'refresh-token-of-the-hub';
-/** What docker keeps of a login at Docker Hub, the password or a token for it; and how often it pulls with it. */
+/** What docker keeps of a login at Docker Hub, the password or a token for it. */
 const LOGINS = [
-  // More often than somebody may guess a password.
-  ['a password', { auth: base64(`alice:${PASSWORD}`) }, 6],
-  ['a token', { auth: base64('alice:'), identitytoken: REFRESH_TOKEN }, 1],
+  ['a password', { auth: base64(`alice:${PASSWORD}`) }],
+  ['a token', { auth: base64('alice:'), identitytoken: REFRESH_TOKEN }],
 ] as const;
 
 describeWithTools(['registry', 'openssl'], 'a mirror in token mode, of Docker Hub', () => {
@@ -57,11 +56,13 @@ describeWithTools(['registry', 'openssl'], 'a mirror in token mode, of Docker Hu
 
       test.each(LOGINS)(
         'pulls public images as often as it wants, and tells nobody of %s',
-        async (_kind, login, rounds) => {
+        async (_kind, login) => {
           const config = makeTempFolder('docker-config');
           const auths = { 'https://index.docker.io/v1/': login };
           writeFileSync(path.join(config, 'config.json'), JSON.stringify({ auths }));
           const before = served();
+          // More often than somebody may guess a password.
+          const rounds = 'identitytoken' in login || engine === '29' ? 1 : 6;
           for (let round = 0; round < rounds; round += 1) {
             const printed = await daemon.succeed('--config', config, 'pull', 'hello:1');
             expect(printed).toContain(image.manifest.digest);

@@ -26,7 +26,7 @@ interface Client {
 }
 
 const DENIED = /denied: requested access to the resource is denied/i;
-const TOOLS = ['podman', 'skopeo', 'crane', 'regctl', 'helm'] as const;
+const TOOLS = ['podman', 'buildah', 'skopeo', 'crane', 'regctl', 'helm'] as const;
 
 describeWithTools([...TOOLS, 'registry'], 'with a robot of a private project', () => {
   const servers = new OwnedServers();
@@ -47,18 +47,22 @@ describeWithTools([...TOOLS, 'registry'], 'with a robot of a private project', (
     `--password=${password}`,
   ];
 
+  const containersClient = (name: 'podman' | 'buildah'): Client => {
+    const { attempt } = containersProgram(name);
+    const plain = '--tls-verify=false';
+    const always = name === 'buildah' ? ['--policy=always'] : [];
+    return {
+      login: (account, host) => attempt('login', plain, ...flags(account), host),
+      logout: (host) => attempt('logout', host),
+      prepare: () => attempt('pull', plain, '--quiet', source),
+      push: (host, tag) => attempt('push', plain, source, `docker://${host}/team/${name}:${tag}`),
+      // Not from its own storage, as buildah would without being told.
+      pull: (host) => attempt('pull', plain, '--quiet', ...always, `${host}/team/${name}:1`),
+    };
+  };
   const clients: Readonly<Record<(typeof TOOLS)[number], () => Client>> = {
-    podman: () => {
-      const { attempt } = containersProgram('podman');
-      const plain = '--tls-verify=false';
-      return {
-        login: (account, host) => attempt('login', plain, ...flags(account), host),
-        logout: (host) => attempt('logout', host),
-        prepare: () => attempt('pull', plain, '--quiet', source),
-        push: (host, tag) => attempt('push', plain, source, `docker://${host}/team/podman:${tag}`),
-        pull: (host) => attempt('pull', plain, '--quiet', `${host}/team/podman:1`),
-      };
-    },
+    podman: () => containersClient('podman'),
+    buildah: () => containersClient('buildah'),
     skopeo: () => {
       const { attempt } = clientProgram('skopeo', { globalFlags: ['--insecure-policy'] });
       const plain = ['--src-tls-verify=false', '--dest-tls-verify=false'];
@@ -137,6 +141,7 @@ describeWithTools([...TOOLS, 'registry'], 'with a robot of a private project', (
     >
   > = {
     podman: [DENIED, /invalid username\/password/, DENIED],
+    buildah: [DENIED, /invalid username\/password/, DENIED],
     skopeo: [DENIED, /invalid username\/password/, DENIED],
     crane: [/401 Unauthorized|UNAUTHORIZED: authentication required/, undefined, DENIED],
     regctl: [/unauthorized/, /failed to ping registry .*: unauthorized/, /unauthorized/],

@@ -95,7 +95,7 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
     const secret = /twp_\S+/.exec(made)?.[0] ?? '';
     robot = canaries.basic('robot$team+ci', canaries.note('the robot', secret));
     cliPassword = await makeCliPassword();
-  }, 120_000);
+  });
   afterAll(async () => {
     s3.destroy();
     await servers.stopAll();
@@ -251,7 +251,7 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
     expect(canaries.in('metrics', await observed())).toEqual([]);
     expect(await inStore()).toEqual([]);
     expect(await inRedis()).toEqual([]);
-  }, 120_000);
+  });
 
   test('come out nowhere when a process cannot start with them', async () => {
     const secret = canaries.make('a secret of a broken configuration');
@@ -278,7 +278,7 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
       expect([position, code, stdout + stderr]).not.toEqual([position, 0, expect.anything()]);
       expect(canaries.in(`start ${position}`, stdout + stderr)).toEqual([]);
     }
-  }, 120_000);
+  });
 
   async function startWith(env: Record<string, string>): Promise<CommandResult> {
     return await runCommand(process.execPath, [MAIN], {
@@ -308,7 +308,7 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
     for (const { pid } of [push, mirror]) {
       expect(canaries.in('a command line', readFileSync(`/proc/${pid}/cmdline`))).toEqual([]);
     }
-  }, 120_000);
+  });
 
   async function inStore(): Promise<readonly string[]> {
     const { bucket: Bucket } = guarded.s3;
