@@ -37,6 +37,21 @@ export function formatWarning(text: string): string {
   return `299 - "${plain}"`;
 }
 
+/** Of formats that no browser shows: those of images and artifacts. */
+const SHOWN_BY_NOBODY = /^application\/vnd\.[\w.-]+\+json$/;
+
+/**
+ * What goes with content whose type its pusher has chosen: no browser shows it, or runs it as a page of this registry,
+ * where people have sessions.
+ */
+export const inertHeaders = (mediaType: string): HeaderFields =>
+  SHOWN_BY_NOBODY.test(mediaType)
+    ? {}
+    : {
+        'Content-Disposition': 'attachment',
+        'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+      };
+
 /** The `X-Cache` of a pull; nothing for content that was pushed here. */
 export function cacheHeader({ servedFrom }: PullTrace): HeaderFields {
   if (!servedFrom) return {};

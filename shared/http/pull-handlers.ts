@@ -17,6 +17,7 @@ import {
   formatWarning,
   type HeaderFields,
   HEADERS,
+  inertHeaders,
   namesEntityTag,
 } from './headers.ts';
 import { requestedRepository } from './requested-repository.ts';
@@ -239,6 +240,7 @@ function manifestHeaders(stat: ManifestStat): HeaderFields {
   return {
     [HEADERS.contentType]: stat.mediaType,
     [HEADERS.contentLength]: stat.size,
+    ...inertHeaders(stat.mediaType),
     ...validators(stat),
   };
 }
