@@ -1,24 +1,28 @@
 import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
-import type { S3Client } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import type { S3StorageConfig } from '../../shared/config/config.ts';
+import { digestOf } from '../../shared/oci/digest.ts';
 import { StorageError } from '../../shared/storage/errors.ts';
-import { multipartFolder } from '../../shared/storage/object-keys.ts';
+import { blobKey, multipartFolder } from '../../shared/storage/object-keys.ts';
 import { prepareS3 } from '../../shared/storage/s3/prepare-s3.ts';
 import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
 import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { S3UploadStore } from '../../shared/storage/s3/s3-upload-store.ts';
 import { describeBlobStore } from '../../shared/storage/testing/blob-store-contract.ts';
-import { unending } from '../../shared/storage/testing/contract-support.ts';
+import { patternBytes, readAll, unending } from '../../shared/storage/testing/contract-support.ts';
 import { describeRecordStore } from '../../shared/storage/testing/record-store-contract.ts';
 import { describeUploadStore } from '../../shared/storage/testing/upload-store-contract.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { listKeys, listOpenMultiparts } from '../support/list-bucket.ts';
 import { s3StorageConfig, SMALLEST_PART_BYTES } from '../support/s3-storage-config.ts';
 import { type S3Server, startMinio, startVersitygw } from '../support/start-s3.ts';
+import { makeTempFolder } from '../support/temp-folder.ts';
 
 const SERVERS = [
   { name: 'minio', start: startMinio },
@@ -93,6 +97,43 @@ describe.each(SERVERS)('over $name', ({ name, start }) => {
       },
       SIZES,
     );
+
+    describe('a verified file', () => {
+      test.each([
+        ['eight parts comes by one request', 8 * SMALLEST_PART_BYTES, 0],
+        ['more comes in parts', 8 * SMALLEST_PART_BYTES + 1, 9],
+      ])('of %s', async (_how, size, parts) => {
+        const config = newConfig();
+        const bytes = patternBytes(size, size);
+        const digest = digestOf(bytes);
+        const path = join(makeTempFolder('verified'), 'file');
+        await writeFile(path, bytes);
+        const store = new S3BlobStore(client, config);
+        expect(await store.put(digest, { path, size }, undefined, unending)).toEqual({ size });
+        const key = { Bucket: config.bucket, Key: `${config.prefix}/${blobKey(digest)}` };
+        const { ETag = '', ContentLength } = await client.send(new HeadObjectCommand(key));
+        expect(ContentLength).toBe(size);
+        expect(Number(/-(\d+)"$/.exec(ETag)?.[1] ?? 0)).toBe(parts);
+        const opened = await new S3BlobStore(other, config).open(digest, undefined, unending);
+        expect((await readAll(opened!.stream)).equals(bytes)).toBe(true);
+        expect(await leftovers(config)).toEqual([]);
+      });
+
+      test.each([100_000, SMALLEST_PART_BYTES + 1])(
+        'of %i bytes that are others than its digest says is not stored',
+        async (size) => {
+          const config = newConfig();
+          const path = join(makeTempFolder('verified'), 'file');
+          await writeFile(path, patternBytes(size, 1));
+          const digest = digestOf(patternBytes(size, 2));
+          const store = new S3BlobStore(client, config);
+          const putting = store.put(digest, { path, size }, undefined, unending);
+          await expect(putting).rejects.toThrow(StorageError);
+          expect(await store.stat(digest, unending)).toBeUndefined();
+          expect(await leftovers(config)).toEqual([]);
+        },
+      );
+    });
 
     describe('prepareS3', () => {
       test('is content with a bucket that is there, with and without a prefix', async () => {

@@ -1,4 +1,5 @@
 import type { OnReadOpts, Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 
 import { type PlainHead, type PlainMethod, readHead } from '../../plain-http/plain-head.ts';
 import { hangUp } from '../../plain-http/pull-connection.ts';
@@ -10,12 +11,23 @@ export interface PlainAnswer {
   readonly body: Buffer;
 }
 
+/** Bytes that are read while they are sent. */
+export interface SentBody {
+  /** In bytes. */
+  readonly length: number;
+  /**
+   * Writes exactly so many, from the beginning each time; leaves the destination open. Tells when there is nothing left
+   * to read, and resolves when it holds nothing any more. Rejects when it cannot.
+   */
+  writeTo(destination: Writable, onRead: () => void): Promise<void>;
+}
+
 /** A request as it goes over the wire. Whoever asks leaves the body alone until the answer is there, or none is. */
 export interface PlainQuestion {
   readonly method: PlainMethod;
   /** With the empty line after it. */
   readonly head: string;
-  readonly body?: Buffer | undefined;
+  readonly body?: Buffer | SentBody | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -32,6 +44,7 @@ interface Asked {
   head: PlainHead | undefined;
   body: Buffer;
   bodyBytes: number;
+  isRead: boolean;
   isReusable: boolean;
 }
 
@@ -86,7 +99,7 @@ export class PlainConnection {
   /** Rejects when the answer is not plain, has more than `maxBytes`, or when the connection ends before its end. */
   ask({ method, head, body }: PlainQuestion, maxBytes: number): Promise<PlainAnswer> {
     const answer = Promise.withResolvers<PlainAnswer>();
-    this.#asked = {
+    const asked: Asked = {
       answer,
       method,
       maxBytes,
@@ -94,19 +107,37 @@ export class PlainConnection {
       head: undefined,
       body: NOTHING,
       bodyBytes: 0,
+      isRead: true,
       isReusable: false,
     };
+    this.#asked = asked;
     this.#hasAnswered = false;
     this.#socket.ref();
-    if (body === undefined) {
+    if (!Buffer.isBuffer(body)) {
       this.#socket.write(head, 'latin1');
-    } else {
-      this.#socket.cork();
-      this.#socket.write(head, 'latin1');
-      this.#socket.write(body);
-      this.#socket.uncork();
+      return body ? this.#send(asked, body) : answer.promise;
     }
+    this.#socket.cork();
+    this.#socket.write(head, 'latin1');
+    this.#socket.write(body);
+    this.#socket.uncork();
     return answer.promise;
+  }
+
+  /** An answer that comes before all is sent ends the sending; either way the body is let go of first. */
+  async #send(asked: Asked, body: SentBody): Promise<PlainAnswer> {
+    asked.isRead = false;
+    const onRead = (): void => {
+      asked.isRead = true;
+    };
+    const sending = body
+      .writeTo(this.#socket, onRead)
+      .catch((error: unknown) => this.destroy(error as Error));
+    try {
+      return await asked.answer.promise;
+    } finally {
+      await sending;
+    }
   }
 
   destroy(error?: Error): void {
@@ -149,7 +180,7 @@ export class PlainConnection {
     // More than was announced: the body is right, but nothing that follows can be trusted.
     if (bytes.length > head.length - asked.bodyBytes) asked.isReusable = false;
     // Answered before it was read to its end: the rest is neither sent nor kept waiting for.
-    if (this.#socket.writableLength > 0) asked.isReusable = false;
+    if (!asked.isRead || this.#socket.writableLength > 0) asked.isReusable = false;
     asked.bodyBytes += bytes.copy(body, asked.bodyBytes);
     if (asked.bodyBytes < head.length) return;
     this.#asked = undefined;

@@ -1,6 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 
-import { type PlainAnswer, PlainConnection, type PlainQuestion } from './plain-connection.ts';
+import {
+  type PlainAnswer,
+  PlainConnection,
+  type PlainQuestion,
+  type SentBody,
+} from './plain-connection.ts';
 import type { PlainHead } from '../../plain-http/plain-head.ts';
 import { ReadTrust } from './read-trust.ts';
 import { bodyAllowanceMs, type S3Deadlines } from './s3-deadlines.ts';
@@ -21,7 +26,7 @@ interface ReadOptions {
 
 /** Bytes to be stored. */
 export interface PlainPut {
-  readonly bytes: Buffer;
+  readonly bytes: Buffer | SentBody;
   /** Of the bytes, in hex: the store checks them against it. */
   readonly sha256: string;
   /** Only where there is no object yet. */
@@ -156,7 +161,7 @@ export class PlainRequests {
   async #ask(
     bucket: string,
     asked: ObjectRequest,
-    options: ReadOptions & { readonly body?: Buffer },
+    options: ReadOptions & { readonly body?: Buffer | SentBody },
   ): Promise<PlainAnswer | undefined> {
     const { signal, maxBytes, body } = options;
     const signed = await this.#signed(bucket, asked);

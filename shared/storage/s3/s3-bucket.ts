@@ -13,6 +13,7 @@ import {
 } from '@aws-sdk/client-s3';
 
 import type { S3StorageConfig } from '../../config/config.ts';
+import type { VerifiedFile } from '../blob-store.ts';
 import { requireKey } from '../require-key.ts';
 import { ObjectReads, type OpenObject, versionOf } from './object-reads.ts';
 import { defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
@@ -27,6 +28,7 @@ import { StoreClient } from './s3-client.ts';
 import { PartPool } from './part-pool.ts';
 import { payloadHash, sha256Of } from './payload-hash.ts';
 import type { PlainPut, PlainRequests } from './plain-requests.ts';
+import { sentFile } from './sent-file.ts';
 import { type S3Call, type S3SendOptions, timedCall } from './timed-call.ts';
 
 export interface ObjectStat {
@@ -196,6 +198,12 @@ export class S3Bucket {
     await this.tell({ ...call, bodyBytes: bytes.length, spentMs }, (options) =>
       this.client.send(command, options),
     );
+  }
+
+  /** As `put`, of a file that is sent as it is read. False: it was not, and has to be sent in another way. */
+  async putFile(call: S3Call, file: VerifiedFile, sha256: string): Promise<boolean> {
+    const bytes = sentFile(file, call.signal);
+    return (await this.#putPlainly(call, { bytes, sha256 })) !== undefined;
   }
 
   /**
