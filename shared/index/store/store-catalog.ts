@@ -33,6 +33,9 @@ export class StoreCatalog implements Catalog {
   }
 
   async has(repository: RepositoryName, signal: AbortSignal): Promise<boolean> {
+    // One listing is enough for what nobody has pulled or pushed yet.
+    const any = await this.#records.list(repositoryFolder(repository), { limit: 1 }, signal);
+    if (any.length === 0) return false;
     // Folder by folder with a limit: a listing of the repository itself has every repository nested in it.
     const folders = [layersFolder, manifestsFolder, ownRepositoryFolder, uploadsFolder];
     const answers = await Promise.all(
