@@ -171,7 +171,7 @@ export class BlobFills {
   ): Promise<void> {
     // Withdrawn while it came: its delivery proves nothing any more.
     const isOwn = [...repositories.values()].includes(repository.cached);
-    if (isOwn) await this.#options.verdicts.beforeStore(repository, admission, signal);
+    if (isOwn) await this.#options.verdicts.beforeStore(repository, admission);
     await this.#linkAll(digest, repositories, signal);
   }
 

@@ -160,7 +160,7 @@ export class BlobPull {
         refuseUnlessAbsent(proof, repository);
         return undefined;
       }
-      if (running && (await this.#isMarked(repository, admission, signal))) {
+      if (running && (await this.#isMarked(repository, admission))) {
         running.repositories.set(reader, repository.cached);
       }
       const stored = await this.#linkStored(request, range, signal);
@@ -170,13 +170,9 @@ export class BlobPull {
   }
 
   /** False when the marker that must come before a link could not be written: the blob is then only passed on. */
-  async #isMarked(
-    repository: CachedRepository,
-    admission: Admission,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #isMarked(repository: CachedRepository, admission: Admission): Promise<boolean> {
     try {
-      await this.#options.verdicts.beforeStore(repository, admission, signal);
+      await this.#options.verdicts.beforeStore(repository, admission);
       return true;
     } catch (error) {
       if (error instanceof StorageError) return false;
@@ -194,7 +190,7 @@ export class BlobPull {
     const body = await blobs.open(digest, range, signal);
     if (!body) return undefined;
     try {
-      await verdicts.beforeStore(repository, admission, signal);
+      await verdicts.beforeStore(repository, admission);
       await members.add(repository.cached, 'blob', digest, signal);
       crashPoint('fill.blob-linked');
     } catch (error) {

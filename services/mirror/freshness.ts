@@ -124,13 +124,28 @@ export class TagFreshness {
     return this.knownAgeMs(repository, tag);
   }
 
-  /** The upstream has just shown what the store holds. */
-  async confirm(repository: CachedRepository, tag: Tag): Promise<void> {
+  /**
+   * The upstream has just shown what the store holds, or will hold: others are told once it does. False when the store
+   * did not take it: then nothing was confirmed, else the old image would count as it.
+   */
+  async confirm(
+    repository: CachedRepository,
+    tag: Tag,
+    stored: Promise<boolean> = Promise.resolve(true),
+  ): Promise<boolean> {
     const { hints, clock, background, confirmations, lifetime } = this.#options;
     const known = this.#of(repository, tag);
-    known.confirmedMs = clock.monotonicMs();
+    const before = known.confirmedMs;
+    const nowMs = clock.monotonicMs();
+    known.confirmedMs = nowMs;
     delete known.paused;
     const wallMs = clock.now().getTime();
+    if (!(await stored)) {
+      if (known.confirmedMs !== nowMs) return false;
+      if (before === undefined) delete known.confirmedMs;
+      else known.confirmedMs = before;
+      return false;
+    }
     if (this.#isRecordDue(repository, known, wallMs)) {
       known.recordedWallMs = wallMs;
       background.run('tag.confirmed', () =>
@@ -139,6 +154,7 @@ export class TagFreshness {
     }
     const hint = `${wallMs},${known.recordedWallMs ?? 0}`;
     await hints.put(keyOf(repository, tag), hint, HINT_LIFE_MS).catch(() => undefined);
+    return true;
   }
 
   /** The tag is gone. */

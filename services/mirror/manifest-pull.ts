@@ -6,7 +6,7 @@ import type { Observer, ProxyOutcome } from '../../shared/observability/observer
 import type { CachedRepository } from './cached-repository.ts';
 import type { TagFreshness } from './freshness.ts';
 import type { KnownAbsent } from './known-absent.ts';
-import type { ManifestFetch, PulledManifest } from './manifest-fetch.ts';
+import { heldManifest, type ManifestFetch, type PulledManifest } from './manifest-fetch.ts';
 import { servedFrom } from './served-from.ts';
 import { staleWarning } from './stale-warning.ts';
 import type { TagAnswered, TagPull } from './tag-pull.ts';
@@ -80,16 +80,18 @@ export class ManifestPull {
   ): Promise<ManifestContent | undefined> {
     const { fetch, local } = this.#options;
     const reference = { kind: 'digest', digest } as const;
-    const held = admission.isHeldServable
-      ? await local.manifest(repository.cached, reference, signal)
-      : undefined;
+    const held =
+      fetch.arrived(repository, reference)?.content ??
+      (admission.isHeldServable
+        ? await local.manifest(repository.cached, reference, signal)
+        : undefined);
     if (held) return this.#served(repository, held, 'hit');
     const name = `${repository.cached}@${digest}`;
     const isJoined = this.#flights.isRunning(name);
     const flight = this.#flights.run(name, () =>
       fetch.alone(name, async () => {
         const heldNow = await this.#heldNow(repository, reference, this.#options.lifetime);
-        if (heldNow) return found({ content: heldNow, cache: 'hit', isStored: true });
+        if (heldNow) return found(heldManifest(heldNow));
         return fetch.fetch(repository, reference, admission);
       }),
     );
@@ -107,7 +109,9 @@ export class ManifestPull {
     reference: ManifestReference,
     signal: AbortSignal,
   ): Promise<ManifestContent | undefined> {
-    const { verdicts, local } = this.#options;
+    const { verdicts, local, fetch } = this.#options;
+    const arrived = fetch.arrived(repository, reference);
+    if (arrived) return arrived.content;
     const { isHeldServable } = await verdicts.admitUnproved(repository, signal);
     return isHeldServable ? local.manifest(repository.cached, reference, signal) : undefined;
   }
@@ -154,10 +158,10 @@ export class ManifestPull {
 }
 
 /** Clients that waited for one question are served by the same answer; only the first one asked. */
-function howServed({ cache, isStored }: PulledManifest, isJoined: boolean): ProxyOutcome {
+function howServed({ cache, isKept }: PulledManifest, isJoined: boolean): ProxyOutcome {
   if (cache === 'hit') return 'hit';
   if (isJoined) return 'join';
-  return isStored ? 'miss' : 'bypass';
+  return isKept ? 'miss' : 'bypass';
 }
 
 const absentName = ({ cached }: CachedRepository, reference: ManifestReference): string =>

@@ -7,6 +7,7 @@ import { ManualClock } from '../../shared/index/testing/manual-clock.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { type FixtureImage, makeImage } from '../../test/support/oci-fixtures.ts';
 import { startTestMirror, TAG_TTL_SECONDS, type TestMirror } from './testing/start-test-mirror.ts';
+import { untilStored } from './testing/until-stored.ts';
 
 const HOUR_MS = 60 * 60_000;
 
@@ -147,6 +148,7 @@ describe('a held tag that cannot be confirmed', () => {
     async (host) => {
       await start();
       await pull();
+      await untilStored(mirror, '1');
       await mirror.store.records.deleteTree('twinport/v1/mirrors', new AbortController().signal);
       const url = `http://${host}`;
       const other = await startTestMirror(url, { store: mirror.store });
@@ -257,6 +259,7 @@ describe('what the upstream does not have', () => {
     upstream.addImage('library/hello', '3', image);
     const other = await startTestMirror(upstream.url, { store: mirror.store });
     expect((await pull('3', other)).status).toBe(200);
+    await untilStored(other, '3');
     await other.stop();
     expect((await pull('3')).status).toBe(200);
   });

@@ -19,7 +19,12 @@ export type Proof = 'public' | 'shared';
  * under an upstream's name and is never touched.
  */
 export type Standing =
-  | { readonly kind: 'marked'; readonly marker: OriginMarker }
+  | {
+      readonly kind: 'marked';
+      readonly marker: OriginMarker;
+      /** The marker is on its way to the store: rejects when it does not get there. */
+      readonly written?: Promise<void>;
+    }
   | { readonly kind: 'empty' }
   | { readonly kind: 'foreign' };
 
@@ -41,20 +46,25 @@ export class Standings {
     { max: MAX_REPOSITORIES },
   );
   readonly #markings = new SingleFlight<void>();
+  /** Proofs of repositories that were new, given and being written down. */
+  readonly #proving = new Map<string, Standing>();
 
   constructor(options: StandingsOptions) {
     this.#options = options;
   }
 
   async of(repository: CachedRepository, signal: AbortSignal): Promise<Standing> {
-    const { origins, catalog, clock } = this.#options;
+    const { origins, catalog } = this.#options;
     const { cached } = repository;
-    const read = this.#read.get(cached);
-    if (read && clock.monotonicMs() - read.readAtMs < MARKER_TTL_MS) return read.standing;
+    const known = this.#recent(cached) ?? this.#proving.get(cached);
+    if (known) return known;
+    // Of what was marked before, nobody needs to know whether it has content.
+    const looksForContent = this.#read.has(cached) ? undefined : catalog.has(cached, signal);
+    looksForContent?.catch(() => undefined);
     let marker = await origins.get(cached, signal);
     let hasContent = false;
     if (!marker) {
-      hasContent = await catalog.has(cached, signal);
+      hasContent = await (looksForContent ?? catalog.has(cached, signal));
       // Another replica may have marked and filled it between the two looks.
       if (hasContent) marker = await origins.get(cached, signal);
     }
@@ -83,36 +93,83 @@ export class Standings {
     return !(age >= 0 && age < repository.upstream.proofTtlSeconds * 1000);
   }
 
-  /** Writes down a proof that was given, unless a good one stands there. */
-  async prove(repository: CachedRepository, proof: Proof, signal: AbortSignal): Promise<void> {
-    const standing = await this.of(repository, signal);
-    // What came by an account is not public because something else once was.
-    const isTooGood =
-      proof === 'shared' && standing.kind === 'marked' && standing.marker.verdict === 'public';
-    if (!this.isDue(standing, repository) && !isTooGood) return;
-    await this.#markings.run(repository.cached, () => this.#mark(repository, proof));
+  /**
+   * Writes down a proof that was given, unless a good one stands there. `isNew`: the repository was empty when the proof
+   * was asked for. Then the proof counts at once; whoever stores anything waits until it is written.
+   */
+  async prove(repository: CachedRepository, proof: Proof, isNew: boolean): Promise<void> {
+    const { cached } = repository;
+    const known = this.#recent(cached);
+    if (known && this.#isProvedAs(known, repository, proof)) return;
+    const written = this.#markings.run(cached, () => this.#proveNow(repository, proof));
+    if (isNew && !this.#proving.has(cached)) {
+      this.#proving.set(cached, {
+        kind: 'marked',
+        marker: this.#markerOf(repository, proof),
+        written,
+      });
+      const end = (): boolean => this.#proving.delete(cached);
+      written.then(end, end);
+    }
+    await written;
+  }
+
+  async #proveNow(repository: CachedRepository, proof: Proof): Promise<void> {
+    const { cached } = repository;
+    const marker = await this.#options.origins.get(cached, this.#options.lifetime);
+    const standing = marker && ({ kind: 'marked', marker } as const);
+    if (standing && this.#isProvedAs(standing, repository, proof)) {
+      this.#remember(cached, standing);
+    } else {
+      await this.#mark(repository, proof, marker);
+    }
   }
 
   async withdraw(repository: CachedRepository): Promise<void> {
-    await this.#mark(repository, 'private');
+    const { origins, lifetime } = this.#options;
+    const before = await origins.get(repository.cached, lifetime);
+    await this.#mark(repository, 'private', before);
     this.#options.withdrawn(repository.cached);
   }
 
-  async #mark(repository: CachedRepository, verdict: OriginMarker['verdict']): Promise<void> {
-    const { origins, clock, forget, lifetime } = this.#options;
-    const before = await origins.get(repository.cached, lifetime);
+  /** What came by an account is not public because something else once was. */
+  #isProvedAs(standing: Standing, repository: CachedRepository, proof: Proof): boolean {
+    const isTooGood =
+      proof === 'shared' && standing.kind === 'marked' && standing.marker.verdict === 'public';
+    return !this.isDue(standing, repository) && !isTooGood;
+  }
+
+  async #mark(
+    repository: CachedRepository,
+    verdict: OriginMarker['verdict'],
+    before: OriginMarker | undefined,
+  ): Promise<void> {
+    const { origins, forget, lifetime } = this.#options;
     // What another upstream delivered is not proved by this one.
     if (before && !isOfUpstream(before, repository)) await forget(repository.cached, lifetime);
-    const marker: OriginMarker = {
-      schemaVersion: 1,
-      upstreamUrl: repository.upstream.url,
-      upstreamRepository: repository.upstreamRepository,
-      verdict,
-      provedAt: clock.now().toISOString(),
-    };
+    const marker = this.#markerOf(repository, verdict);
     await origins.put(repository.cached, marker, lifetime);
     crashPoint('origin.marked');
     this.#remember(repository.cached, { kind: 'marked', marker });
+  }
+
+  #markerOf(
+    { upstream, upstreamRepository }: CachedRepository,
+    verdict: OriginMarker['verdict'],
+  ): OriginMarker {
+    return {
+      schemaVersion: 1,
+      upstreamUrl: upstream.url,
+      upstreamRepository,
+      verdict,
+      provedAt: this.#options.clock.now().toISOString(),
+    };
+  }
+
+  #recent(cached: string): Standing | undefined {
+    const read = this.#read.get(cached);
+    const isRecent = read && this.#options.clock.monotonicMs() - read.readAtMs < MARKER_TTL_MS;
+    return isRecent ? read.standing : undefined;
   }
 
   #remember(cached: string, standing: Standing): void {

@@ -7,7 +7,7 @@ import type { ManifestReference, RepositoryName, Tag } from '../../shared/oci/re
 import type { BackgroundTasks } from './background-tasks.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import type { TagFreshness, TagTerms } from './freshness.ts';
-import type { ManifestFetch, PulledManifest } from './manifest-fetch.ts';
+import { heldManifest, type ManifestFetch, type PulledManifest } from './manifest-fetch.ts';
 import { answerOf, decideTag, holdingOf } from './tag-decision.ts';
 import { refuseUnlessAbsent, tooStale } from './upstream-refusal.ts';
 import { type Failure, found, type Outcome, unavailable } from './upstream/outcome.ts';
@@ -82,13 +82,13 @@ export class TagPull {
         ? { kind: 'pulled', manifest: outcome.value, isJoined }
         : this.#withoutAnswer(repository, tag, held, outcome);
 
-    const held = await this.#held(repository, { kind: 'tag', tag }, admission, signal);
+    const held = (await this.#held(repository, { kind: 'tag', tag }, admission, signal))?.content;
     if (!held) return settle(held, await waitFor(flight(), signal));
     const state = await freshness.state(repository, tag);
     if (state !== 'due') {
       const isAskable = state === 'behind' && !freshness.pausedBy(repository, tag);
       if (isAskable) this.#behind(flight);
-      return settle(held, found({ content: held, cache: 'hit', isStored: true }));
+      return settle(held, found(heldManifest(held)));
     }
     // What may not be served stale is waited for like what is not held.
     if (!(await this.#mayBeStale(repository, tag))) {
@@ -170,33 +170,44 @@ export class TagPull {
       const { freshness } = this.#options;
       const byTag = { kind: 'tag', tag } as const;
       const held = await this.#heldNow(repository, byTag);
-      if (held && (await freshness.isFresh(repository, tag))) {
-        return found({ content: held, cache: 'hit', isStored: true });
-      }
+      if (held && (await freshness.isFresh(repository, tag))) return found(held);
       const outcome = held
         ? await this.#confirm(repository, tag, held, admission)
         : await this.#fetch.fetch(repository, byTag, admission, tag);
-      await this.#note(repository, tag, held !== undefined, outcome);
-      return outcome;
+      return this.#noted(repository, tag, held, outcome);
     });
   }
 
-  async #note(
+  /** The outcome; what follows from it is written down, of what is not stored yet after that. */
+  async #noted(
     repository: CachedRepository,
     tag: Tag,
-    isHeld: boolean,
+    held: PulledManifest | undefined,
     outcome: Outcome<PulledManifest>,
+  ): Promise<Outcome<PulledManifest>> {
+    if (outcome.kind !== 'found') {
+      await this.#noteFailure(repository, tag, held, outcome);
+      return outcome;
+    }
+    const pulled = outcome.value;
+    if (!pulled.isKept) return outcome;
+    const stored = this.#options.freshness.confirm(repository, tag, pulled.stored);
+    return found({ ...pulled, stored });
+  }
+
+  async #noteFailure(
+    repository: CachedRepository,
+    tag: Tag,
+    held: PulledManifest | undefined,
+    outcome: Failure,
   ): Promise<void> {
     const { freshness, tags, lifetime } = this.#options;
-    if (outcome.kind === 'found') {
-      // What the store could not take is asked for again: else the old image would count as confirmed.
-      if (outcome.value.isStored) await freshness.confirm(repository, tag);
-      return;
-    }
     const { onDeletedTag } = repository.upstream;
-    const decision = decideTag(answerOf(outcome), isHeld ? 'held' : 'unheld', onDeletedTag);
+    const decision = decideTag(answerOf(outcome), held ? 'held' : 'unheld', onDeletedTag);
     if (decision === 'serve-stale') freshness.pause(repository, tag, outcome);
     if (decision !== 'drop') return;
+    // What is on its way to the store would bring the tag back.
+    await held?.stored;
     await this.#fetch.bestEffort('tag.drop', async () => {
       await tags.delete(repository.cached, tag, lifetime);
       await freshness.forget(repository, tag);
@@ -206,7 +217,7 @@ export class TagPull {
   async #confirm(
     repository: CachedRepository,
     tag: Tag,
-    held: ManifestContent,
+    held: PulledManifest,
     admission: Admission,
   ): Promise<Outcome<PulledManifest>> {
     const { tags, lifetime } = this.#options;
@@ -218,16 +229,20 @@ export class TagPull {
     );
     if (head.kind !== 'found') return head;
     const { digest } = head.value;
-    if (digest === held.digest) return found({ content: held, cache: 'hit', isStored: true });
+    if (digest === held.content.digest) return found(held);
     if (!digest) return this.#fetch.fetch(repository, byTag, admission, tag);
 
     const byDigest = { kind: 'digest', digest } as const;
     const other = await this.#held(repository, byDigest, admission, lifetime);
     if (other) {
-      const isStored = await this.#fetch.bestEffort('tag.move', () =>
-        tags.set(repository.cached, tag, digest, lifetime),
-      );
-      return found({ content: other, cache: 'hit', isStored });
+      // A tag is never to name what the store does not have, and to end at what came last.
+      await held.stored;
+      const isMoved =
+        (await other.stored) &&
+        (await this.#fetch.bestEffort('tag.move', () =>
+          tags.set(repository.cached, tag, digest, lifetime),
+        ));
+      return found({ ...other, isKept: isMoved });
     }
     const fetched = await this.#fetch.fetch(repository, byDigest, admission, tag);
     if (fetched.kind === 'found') return fetched;
@@ -243,16 +258,19 @@ export class TagPull {
     reference: ManifestReference,
     admission: Admission,
     signal: AbortSignal,
-  ): Promise<ManifestContent | undefined> {
+  ): Promise<PulledManifest | undefined> {
+    const arrived = this.#fetch.arrived(repository, reference);
+    if (arrived) return arrived;
     if (!admission.isHeldServable) return undefined;
-    return this.#options.local.manifest(repository.cached, reference, signal);
+    const content = await this.#options.local.manifest(repository.cached, reference, signal);
+    return content && heldManifest(content);
   }
 
   /** Looked at by the one flight of a key: what the flight before it stored is not asked for again. */
   async #heldNow(
     repository: CachedRepository,
     reference: ManifestReference,
-  ): Promise<ManifestContent | undefined> {
+  ): Promise<PulledManifest | undefined> {
     const { verdicts, lifetime } = this.#options;
     const admission = await verdicts.admitUnproved(repository, lifetime);
     return this.#held(repository, reference, admission, lifetime);

@@ -11,6 +11,7 @@ import {
   MEDIA_TYPES,
 } from '../../test/support/oci-fixtures.ts';
 import { startTestMirror, TAG_TTL_SECONDS, type TestMirror } from './testing/start-test-mirror.ts';
+import { untilStored } from './testing/until-stored.ts';
 
 interface Index {
   readonly mediaType: string;
@@ -81,6 +82,7 @@ describe('referrers of an upstream', () => {
     expect((await mirror.send('/v2/hello/manifests/1')).status).toBe(200);
     expect(digestsOf(await referrers())).toHaveLength(2);
     expect((await mirror.send(`/v2/hello/manifests/${pulled.digest}`)).body).toEqual(pulled.bytes);
+    await untilStored(mirror, pulled.digest);
     await upstream.goDown();
     tagLife();
     const held = await referrers();
@@ -142,6 +144,7 @@ test('a list of tags is not served any more when its repository turned private, 
   const { origins } = mirror.store.index;
   const name = 'mirror/library/hello' as RepositoryName;
   const { signal } = new AbortController();
+  await untilStored(mirror, '1');
   const marker = await origins.get(name, signal);
   await origins.put(name, { ...marker!, verdict: 'private' }, signal);
   upstream.behaviour.wantsToken = true;

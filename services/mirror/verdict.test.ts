@@ -7,6 +7,7 @@ import { parseRepositoryName } from '../../shared/oci/reference.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { type FixtureImage, makeImage } from '../../test/support/oci-fixtures.ts';
 import { startTestMirror, type TestMirror } from './testing/start-test-mirror.ts';
+import { untilStored } from './testing/until-stored.ts';
 
 const ACCOUNT = { username: 'shop', password: 's3cret' };
 const DAY_AND_MORE_MS = 25 * 60 * 60 * 1000;
@@ -168,6 +169,7 @@ describe('a private repository', () => {
       expect(asked.every(({ authorization }) => authorization?.startsWith('Bearer account/'))).toBe(
         true,
       );
+      await untilStored(shared, '1', 'mirror/team/secret');
       expect(await verdictOn('team/secret')).toBe('shared');
       await upstream.goDown();
       expect(await pullImage(shared, 'team/secret')).toEqual([200, 200, 200, 200]);

@@ -27,6 +27,10 @@ export interface Admission {
   readonly isHeldServable: boolean;
   /** What the client gets may be stored, after `beforeStore`. */
   readonly isStorable: boolean;
+  /** Nothing was known of the repository. */
+  readonly isNew: boolean;
+  /** Of a proof that was given and is on its way to the store. */
+  readonly written: Promise<void> | undefined;
 }
 
 export type AdmissionOutcome =
@@ -102,7 +106,7 @@ export class Verdicts {
     return {
       kind: 'admitted',
       admission: judgement.value.isWritten
-        ? { client: configured, proves: undefined, isHeldServable: true, isStorable: true }
+        ? { ...admission, client: configured, proves: undefined, isHeldServable: true }
         : { ...admission, isStorable: false },
     };
   }
@@ -114,11 +118,13 @@ export class Verdicts {
     const witness = this.#witness(repository);
     const isHeldServable = standings.isProved(standing, repository);
     const isStorable = standing.kind !== 'foreign';
+    const written = standing.kind === 'marked' ? standing.written : undefined;
+    const terms = { isHeldServable, isStorable, isNew: standing.kind === 'empty', written };
     const { configured } = connections.to(repository.upstream);
     const isWitnessNeeded = witness.proof === 'shared' || standings.isDue(standing, repository);
     return isWitnessNeeded || !configured
-      ? { client: witness.client, proves: witness.proof, isHeldServable, isStorable }
-      : { client: configured, proves: undefined, isHeldServable, isStorable };
+      ? { ...terms, client: witness.client, proves: witness.proof }
+      : { ...terms, client: configured, proves: undefined };
   }
 
   /** The terms on which a repository's tags are listed: nothing of a list is stored. */
@@ -130,13 +136,11 @@ export class Verdicts {
   }
 
   /** Marks the repository before its first link is written. To be called after the admission's client delivered. */
-  async beforeStore(
-    repository: CachedRepository,
-    admission: Admission,
-    signal: AbortSignal,
-  ): Promise<void> {
-    // Where nothing is proved, the proof that admitted the request has been written.
-    if (admission.proves) await this.#prove(repository, admission.proves, signal);
+  async beforeStore(repository: CachedRepository, admission: Admission): Promise<void> {
+    const { proves, isNew, written } = admission;
+    // Where it proves nothing itself, the proof that admitted it stands in the store, or is to stand there first.
+    await written;
+    if (proves) await this.#prove(repository, proves, isNew);
   }
 
   #witness({ upstream }: CachedRepository): Witness {
@@ -146,8 +150,8 @@ export class Verdicts {
       : { client: anonymous, proof: 'public' };
   }
 
-  async #prove(repository: CachedRepository, proof: Proof, signal: AbortSignal): Promise<void> {
-    await this.#options.standings.prove(repository, proof, signal);
+  async #prove(repository: CachedRepository, proof: Proof, isNew: boolean): Promise<void> {
+    await this.#options.standings.prove(repository, proof, isNew);
     this.#deniedAtMs.delete(repository.cached);
   }
 
@@ -166,7 +170,9 @@ export class Verdicts {
     const outcome = await tryToRead(admission.client, upstreamRepository, probe, lifetime);
     if (outcome.kind === 'found') {
       this.#deniedAtMs.delete(cached);
-      return found({ isWritten: admission.isStorable && (await this.#writeProof(repository)) });
+      return found({
+        isWritten: admission.isStorable && (await this.#writeProof(repository, admission)),
+      });
     }
     if (outcome.kind === 'denied' && outcome.isRegistryAnswer) {
       this.#deniedAtMs.set(cached, clock.monotonicMs());
@@ -175,9 +181,9 @@ export class Verdicts {
   }
 
   /** A store that cannot be written costs the cache its gain, not the client its answer. */
-  async #writeProof(repository: CachedRepository): Promise<boolean> {
+  async #writeProof(repository: CachedRepository, { isNew }: Admission): Promise<boolean> {
     try {
-      await this.#prove(repository, 'public', this.#options.lifetime);
+      await this.#prove(repository, 'public', isNew);
       return true;
     } catch (error) {
       if (error instanceof StorageError) return false;
@@ -206,7 +212,7 @@ export class Verdicts {
     const { client, proof } = this.#witness(repository);
     const outcome = await tryRepository(client, upstreamRepository, probe, lifetime);
     if (outcome.kind === 'found') {
-      await this.#prove(repository, proof, lifetime);
+      await this.#prove(repository, proof, false);
       return;
     }
     if (!isDenial(outcome, repository)) return;
@@ -227,6 +233,8 @@ const passing = (configured: Upstream): Admission => ({
   proves: undefined,
   isHeldServable: false,
   isStorable: false,
+  isNew: false,
+  written: undefined,
 });
 
 /** Whether an account might be shown more: some registries hide what is private by 404. */

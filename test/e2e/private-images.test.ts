@@ -54,7 +54,11 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
       const before = await diskUse(dataDir);
       await daemon.succeed('pull', 'hello:1');
       const hello = 'docker/registry/v2/repositories/mirror/library/hello';
-      const links = publicImage.blobs.map(({ digest }) => `${hello}/_layers/${linkPath(digest)}`);
+      const links = [
+        ...publicImage.blobs.map(({ digest }) => `${hello}/_layers/${linkPath(digest)}`),
+        // What is written last of a tag.
+        `${hello}/_twinport/confirmed/1`,
+      ];
       await waitFor(() => links.every((link) => link in contentOf(dataDir)), {
         what: 'the public image to be stored',
       });
@@ -101,7 +105,7 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
 const linkPath = (digest: string): string => `${digest.replace(':', '/')}/link`;
 
 /** What running mirrors write every few seconds: signs of life, and which of the held images were used. */
-const BESIDE = ['.mirrors', 'used'];
+const BESIDE = ['mirrors', '.mirrors', 'used'];
 
 /** Kilobytes that a store takes on disk, as `du` tells, apart from what mirrors write beside. */
 async function diskUse(folder: string): Promise<number> {

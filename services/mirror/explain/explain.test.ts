@@ -4,6 +4,7 @@ import { until } from '../../../shared/http/testing/recorded-edge.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../../test/support/fake-upstream.ts';
 import { type FixtureIndex, makeIndex } from '../../../test/support/oci-fixtures.ts';
 import { startTestMirror, TAG_TTL_SECONDS, type TestMirror } from '../testing/start-test-mirror.ts';
+import { untilStored } from '../testing/until-stored.ts';
 import type { Explanation } from './explain.ts';
 
 let upstream: FakeUpstream;
@@ -96,6 +97,7 @@ describe('GET /api/v1/explain', () => {
     const name = 'mirror/library/hello' as never;
     const { origins } = mirror.store.index;
     const signal = new AbortController().signal;
+    await untilStored(mirror, '1');
     const marker = await origins.get(name, signal);
     await origins.put(name, { ...marker!, verdict: 'private' }, signal);
     mirror.clock.advance(11_000);
