@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import bcrypt from 'bcrypt';
 
+import { PasswordComparisons } from '../auth/password-hash.ts';
 import { IdentitySourceError } from '../auth/password-source.ts';
 import { unending } from '../storage/testing/contract-support.ts';
 import { makeFirstAdmin } from './first-admin.ts';
@@ -68,6 +69,29 @@ describe('people whose passwords are kept here', () => {
     expect(await local.check({ username: 'alice', password: PASSWORD }, unending)).toMatchObject({
       id: 'local:alice',
     });
+  });
+
+  test('learn nothing of their password from the time of an answer after they are disabled', async () => {
+    class Counted extends PasswordComparisons {
+      count = 0;
+      override matches(...asked: Parameters<PasswordComparisons['matches']>): Promise<boolean> {
+        this.count += 1;
+        return super.matches(...asked);
+      }
+    }
+    const { users } = newBench();
+    const comparisons = new Counted();
+    const local = new LocalUsers(users, comparisons);
+    await add(users, 'alice');
+    const costOf = async (password: string): Promise<number> => {
+      const before = comparisons.count;
+      await local.check({ username: 'alice', password }, unending);
+      return comparisons.count - before;
+    };
+    expect([await costOf(PASSWORD), await costOf(PASSWORD)]).toEqual([1, 0]);
+    await users.setDisabled('alice', true, unending);
+    const costs = [await costOf(PASSWORD), await costOf(PASSWORD), await costOf('wrong horse')];
+    expect(costs).toEqual([1, 1, 1]);
   });
 
   test('use a changed password at once, and the one before no more', async () => {
