@@ -1,6 +1,6 @@
 import type { Mode } from '../shared/config/create-roles.ts';
 import type { ConfigProblem } from '../shared/config/environment.ts';
-import { withoutSecrets } from '../shared/observability/logger.ts';
+import { describeReason } from '../shared/observability/describe-reason.ts';
 import type { Role } from '../shared/observability/observer.ts';
 
 /** Everything that is wrong with the configuration, one line each. */
@@ -16,16 +16,6 @@ export function describeConfigProblems(
 /** What a person reads when the start failed. */
 export const describeStartFailure = (error: unknown): string =>
   `Twinport does not start: ${describeReason(error)}`;
-
-/** The message and its causes in one line, without secrets. */
-export function describeReason(error: unknown): string {
-  const messages: string[] = [];
-  for (let cause = error; cause instanceof Error && messages.length < 5; cause = cause.cause) {
-    if (cause.message !== '' && !messages.includes(cause.message)) messages.push(cause.message);
-  }
-  const reason = messages.length === 0 ? String(error) : messages.join(': ');
-  return withoutSecrets(reason);
-}
 
 /** The system's word for a port that cannot be had. */
 const LISTEN_REASONS: Readonly<Record<string, string>> = {

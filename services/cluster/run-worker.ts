@@ -7,7 +7,7 @@ import type { Role } from '../../shared/observability/observer.ts';
 import type { Readiness } from '../../shared/observability/health.ts';
 import { aborted } from '../aborted.ts';
 import { RoleService } from '../role-service.ts';
-import { describeReason } from '../start-problem.ts';
+import { describeReason } from '../../shared/observability/describe-reason.ts';
 import { VERSION } from '../version.ts';
 import type { Listening, PrimaryCalls, WorkerCalls, WorkerJob } from './calls.ts';
 import { Peer, type PeerMessage } from './peer.ts';

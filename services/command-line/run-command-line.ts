@@ -2,12 +2,13 @@ import { editDistance } from '../../shared/config/edit-distance.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
+import { describeReason } from '../../shared/observability/describe-reason.ts';
 import type { Log } from '../../shared/observability/observer.ts';
 import type { AuditEvent } from '../../shared/observability/audit-log.ts';
 import { openAudit } from '../open-audit.ts';
 import { openStores } from '../open-stores.ts';
 import type { ProcessHost } from '../process-host.ts';
-import { describeConfigProblems, describeReason } from '../start-problem.ts';
+import { describeConfigProblems } from '../start-problem.ts';
 import { VERSION } from '../version.ts';
 import { type CallContext, type Command, EXIT, type StoreCommand } from './command.ts';
 

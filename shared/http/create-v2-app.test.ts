@@ -230,6 +230,24 @@ describe('createV2App', () => {
     expect(edge.lines.filter(({ level }) => level === 'error')).toHaveLength(1);
   });
 
+  test('what somebody else is to blame for is one warning that says why, and the client is not told', async () => {
+    const cause = new Error('the directory cannot be asked', {
+      cause: new Error('unable to verify the first certificate'),
+    });
+    const content = contentOf({
+      manifest: () => Promise.reject(registryError('UNAVAILABLE', { message: 'later', cause })),
+    });
+    const port = await start(createPullHandlers(content, noCatalog));
+    const answer = await send(port, '/v2/a/manifests/v1');
+    expect(answer.status).toBe(503);
+    expect(answer.body.toString()).not.toContain('directory');
+    const [warning, ...more] = edge.lines.filter(({ level }) => level === 'warn');
+    expect(more).toEqual([]);
+    expect(warning?.fields['reason']).toBe(
+      'later: the directory cannot be asked: unable to verify the first certificate',
+    );
+  });
+
   test('a fault while the body of a request is read is answered, not cut', async () => {
     const port = await start({
       uploadStart: async (exchange) => {

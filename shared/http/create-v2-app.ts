@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import express from 'express';
 
 import type { AuditLog } from '../observability/audit-log.ts';
+import { describeReason } from '../observability/describe-reason.ts';
 import { RegistryError, registryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import {
@@ -183,7 +184,7 @@ class V2Edge {
       const message = isAnswerBegun ? 'the answer was broken off' : 'the request failed';
       // What the domain tells a client by itself is understood: its sentence is enough, and nobody need wake up.
       if (error instanceof RegistryError) {
-        this.#options.log.warn({ ...fields, reason: error.message }, message);
+        this.#options.log.warn({ ...fields, reason: describeReason(error) }, message);
       } else this.#options.log.error({ ...fields, err: error }, message);
     }
     if (isAnswerBegun) client.blameServer();
