@@ -1,9 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Redis } from 'ioredis';
 
 import { hashSecret, makeSecret } from '../../../shared/auth/random-secret.ts';
 import { send, type TestRequest } from '../../../shared/http/testing/http-client.ts';
@@ -12,7 +11,6 @@ import { digestOf } from '../../../shared/oci/digest.ts';
 import { MEDIA_TYPES } from '../../../shared/oci/media-types.ts';
 import { cliPasswordKey } from '../../../shared/storage/object-keys.ts';
 import { describeWithTools } from '../../support/describe-with-tools.ts';
-import { listKeys } from '../../support/list-bucket.ts';
 import { OwnedServers } from '../../support/owned-servers.ts';
 import { storageEnvironment } from '../../support/registry-process.ts';
 import { type CommandResult, runCommand } from '../../support/run-command.ts';
@@ -21,6 +19,7 @@ import { makeTempFolder } from '../../support/temp-folder.ts';
 import { twinport } from '../../support/twinport-command.ts';
 import { Canaries } from './canaries.ts';
 import { type GuardedRegistries, startGuarded } from './guarded-registries.ts';
+import { inRedis, inStore } from './kept-secrets.ts';
 
 const MAIN = path.resolve(import.meta.dirname, '..', '..', '..', 'services', 'main.ts');
 const MANIFEST = JSON.stringify({
@@ -249,8 +248,8 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
     await pulls();
     expect(told).toEqual([]);
     expect(canaries.in('metrics', await observed())).toEqual([]);
-    expect(await inStore()).toEqual([]);
-    expect(await inRedis()).toEqual([]);
+    expect(await inStore(canaries, s3, guarded.s3)).toEqual([]);
+    expect(await inRedis(canaries, guarded)).toEqual([]);
   });
 
   test('come out nowhere when a process cannot start with them', async () => {
@@ -309,35 +308,4 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
       expect(canaries.in('a command line', readFileSync(`/proc/${pid}/cmdline`))).toEqual([]);
     }
   });
-
-  async function inStore(): Promise<readonly string[]> {
-    const { bucket: Bucket } = guarded.s3;
-    const keys = await listKeys(s3, Bucket, '');
-    expect(keys.length).toBeGreaterThan(20);
-    const found = keys.map(async (Key) => {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
-      const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
-      return [...canaries.in('the names of the store', Key), ...canaries.in(Key, bytes)];
-    });
-    return (await Promise.all(found)).flat();
-  }
-
-  /** As Redis itself writes down what it has. */
-  async function inRedis(): Promise<readonly string[]> {
-    const { redis, redisPassword } = guarded;
-    const client = new Redis({ port: redis.port, password: redisPassword });
-    try {
-      const keys = await client.keys('*');
-      expect(keys.length).toBeGreaterThan(5);
-      const dumps = await Promise.all(keys.map((key) => client.dumpBuffer(key)));
-      return keys.flatMap((key, position) =>
-        canaries.in(
-          `Redis ${key}`,
-          Buffer.concat([Buffer.from(key), dumps[position] ?? Buffer.of()]),
-        ),
-      );
-    } finally {
-      client.disconnect();
-    }
-  }
 });

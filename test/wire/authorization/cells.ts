@@ -1,7 +1,8 @@
 import type { NamedAsker } from './askers.ts';
 import { isAllowed, may, refusal, type Role, type Told } from './model.ts';
 import { type Name, NAMES } from './names.ts';
-import { EXPLANATION, type Operation, READ_OPERATIONS, WRITE_OPERATIONS } from './operations.ts';
+import { EXPLANATION, type Operation, READ_OPERATIONS } from './operations.ts';
+import { WRITE_OPERATIONS } from './write-operations.ts';
 
 /** One request by one asker, and what the model says to it. */
 export interface Cell {
