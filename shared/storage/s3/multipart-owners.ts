@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 
 import { multipartFolder, multipartOwnerKey } from '../object-keys.ts';
+import { lingeringSignal } from './lingering-signal.ts';
 import {
   abortMultipart,
   abortMultipartsOf,
@@ -15,6 +16,8 @@ import { cleanupSignal } from './s3-deadlines.ts';
 import { listTree } from './s3-listing.ts';
 
 const MAX_OWNER_BYTES = 64 * 1024;
+/** How long an upload may take to begin when nobody wants it any more. */
+const BEGIN_MS = 10_000;
 
 const ownerSchema = z.object({
   schemaVersion: z.literal(1),
@@ -41,7 +44,11 @@ export class MultipartOwners {
     this.#bucket = bucket;
   }
 
-  async begin(operation: string, key: string, signal: AbortSignal): Promise<OwnedMultipart> {
+  /** Not cut short when the signal aborts: only the reaper would find what had half begun. */
+  async begin(operation: string, key: string, aborted: AbortSignal): Promise<OwnedMultipart> {
+    aborted.throwIfAborted();
+    using linger = lingeringSignal(aborted, BEGIN_MS);
+    const { signal } = linger;
     const recordKey = multipartOwnerKey(randomUUID());
     await this.#record(operation, recordKey, { key }, signal);
     const { uploadId, isDoubtful } = await beginMultipart(this.#bucket, operation, key, signal);

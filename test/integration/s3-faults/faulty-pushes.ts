@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 
+import { until } from '../../../shared/http/testing/recorded-edge.ts';
 import { DigestMismatchError, StorageError } from '../../../shared/storage/errors.ts';
-import { blobKey } from '../../../shared/storage/object-keys.ts';
+import { blobKey, multipartFolder } from '../../../shared/storage/object-keys.ts';
 import { S3BlobStore } from '../../../shared/storage/s3/s3-blob-store.ts';
 import { S3UploadStore } from '../../../shared/storage/s3/s3-upload-store.ts';
 import {
@@ -10,7 +11,7 @@ import {
   streamOf,
   unending,
 } from '../../../shared/storage/testing/contract-support.ts';
-import { listKeys } from '../../support/list-bucket.ts';
+import { listKeys, listOpenMultiparts } from '../../support/list-bucket.ts';
 import type { S3Operation } from '../../support/s3-fault-proxy.ts';
 import { SMALLEST_PART_BYTES as PART } from '../../support/s3-storage-config.ts';
 import {
@@ -198,6 +199,19 @@ export function testFaultyPushes(lab: S3FaultLab): void {
     await lab.uploads.commit(appended, digest, unending);
     expect((await lab.stored(digest))?.equals(bytes)).toBe(true);
     await lab.reapAll();
+  });
+
+  test('leaves nothing of a blob that nobody wants any more while its upload begins', async () => {
+    const { bytes, digest } = lab.fresh(PART + 1000);
+    const gone = new AbortController();
+    const body = hangingStreamOf(bytes, () => undefined);
+    const putting = lab.blobs.put(digest, body, undefined, gone.signal);
+    const isOwner = ({ key }: { key: string }): boolean => key.includes(`${multipartFolder}/`);
+    await until(() => lab.proxy.seen.some(isOwner));
+    gone.abort(new Error('the client is gone'));
+    await expect(putting).rejects.toBeDefined();
+    expect(await listKeys(lab.client, lab.config.bucket, lab.config.prefix)).toEqual([]);
+    expect(await listOpenMultiparts(lab.client, lab.config.bucket, lab.config.prefix)).toEqual([]);
   });
 
   test('stores a blob again while a slow reader holds it open, and does not break the reader', async () => {
