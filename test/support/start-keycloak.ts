@@ -144,7 +144,7 @@ function groupTree(paths: readonly string[]): Group[] {
   for (const names of new Set(paths)) {
     let level = top;
     for (const name of names.split('/').filter(Boolean)) {
-      const group = level.find((known) => known.name === name) ?? { name, subGroups: [] };
+      const group: Group = level.find((known) => known.name === name) ?? { name, subGroups: [] };
       if (!level.includes(group)) level.push(group);
       level = group.subGroups;
     }
