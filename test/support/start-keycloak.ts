@@ -62,7 +62,10 @@ export const startKeycloak: StartSignInProvider = async (callbackUrl, people) =>
       KC_BOOTSTRAP_ADMIN_USERNAME: ADMIN.name,
       KC_BOOTSTRAP_ADMIN_PASSWORD: ADMIN.password,
     },
-    isReady: async () => (await fetch(`${issuer}/.well-known/openid-configuration`)).ok,
+    // Its keeper comes last.
+    isReady: async () =>
+      (await fetch(`${issuer}/.well-known/openid-configuration`)).ok &&
+      (await adminToken(url)) !== '',
     readyTimeoutMs: READY_MS,
     stopTimeoutMs: 60_000,
   });
