@@ -1,5 +1,5 @@
 /** What a person fills into a form of a page and sends. */
-export interface FilledForm {
+interface FilledForm {
   readonly action: string;
   readonly fields: Readonly<Record<string, string>>;
 }
