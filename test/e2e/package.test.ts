@@ -66,12 +66,12 @@ describe('the packed package, installed elsewhere', () => {
   });
 
   test('has a command that makes users and projects, which its services know', async () => {
-    expect(await twinport('--version')).toBe(`twinport ${VERSION}\n`);
-    expect(await twinport('--help')).toContain('Usage: twinport <command>');
+    const [version, help] = await Promise.all([twinport('--version'), twinport('--help')]);
+    expect(version).toBe(`twinport ${VERSION}\n`);
+    expect(help).toContain('Usage: twinport <command>');
     const added = await twinport('user add alice');
     const password = /^Password: (\S+)$/m.exec(added)?.[1] ?? '';
     await twinport('project create team --owner alice');
-    expect(await twinport('project list')).toContain('team');
 
     const authorization = `Basic ${Buffer.from(`alice:${password}`).toString('base64')}`;
     const project = `${push.url}/api/v1/projects/team`;
