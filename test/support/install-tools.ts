@@ -6,8 +6,9 @@ import { extractProgram } from './extract-program.ts';
 import { findOnPath, findTool, toolCache, toolFolder } from './find-tool.ts';
 import { findGo, goEnvironment } from './go-toolchain.ts';
 import { runCommand, runSuccessfully } from './run-command.ts';
-import { TEST_TOOLS, TOOLS } from './tools.ts';
+import { testTools, TOOLS } from './tools.ts';
 import type { Tool, ToolName } from './tools.ts';
+import { unpackMavenArchive } from './unpack-maven-archive.ts';
 
 /** Why tools that could not be had are missing. */
 export type MissingTools = Partial<Record<ToolName, string>>;
@@ -25,12 +26,13 @@ const QUICK_BUILD = [
 ];
 
 /**
- * Installs those of the tools that are not there: Debian packages beside `go install`, then images for what neither brought.
+ * Installs those of the tools that are not there: Debian packages beside `go install`, then what Maven Central has, then
+ * images for what none of them brought.
  * Nothing fails here: what cannot be had is answered by name with its reason.
  */
 export async function installTools(
   print: Print,
-  names: readonly ToolName[] = TEST_TOOLS,
+  names: readonly ToolName[] = testTools(),
 ): Promise<MissingTools> {
   const wanted = names.filter((name) => findTool(name) === undefined);
   if (wanted.length === 0) return {};
@@ -41,7 +43,9 @@ export async function installTools(
   const packages = installPackages(wanted, reasons, print);
   await Promise.all([packages, buildFromGo(wanted, { reasons, print, packages })]);
   for (const name of wanted) {
-    if (findTool(name) === undefined) await takeFromImage(name, reasons, print);
+    if (findTool(name) !== undefined) continue;
+    await takeFromMaven(name, reasons, print);
+    await takeFromImage(name, reasons, print);
   }
   return reasons;
 }
@@ -140,6 +144,20 @@ async function withStaging(use: (folder: string) => Promise<void>): Promise<void
     await use(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function takeFromMaven(name: ToolName, reasons: MissingTools, print: Print): Promise<void> {
+  const { mavenArchive }: Tool = TOOLS[name];
+  if (mavenArchive === undefined) return;
+  try {
+    await withStaging(async (folder) => {
+      await unpackMavenArchive(mavenArchive, { folder, name: TOOLS[name].name });
+      moveIntoCache(folder, TOOLS[name]);
+    });
+    print(`unpacked ${name} of Maven Central`);
+  } catch (error) {
+    reasons[name] = messageOf(error);
   }
 }
 

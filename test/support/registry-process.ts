@@ -18,6 +18,8 @@ export interface TwinportOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The port to listen on, for a process that takes the place of another. */
   readonly port?: number;
+  /** The script to start; without it, this tree's that starts one role. */
+  readonly entryPoint?: string;
   /** Where the process runs; without it, where the test does. */
   readonly namespace?: MountNamespace;
 }
@@ -49,7 +51,7 @@ export async function startTwinport(options: TwinportOptions): Promise<TwinportP
   const metricsPort = await freePort();
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   const scratch = makeTempFolder('twinport');
-  const main = path.join(ROOT, 'services', 'main.ts');
+  const main = options.entryPoint ?? path.join(ROOT, 'services', 'main.ts');
   const program = [process.execPath, '--max-semi-space-size=4', main] as const;
   const [command, ...args] = options.namespace?.enter(...program) ?? program;
   const running = await startProcess({

@@ -3,6 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { Provider } from 'oidc-provider';
 
 import { freePort } from './free-port.ts';
+import type { SignInProvider, StartSignInProvider } from './sign-in-provider.ts';
+import { walkToCallback } from './walk-to-callback.ts';
 
 interface OidcAccount {
   readonly sub: string;
@@ -62,7 +64,7 @@ export async function startOidcProvider(callbackUrl: string): Promise<OidcProvid
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return Object.assign(shown, {
     ...{ issuer, clientId, clientSecret },
-    visit: (url: string) => visit(url, callbackUrl),
+    visit: (url: string) => walkToCallback(url, callbackUrl),
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -70,21 +72,28 @@ export async function startOidcProvider(callbackUrl: string): Promise<OidcProvid
   });
 }
 
-async function visit(from: string, callbackUrl: string): Promise<URL> {
-  const cookies = new Map<string, string>();
-  let url = from;
-  for (let step = 0; step < 10; step += 1) {
-    if (url.startsWith(callbackUrl)) return new URL(url);
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const response = await fetch(url, { headers: { cookie }, redirect: 'manual' });
-    for (const line of response.headers.getSetCookie()) {
-      const [pair = ''] = line.split(';', 1);
-      cookies.set(pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1));
-    }
-    const location = response.headers.get('location');
-    if (location === null) throw new Error(`${url}: ${response.status} ${await response.text()}`);
-    await response.body?.cancel();
-    url = new URL(location, url).href;
-  }
-  throw new Error('the provider leads nowhere');
-}
+/** The same with people of its own, who have names in capitals here. */
+export const startOidcProviderOfPeople: StartSignInProvider = async (callbackUrl, people) => {
+  const provider = await startOidcProvider(callbackUrl);
+  const groups = new Map(people.map((person) => [person.name, person.groups]));
+  const subjectOf = (name: string): string => `subject-of-${name}`;
+  const { issuer, clientId, clientSecret } = provider;
+  const answer: SignInProvider = {
+    ...{ issuer, clientId, clientSecret, subjectOf },
+    scopes: 'profile groups',
+    visit: async (url, name) => {
+      provider.account = {
+        sub: subjectOf(name),
+        preferred_username: name.toUpperCase(),
+        groups: groups.get(name) ?? [],
+      };
+      return await provider.visit(url);
+    },
+    leaveGroups: (name) => {
+      groups.set(name, []);
+      return Promise.resolve();
+    },
+    stop: () => provider.close(),
+  };
+  return answer;
+};

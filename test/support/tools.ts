@@ -1,3 +1,5 @@
+import { isFullRun } from './sizes.ts';
+
 /** A program that the tests need and the project does not bring. */
 export interface Tool {
   /** The program's name on PATH. */
@@ -20,10 +22,23 @@ export interface Tool {
   readonly goModules?: readonly string[];
   /** Never taken from PATH, where another version may stand. */
   readonly isPinned?: true;
+  /** What Maven Central has; never taken from PATH. */
+  readonly mavenArchive?: MavenArchive;
   /** Only `npm run bench` needs it. */
   readonly isForBench?: true;
+  /** Only `npm run test:full` needs it. */
+  readonly isForFullRun?: true;
   /** The image that has the program, for a docker engine to bring when nothing else does. */
   readonly image?: string;
+}
+
+/** A .tar.gz with one outermost folder. */
+export interface MavenArchive {
+  /** Below the repository's URL. */
+  readonly path: string;
+  readonly sha256: string;
+  /** Within the outermost folder. */
+  readonly program: string;
 }
 
 export type ToolName = keyof typeof TOOLS;
@@ -238,11 +253,31 @@ export const TOOLS = {
     version: 'debian',
     debianPackage: 'prometheus',
   },
+  java: {
+    name: 'java',
+    version: 'debian',
+    debianPackage: 'default-jre-headless',
+    isForFullRun: true,
+  },
+  keycloak: {
+    name: 'keycloak',
+    version: '26.7.3',
+    mavenArchive: {
+      path: 'org/keycloak/keycloak-quarkus-dist/26.7.3/keycloak-quarkus-dist-26.7.3.tar.gz',
+      sha256: '77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47',
+      program: 'bin/kc.sh',
+    },
+    isPinned: true,
+    isForFullRun: true,
+  },
   wrk: { name: 'wrk', version: 'debian', debianPackage: 'wrk', isForBench: true },
   hey: { name: 'hey', version: 'debian', debianPackage: 'hey', isForBench: true },
 } as const satisfies Record<string, Tool>;
 
-/** What `npm test` needs. */
-export const TEST_TOOLS = (Object.keys(TOOLS) as ToolName[]).filter(
-  (name) => (TOOLS[name] as Tool).isForBench !== true,
-);
+/** What the tests of this run's column need. */
+export function testTools(): ToolName[] {
+  return (Object.keys(TOOLS) as ToolName[]).filter((name) => {
+    const tool: Tool = TOOLS[name];
+    return tool.isForBench !== true && (tool.isForFullRun !== true || isFullRun());
+  });
+}
