@@ -44,6 +44,13 @@ module.exports = {
       to: { path: '^services/push/' },
     },
     {
+      name: 'parts-know-no-whole',
+      comment: 'What a process is put together from knows nothing of how that is done.',
+      severity: 'error',
+      from: { path: '^services/(identities|stores)/', pathNot: tests },
+      to: { path: '^services/(platform|process|cluster|push|mirror)/' },
+    },
+    {
       name: 'mirror-cannot-upload',
       severity: 'error',
       from: { path: '^services/mirror/' },
@@ -88,9 +95,7 @@ module.exports = {
     {
       name: 'express-only-at-the-edge',
       severity: 'error',
-      from: {
-        pathNot: `^shared/(http|auth)/|^services/[^/]+\\.ts$|^services/(push|mirror)/[^/]+\\.ts$|${tests}`,
-      },
+      from: { pathNot: `^shared/(http|auth)/|${tests}` },
       to: { path: '^node_modules/(@types/)?express/' },
     },
     {

@@ -10,7 +10,7 @@ if (problem !== undefined) {
 }
 
 // Loaded only now: an older Node could not even read it.
-const { runProcess } = await import('./run-process.ts');
+const { runProcess } = await import('./process/run-process.ts');
 await runProcess(
   {
     env: process.env,

@@ -5,8 +5,8 @@ import { createLogger, type Logger } from '../../shared/observability/logger.ts'
 import { Metrics } from '../../shared/observability/metrics.ts';
 import type { Role } from '../../shared/observability/observer.ts';
 import type { Readiness } from '../../shared/observability/health.ts';
-import { aborted } from '../aborted.ts';
-import { RoleService } from '../role-service.ts';
+import { aborted } from '../process/aborted.ts';
+import { RoleService } from '../process/role-service.ts';
 import { describeReason } from '../../shared/observability/describe-reason.ts';
 import { VERSION } from '../version.ts';
 import type { Listening, PrimaryCalls, WorkerCalls, WorkerJob } from './calls.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { ByteBudget } from '../../shared/concurrency/byte-budget.ts';
 import type { Lease, Leases, LeaseTerms, SharedHints } from '../../shared/index/ports.ts';
-import type { ProgramShare } from '../program-share.ts';
+import type { ProgramShare } from '../process/program-share.ts';
 import type { PrimaryCalls } from './calls.ts';
 import type { Peer } from './peer.ts';
 

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { loadConfig, type LoadedConfig } from '../../shared/config/load-config.ts';
 import { RecordedEdge } from '../../shared/http/testing/recorded-edge.ts';
 import { ManualClock } from '../../shared/index/testing/manual-clock.ts';
-import { createProgramShare } from '../program-share.ts';
+import { createProgramShare } from '../process/program-share.ts';
 import { shareOfProgram } from './share-of-program.ts';
 import { Supervisor } from './supervisor.ts';
 import { FakeWorker } from './testing/fake-worker.ts';

@@ -1,7 +1,7 @@
 import type { LoadedConfig } from '../../shared/config/load-config.ts';
 import type { Clock } from '../../shared/lifecycle/clock.ts';
 import type { Log } from '../../shared/observability/observer.ts';
-import type { ProgramShare } from '../program-share.ts';
+import type { ProgramShare } from '../process/program-share.ts';
 import type { Listening, WorkerCalls } from './calls.ts';
 import { inTime } from './in-time.ts';
 import { Peer } from './peer.ts';

@@ -1,5 +1,5 @@
 import type { Lease } from '../../shared/index/ports.ts';
-import type { ProgramShare } from '../program-share.ts';
+import type { ProgramShare } from '../process/program-share.ts';
 import type { Hint, PrimaryCalls, WantedLease } from './calls.ts';
 
 interface LeaseEntry {

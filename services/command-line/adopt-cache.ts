@@ -2,7 +2,7 @@ import { CacheAdoption } from '../../shared/content/cache-adoption.ts';
 import { findUpstream } from '../../shared/content/upstream-entry.ts';
 import { armCrashPoint } from '../../shared/lifecycle/crash-point.ts';
 import { foreignProxyCacheKey } from '../../shared/storage/object-keys.ts';
-import { describeStore } from '../describe-store.ts';
+import { describeStore } from '../stores/describe-store.ts';
 import { CommandError, type CommandContext, EXIT, type StoreCommand } from './command.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 

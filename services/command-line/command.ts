@@ -1,7 +1,7 @@
 import type { Config } from '../../shared/config/config.ts';
 import type { Log } from '../../shared/observability/observer.ts';
 import type { AuditEvent } from '../../shared/observability/audit-log.ts';
-import type { OpenStores } from '../opened-stores.ts';
+import type { OpenStores } from '../stores/opened-stores.ts';
 
 /** What commands end with. */
 export const EXIT = {

@@ -3,7 +3,7 @@ import { ManifestStore } from '../../shared/content/manifest-store.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
-import { describeStore } from '../describe-store.ts';
+import { describeStore } from '../stores/describe-store.ts';
 import { type StoreCommand, type CommandContext, EXIT } from './command.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 

@@ -7,7 +7,7 @@ import type { RegistryIndex } from '../../shared/index/ports.ts';
 import type { RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
 import { createStoreIndex } from '../../shared/index/store/create-store-index.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
-import { describeStore } from '../describe-store.ts';
+import { describeStore } from '../stores/describe-store.ts';
 import { type StoreCommand, CommandError, type CommandContext, EXIT } from './command.ts';
 import { openRedis } from './open-redis.ts';
 import { requireRegistryStore } from './require-registry-store.ts';

@@ -1,5 +1,5 @@
 import { repositoriesFolder } from '../../shared/storage/object-keys.ts';
-import { describeStore } from '../describe-store.ts';
+import { describeStore } from '../stores/describe-store.ts';
 import { CommandError, type CommandContext } from './command.ts';
 
 /**

@@ -5,10 +5,10 @@ import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
 import { describeReason } from '../../shared/observability/describe-reason.ts';
 import type { Log } from '../../shared/observability/observer.ts';
 import type { AuditEvent } from '../../shared/observability/audit-log.ts';
-import { openAudit } from '../open-audit.ts';
-import { openStores } from '../open-stores.ts';
-import type { ProcessHost } from '../process-host.ts';
-import { describeConfigProblems } from '../start-problem.ts';
+import { openAudit } from '../platform/open-audit.ts';
+import { openStores } from '../stores/open-stores.ts';
+import type { ProcessHost } from '../process/process-host.ts';
+import { describeConfigProblems } from '../process/start-problem.ts';
 import { VERSION } from '../version.ts';
 import { type CallContext, type Command, EXIT, type StoreCommand } from './command.ts';
 

@@ -10,7 +10,7 @@ import { Robots } from '../../shared/management/robots.ts';
 import { Users } from '../../shared/management/users.ts';
 import { ownFolder } from '../../shared/storage/object-keys.ts';
 import { CommandError, type CommandContext } from './command.ts';
-import { describeStore } from '../describe-store.ts';
+import { describeStore } from '../stores/describe-store.ts';
 import { openRedis } from './open-redis.ts';
 
 /** How long Redis is waited for before what takes a lease is tried without. */

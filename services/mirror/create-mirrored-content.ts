@@ -13,7 +13,7 @@ import type { Projects } from '../../shared/content/projects.ts';
 import type { ApiRoute } from '../../shared/http/api-route.ts';
 import type { WarmSource } from '../../shared/content/warm/warm-image.ts';
 import type { WarmEntry } from '../../shared/content/warm/warm-list.ts';
-import type { Platform } from '../platform.ts';
+import type { Platform } from '../platform/platform.ts';
 import { accessName } from './access-name.ts';
 import type { BackgroundTasks } from './background-tasks.ts';
 import { BlobFills } from './blob-fills.ts';

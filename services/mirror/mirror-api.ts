@@ -2,7 +2,7 @@ import { createRoleApi } from '../../shared/api/management-api.ts';
 import { askStore } from '../../shared/content/store-probe.ts';
 import type { EndpointApi } from '../../shared/http/endpoint-api.ts';
 import { Health } from '../../shared/observability/health.ts';
-import type { Platform } from '../platform.ts';
+import type { Platform } from '../platform/platform.ts';
 import { VERSION } from '../version.ts';
 
 /** `/api/v1` of the mirror beside `explain`. What is managed is managed at the push service over the same store. */

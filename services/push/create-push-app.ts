@@ -19,9 +19,9 @@ import { placeAtPush, placeOfStoredAtPush } from '../../shared/management/place-
 import { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import { Health } from '../../shared/observability/health.ts';
 import type { UploadReaper, UploadStore } from '../../shared/storage/upload-store.ts';
-import type { Platform, RoleApp } from '../platform.ts';
-import { projectAccess } from '../project-rights.ts';
-import { roleIdentities } from '../role-identities.ts';
+import type { Platform, RoleApp } from '../platform/platform.ts';
+import { projectAccess } from '../identities/project-rights.ts';
+import { roleIdentities } from '../platform/role-identities.ts';
 import { createDeleteHandlers, manifestRemoval } from './delete-handlers.ts';
 import { managementApi } from './management-api.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';

@@ -6,7 +6,7 @@ import type { EndpointApi } from '../../shared/http/endpoint-api.ts';
 import { listManifests } from '../../shared/content/list-manifests.ts';
 import type { Health } from '../../shared/observability/health.ts';
 import type { RegistryIndex } from '../../shared/index/ports.ts';
-import type { Platform } from '../platform.ts';
+import type { Platform } from '../platform/platform.ts';
 import { VERSION } from '../version.ts';
 
 /** What the push service alone knows. */

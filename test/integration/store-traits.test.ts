@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { findStoreTraits } from '../../services/store-traits.ts';
+import { findStoreTraits } from '../../services/stores/store-traits.ts';
 import type { S3StorageConfig } from '../../shared/config/config.ts';
 import { markStore } from '../../shared/content/store-probe.ts';
 import { RecordedEdge } from '../../shared/http/testing/recorded-edge.ts';

@@ -1,6 +1,6 @@
 import type { MirrorConfig } from '../../../shared/config/config.ts';
 import { ManifestStore } from '../../../shared/content/manifest-store.ts';
-import type { Platform } from '../../platform.ts';
+import type { Platform } from '../../platform/platform.ts';
 import { CacheEviction } from './cache-eviction.ts';
 import { CacheUpkeep } from './cache-upkeep.ts';
 

@@ -1,6 +1,6 @@
 import type { MirrorConfig } from '../../../shared/config/config.ts';
 import type { Leases } from '../../../shared/index/ports.ts';
-import type { Platform } from '../../platform.ts';
+import type { Platform } from '../../platform/platform.ts';
 import type { FillRegistry } from '../fill/fill-registry.ts';
 import type { Joins } from '../fill/joint-source.ts';
 import { OfferedFills } from '../fill/offered-fills.ts';

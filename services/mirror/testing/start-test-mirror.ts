@@ -17,7 +17,7 @@ import type { Leases } from '../../../shared/index/ports.ts';
 import { type Clock, systemClock } from '../../../shared/lifecycle/clock.ts';
 import type { FillObservation, ProxyObservation } from '../../../shared/observability/observer.ts';
 import type { BlobStore } from '../../../shared/storage/blob-store.ts';
-import type { Platform, RoleApp } from '../../platform.ts';
+import type { Platform, RoleApp } from '../../platform/platform.ts';
 import { createMirrorApp } from '../create-mirror-app.ts';
 
 /** The system's time at its start, moved forward at will: nothing grows old because a machine is slow. */

@@ -24,7 +24,7 @@ import { Users } from '../../../shared/management/users.ts';
 import type { AuditEvent } from '../../../shared/observability/audit-log.ts';
 import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { unending } from '../../../shared/storage/testing/contract-support.ts';
-import type { Platform } from '../../platform.ts';
+import type { Platform } from '../../platform/platform.ts';
 import { startPush, type TestPush } from './start-push.ts';
 
 export const PASSWORD = 'correct horse';

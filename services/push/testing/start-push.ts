@@ -16,8 +16,8 @@ import type { BlobStore } from '../../../shared/storage/blob-store.ts';
 import { StoreUsageLedger } from '../../../shared/management/quotas/store-usage-ledger.ts';
 import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { FilesystemUploadStore } from '../../../shared/storage/filesystem/filesystem-upload-store.ts';
-import type { TokenParts } from '../../token-parts.ts';
-import type { Platform } from '../../platform.ts';
+import type { TokenParts } from '../../identities/token-parts.ts';
+import type { Platform } from '../../platform/platform.ts';
 import { createPushApp } from '../create-push-app.ts';
 
 export interface TestPush {

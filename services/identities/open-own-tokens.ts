@@ -1,0 +1,50 @@
+import type { SignIn } from '../../shared/auth/sign-in.ts';
+import type { RefreshTokens } from '../../shared/auth/tokens/refresh-tokens.ts';
+import type { TokenConfig } from '../../shared/config/auth-config.ts';
+import type { Clock } from '../../shared/lifecycle/clock.ts';
+import type { Log } from '../../shared/observability/observer.ts';
+import type { IdentitiesOptions } from './identities-options.ts';
+import type { TokenParts } from './token-parts.ts';
+
+/** What tokens of our own are made with. Rejects with a reason that can be shown when the key file cannot be used. */
+export async function openOwnTokens(
+  config: TokenConfig,
+  signIn: SignIn,
+  { records, clock, log, lifetime }: IdentitiesOptions,
+): Promise<Omit<TokenParts, 'basicRealm' | 'origins'>> {
+  const [{ KeyFile }, { StoredKeys }, { RefreshTokens }] = await Promise.all([
+    import('../../shared/auth/tokens/key-file.ts'),
+    import('../../shared/auth/tokens/stored-keys.ts'),
+    import('../../shared/auth/tokens/refresh-tokens.ts'),
+  ]);
+  const keys =
+    config.keyFile === undefined
+      ? new StoredKeys(records, clock, lifetime)
+      : await KeyFile.open(config.keyFile, clock, log);
+  const refreshTokens = new RefreshTokens({
+    records,
+    clock,
+    lifeSeconds: config.refreshSeconds,
+    findStanding: (id, signal) => signIn.standing(id, signal),
+  });
+  void removeLapsed(refreshTokens, clock, log, lifetime);
+  return { config, keys, signIn, refreshTokens };
+}
+
+const HOUR_MS = 3600_000;
+
+/** Every hour, until the signal aborts. */
+async function removeLapsed(
+  tokens: RefreshTokens,
+  clock: Clock,
+  log: Log,
+  lifetime: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await clock.sleep(HOUR_MS, lifetime).catch(() => undefined);
+    if (lifetime.aborted) return;
+    await tokens.removeLapsed(lifetime).catch((error: unknown) => {
+      log.warn({ err: error }, 'sign-ins that have lapsed could not be removed');
+    });
+  }
+}
