@@ -8,6 +8,7 @@ import type { Leases, OriginIndex } from '../../shared/index/ports.ts';
 import { parseTag, parseRepositoryName } from '../../shared/oci/reference.ts';
 import type { BlobStore } from '../../shared/storage/blob-store.ts';
 import { StorageError } from '../../shared/storage/errors.ts';
+import { withPut } from '../../shared/storage/with-put.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { type FixtureImage, makeImage } from '../../test/support/oci-fixtures.ts';
 import { startTestMirror, type TestMirror, TAG_TTL_SECONDS } from './testing/start-test-mirror.ts';
@@ -23,16 +24,11 @@ let image: FixtureImage;
 /** The store takes nothing before it resolves. */
 let gate: PromiseWithResolvers<undefined>;
 
-const gated = (blobs: BlobStore): BlobStore => ({
-  stat: blobs.stat.bind(blobs),
-  open: blobs.open.bind(blobs),
-  read: blobs.read.bind(blobs),
-  delete: blobs.delete.bind(blobs),
-  put: async (digest, body, size, signal) => {
+const gated = (blobs: BlobStore): BlobStore =>
+  withPut(blobs, async (digest, body, size, signal) => {
     await waitFor(gate.promise, signal);
     return blobs.put(digest, body, size, signal);
-  },
-});
+  });
 
 beforeEach(async () => {
   gate = Promise.withResolvers();

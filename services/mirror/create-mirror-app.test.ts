@@ -18,6 +18,7 @@ import {
   type TestMirrorOptions,
 } from './testing/start-test-mirror.ts';
 import { untilStored } from './testing/until-stored.ts';
+import { withoutPut } from './testing/without-put.ts';
 
 const MIB = 1024 * 1024;
 
@@ -276,15 +277,7 @@ describe('a blob on its way', () => {
   });
 
   test('is read by everyone although the store cannot take it', async () => {
-    await restartWith({
-      blobs: (blobs) => ({
-        stat: blobs.stat.bind(blobs),
-        open: blobs.open.bind(blobs),
-        read: blobs.read.bind(blobs),
-        delete: blobs.delete.bind(blobs),
-        put: () => Promise.reject(new Error('the disk is full')),
-      }),
-    });
+    await restartWith({ blobs: withoutPut });
     const manifest = await mirror.send(manifestPath('1'));
     expect(manifest.body.equals(image.manifest.bytes)).toBe(true);
     const answers = await Promise.all(

@@ -10,7 +10,6 @@ import { ProcessLeases } from '../../shared/index/store/process-leases.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { parseRepositoryName } from '../../shared/oci/reference.ts';
-import type { BlobStore } from '../../shared/storage/blob-store.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { type FixtureBlob, randomBlob } from '../../test/support/oci-fixtures.ts';
 import {
@@ -18,6 +17,7 @@ import {
   type TestMirror,
   type TestMirrorOptions,
 } from './testing/start-test-mirror.ts';
+import { withoutPut } from './testing/without-put.ts';
 
 const MIB = 1024 * 1024;
 const unending = new AbortController().signal;
@@ -194,15 +194,6 @@ describe('downloads of two mirrors', () => {
 interface BegunPull {
   readonly whole: Promise<Buffer>;
 }
-
-/** A store that takes nothing. */
-const withoutPut = (blobs: BlobStore): BlobStore => ({
-  stat: blobs.stat.bind(blobs),
-  open: blobs.open.bind(blobs),
-  read: blobs.read.bind(blobs),
-  delete: blobs.delete.bind(blobs),
-  put: () => Promise.reject(new Error('the store takes nothing')),
-});
 
 /** Leases of one program, as several processes of it have them. */
 function programLeases(): Leases {

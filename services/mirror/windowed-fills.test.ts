@@ -6,7 +6,6 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { until } from '../../shared/http/testing/recorded-edge.ts';
 import { parseDigest } from '../../shared/oci/digest.ts';
 import { parseRepositoryName } from '../../shared/oci/reference.ts';
-import type { BlobStore } from '../../shared/storage/blob-store.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { randomBlob } from '../../test/support/oci-fixtures.ts';
 import {
@@ -14,6 +13,7 @@ import {
   type TestMirror,
   type TestMirrorOptions,
 } from './testing/start-test-mirror.ts';
+import { withoutPut } from './testing/without-put.ts';
 
 const MIB = 1024 * 1024;
 /** What is kept of a blob in memory alone. */
@@ -134,13 +134,4 @@ describe('a blob that does not fit the spool', () => {
     isAhead.resolve(undefined);
     await until(() => isLinked(large.digest, 'mirror/library/hello'));
   });
-});
-
-/** A store that takes nothing. */
-const withoutPut = (blobs: BlobStore): BlobStore => ({
-  stat: blobs.stat.bind(blobs),
-  open: blobs.open.bind(blobs),
-  read: blobs.read.bind(blobs),
-  delete: blobs.delete.bind(blobs),
-  put: () => Promise.reject(new Error('the disk is full')),
 });
