@@ -4,7 +4,7 @@ import type { KnownPerson, People } from '../../management/people.ts';
 import { registryError } from '../../oci/errors.ts';
 import { identityOf } from '../caller.ts';
 import { type Endpoint, endpoint } from '../endpoint.ts';
-import { everything, NEXT, PAGE_QUERY, visiblePage } from '../paging.ts';
+import { NEXT, PAGE_QUERY, visiblePageOf } from '../paging.ts';
 
 const PERSON = z.object({
   id: z.string(),
@@ -35,12 +35,9 @@ export const peopleEndpoints = ({ people, onChange }: PeopleEndpointsDependencie
     reply: z.object({ people: z.array(PERSON), next: NEXT }),
     status: 200,
     answer: async ({ query, signal }) => {
-      const all = new Map(
-        (await people.list(signal)).map((person) => [person.identity.id, person]),
-      );
-      const { entries, ...rest } = await visiblePage([...all.keys()], query, everything);
-      const shown = entries.map((id) => all.get(id)).filter((person) => person !== undefined);
-      return { value: { people: shown.map(described), ...rest } };
+      const all = await people.list(signal);
+      const { entries, ...rest } = await visiblePageOf(all, ({ identity }) => identity.id, query);
+      return { value: { people: entries.map(described), ...rest } };
     },
   }),
   endpoint({

@@ -6,7 +6,7 @@ import type { ProjectAdministration } from '../../management/project-administrat
 import { registryError } from '../../oci/errors.ts';
 import { type Caller, identityOf } from '../caller.ts';
 import { type Endpoint, endpoint } from '../endpoint.ts';
-import { NEXT, PAGE_QUERY, visiblePage } from '../paging.ts';
+import { NEXT, PAGE_QUERY, visiblePageOf } from '../paging.ts';
 import type { ProjectGate } from '../project-gate.ts';
 
 const VISIBILITY = z.enum(['public', 'private']);
@@ -54,16 +54,13 @@ function allProjects({ gate, administration, creation }: ProjectEndpointsDepende
       reply: z.object({ projects: z.array(PROJECT), next: NEXT }),
       status: 200,
       answer: async ({ caller, query, signal }) => {
-        const all = new Map(
-          (await administration.list(signal)).map((project) => [project.name, project]),
+        const { entries, ...rest } = await visiblePageOf(
+          await administration.list(signal),
+          ({ name }) => name,
+          query,
+          (name) => gate.isVisible(caller, name, signal),
         );
-        const { entries, ...rest } = await visiblePage([...all.keys()].sort(), query, (name) =>
-          gate.isVisible(caller, name, signal),
-        );
-        const projects = entries
-          .map((name) => all.get(name))
-          .filter((project) => project !== undefined)
-          .map((project) => shown(gate, caller, project));
+        const projects = entries.map((project) => shown(gate, caller, project));
         return { value: { projects, ...rest } };
       },
     }),

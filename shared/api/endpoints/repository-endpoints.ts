@@ -14,7 +14,7 @@ import {
   type RepositoryName,
 } from '../../oci/reference.ts';
 import { type Endpoint, endpoint } from '../endpoint.ts';
-import { everything, NEXT, PAGE_QUERY, visiblePage } from '../paging.ts';
+import { NEXT, PAGE_QUERY, visiblePage } from '../paging.ts';
 import { type ProjectGate, unknownRepository } from '../project-gate.ts';
 
 const DESCRIPTOR = z.object({
@@ -76,7 +76,7 @@ function repositoryLists(deps: RepositoryEndpointsDependencies): Endpoint[] {
         const all = (await index.catalog.repositories(signal)).filter(
           (repository) => firstSegment(repository) === name,
         );
-        const { entries, ...rest } = await visiblePage(all, query, everything);
+        const { entries, ...rest } = await visiblePage(all, query);
         return { value: { repositories: entries.map((entry) => ({ name: entry })), ...rest } };
       },
     }),
@@ -97,7 +97,7 @@ function repositoryLists(deps: RepositoryEndpointsDependencies): Endpoint[] {
         const stored = await repositoryOf({ name, namespace: undefined }, signal);
         const all = stored && (await content.tags({ name, namespace: undefined }, signal));
         if (!stored || !all) throw unknownRepository(name);
-        const { entries, ...rest } = await visiblePage(all, query, everything);
+        const { entries, ...rest } = await visiblePage(all, query);
         const tags = await Promise.all(
           entries.map(async (tag) => ({
             name: tag,

@@ -4,7 +4,7 @@ import type { UserRecord, Users } from '../../management/users.ts';
 import { registryError } from '../../oci/errors.ts';
 import { type Caller, identityOf } from '../caller.ts';
 import { type Endpoint, endpoint } from '../endpoint.ts';
-import { NEXT, PAGE_QUERY, everything, visiblePage } from '../paging.ts';
+import { NEXT, PAGE_QUERY, visiblePageOf } from '../paging.ts';
 
 const USER = z.object({
   name: z.string(),
@@ -41,10 +41,9 @@ function allUsers({ users }: UserEndpointsDependencies): Endpoint[] {
       reply: z.object({ users: z.array(USER), next: NEXT }),
       status: 200,
       answer: async ({ query, signal }) => {
-        const all = new Map((await users.list(signal)).map((user) => [user.name, user]));
-        const { entries, ...rest } = await visiblePage([...all.keys()].sort(), query, everything);
-        const shown = entries.map((name) => all.get(name)).filter((user) => user !== undefined);
-        return { value: { users: shown.map(described), ...rest } };
+        const all = await users.list(signal);
+        const { entries, ...rest } = await visiblePageOf(all, ({ name }) => name, query);
+        return { value: { users: entries.map(described), ...rest } };
       },
     }),
     endpoint({
