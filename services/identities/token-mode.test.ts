@@ -4,7 +4,6 @@ import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import bcrypt from 'bcrypt';
 import jwt from 'jsonwebtoken';
 
 import { basic, htpasswdLines } from '../../shared/auth/testing/htpasswd-lines.ts';
@@ -19,6 +18,7 @@ import { type Clock, systemClock } from '../../shared/lifecycle/clock.ts';
 import type { AuditEvent, AuditLog } from '../../shared/observability/audit-log.ts';
 import { CliPasswords } from '../../shared/management/cli-passwords.ts';
 import { Robots } from '../../shared/management/robots.ts';
+import { folderManagement } from '../../shared/management/testing/folder-management.ts';
 import { Users } from '../../shared/management/users.ts';
 import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
 import { FilesystemExclusiveRecords } from '../../shared/storage/filesystem/filesystem-exclusive-records.ts';
@@ -108,13 +108,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => directory.listen(0, '127.0.0.1', resolve));
   push = await startPush({
     over: async (store) => {
-      const deps = {
-        records: store.records,
-        exclusive: new FilesystemExclusiveRecords(store.folder),
-        leases: new ProcessLeases(systemClock),
-        clock: systemClock,
-        hash: (password: string) => bcrypt.hash(password, 4),
-      };
+      const deps = folderManagement(store.folder, store.records);
       users = new Users(deps);
       robots = new Robots(deps);
       return { ...(await open(store)), clock, audit };

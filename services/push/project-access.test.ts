@@ -1,20 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import bcrypt from 'bcrypt';
 
 import { BasicAuthenticator } from '../../shared/auth/basic-authenticator.ts';
 import { SignIn } from '../../shared/auth/sign-in.ts';
 import { ClientOrigins } from '../../shared/http/client-origin.ts';
 import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
 import type { ProjectRecord } from '../../shared/index/ports.ts';
-import { ProcessLeases } from '../../shared/index/store/process-leases.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { LocalUsers } from '../../shared/management/local-users.ts';
 import { RobotAccounts } from '../../shared/management/robot-accounts.ts';
 import { Robots } from '../../shared/management/robots.ts';
+import { folderManagement } from '../../shared/management/testing/folder-management.ts';
 import { Users } from '../../shared/management/users.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
-import { FilesystemExclusiveRecords } from '../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { startPush, type TestPush } from './testing/start-push.ts';
 
@@ -31,13 +29,7 @@ const credentials = new Map<string, string>();
 beforeAll(async () => {
   push = await startPush({
     over: ({ folder, records }) => {
-      const deps = {
-        records,
-        exclusive: new FilesystemExclusiveRecords(folder),
-        leases: new ProcessLeases(systemClock),
-        clock: systemClock,
-        hash: (password: string) => bcrypt.hash(password, 4),
-      };
+      const deps = folderManagement(folder, records);
       users = new Users(deps);
       robots = new Robots(deps);
       const accounts = new RobotAccounts({ robots, clock: systemClock, shutdown: unending });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import bcrypt from 'bcrypt';
 
 import { PasswordComparisons } from '../auth/password-hash.ts';
 import { IdentitySourceError } from '../auth/password-source.ts';
+import { quickHash } from '../auth/testing/quick-hash.ts';
 import { unending } from '../storage/testing/contract-support.ts';
 import { makeFirstAdmin } from './first-admin.ts';
 import { LocalUsers } from './local-users.ts';
@@ -19,7 +19,7 @@ interface Bench extends TestManagement {
 
 function newBench(): Bench {
   const management = testManagement();
-  const users = new Users({ ...management, hash: (password) => bcrypt.hash(password, 4) });
+  const users = new Users({ ...management, hash: quickHash });
   const local = new LocalUsers(users);
   return {
     ...management,

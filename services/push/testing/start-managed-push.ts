@@ -1,5 +1,3 @@
-import bcrypt from 'bcrypt';
-
 import type { ManagedIdentities } from '../../../shared/api/management-api.ts';
 import { BasicAuthenticator } from '../../../shared/auth/basic-authenticator.ts';
 import { PasswordComparisons } from '../../../shared/auth/password-hash.ts';
@@ -9,7 +7,6 @@ import { markStore } from '../../../shared/content/store-probe.ts';
 import type { TempStore } from '../../../shared/content/testing/temp-store.ts';
 import { ClientOrigins } from '../../../shared/http/client-origin.ts';
 import type { TestAnswer } from '../../../shared/http/testing/http-client.ts';
-import { ProcessLeases } from '../../../shared/index/store/process-leases.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import { CliPasswordSource } from '../../../shared/management/cli-password-source.ts';
 import { CliPasswords } from '../../../shared/management/cli-passwords.ts';
@@ -20,9 +17,9 @@ import { ProjectAdministration } from '../../../shared/management/project-admini
 import { RobotAccounts } from '../../../shared/management/robot-accounts.ts';
 import { Robots } from '../../../shared/management/robots.ts';
 import { Sessions } from '../../../shared/management/sessions.ts';
+import { folderManagement } from '../../../shared/management/testing/folder-management.ts';
 import { Users } from '../../../shared/management/users.ts';
 import type { AuditEvent } from '../../../shared/observability/audit-log.ts';
-import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { unending } from '../../../shared/storage/testing/contract-support.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { startPush, type TestPush } from './start-push.ts';
@@ -100,13 +97,7 @@ export async function startManagedPush(oidc?: Oidc): Promise<ManagedPush> {
 type Parts = ReturnType<typeof createParts>;
 
 function createParts({ folder, records, blobs, index }: TempStore, oidc: Oidc | undefined) {
-  const deps = {
-    records,
-    exclusive: new FilesystemExclusiveRecords(folder),
-    leases: new ProcessLeases(systemClock),
-    clock: systemClock,
-    hash: (password: string) => bcrypt.hash(password, 4),
-  };
+  const deps = folderManagement(folder, records);
   const users = new Users(deps);
   const robots = new Robots(deps);
   const people = new People(records, systemClock);

@@ -1,13 +1,10 @@
-import bcrypt from 'bcrypt';
-
 import { createStoreIndex } from '../../../shared/index/store/create-store-index.ts';
-import { ProcessLeases } from '../../../shared/index/store/process-leases.ts';
 import type { ProjectRecord } from '../../../shared/index/ports.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import { CliPasswords } from '../../../shared/management/cli-passwords.ts';
 import { Robots } from '../../../shared/management/robots.ts';
+import { folderManagement } from '../../../shared/management/testing/folder-management.ts';
 import { Users } from '../../../shared/management/users.ts';
-import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/filesystem-exclusive-records.ts';
 import { FilesystemRecordStore } from '../../../shared/storage/filesystem/filesystem-record-store.ts';
 import { unending } from '../../../shared/storage/testing/contract-support.ts';
 
@@ -33,13 +30,7 @@ export const inTurn = (kind: string, serial: number): string => `${kind}-${seria
 export async function makeAccounts(folder: string): Promise<Accounts> {
   const records = new FilesystemRecordStore(folder);
   await records.prepare(unending);
-  const deps = {
-    records,
-    exclusive: new FilesystemExclusiveRecords(folder),
-    leases: new ProcessLeases(systemClock),
-    clock: systemClock,
-    hash: (password: string) => bcrypt.hash(password, 4),
-  };
+  const deps = folderManagement(folder, records);
   const { projects } = createStoreIndex(records, systemClock);
   for (const project of Object.values(PROJECTS)) await projects.put(project, unending);
   const accounts = new Map<string, readonly [string, string]>();
