@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events';
 import { readdirSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 
@@ -9,8 +8,7 @@ import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { type FixtureImage, makeImage } from '../../test/support/oci-fixtures.ts';
 import { markCached, openProcess, putImage } from '../mirror/eviction/testing/eviction-lab.ts';
-import { COMMANDS } from './commands.ts';
-import { runCommandLine } from './run-command-line.ts';
+import { runInProcess } from './testing/run-in-process.ts';
 
 const REPOSITORY = 'mirror/library/app' as RepositoryName;
 let store: TempStore;
@@ -33,21 +31,10 @@ beforeAll(async () => {
 afterAll(() => store.remove());
 
 async function twinport(line: string, env: Record<string, string> = {}) {
-  const lines: string[] = [];
-  const codes: number[] = [];
-  await runCommandLine(
-    {
-      args: line.split(' '),
-      env: { DATA_DIR: store.folder, ...env },
-      signals: new EventEmitter(),
-      readFile: () => '',
-      print: (text) => lines.push(text),
-      printError: (text) => lines.push(text),
-      exit: (code) => codes.push(code),
-    },
-    COMMANDS,
-  );
-  return { code: codes[0], text: lines.join('\n') };
+  const { code, text } = await runInProcess(line.split(' '), {
+    env: { DATA_DIR: store.folder, ...env },
+  });
+  return { code, text };
 }
 
 const MIRROR = { RUN_AS_MIRROR: 'true', CACHE_MIN_AGE_SECONDS: '0' };

@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -10,8 +9,7 @@ import { People } from '../../shared/management/people.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
-import { COMMANDS } from './commands.ts';
-import { runCommandLine } from './run-command-line.ts';
+import { runInProcess } from './testing/run-in-process.ts';
 
 let store: TempStore;
 beforeAll(async () => {
@@ -24,21 +22,11 @@ async function twinport(
   input = '',
   env: Readonly<Record<string, string>> = {},
 ) {
-  const lines: string[] = [];
-  const codes: number[] = [];
-  await runCommandLine(
-    {
-      args: typeof args === 'string' ? args.split(' ') : args,
-      env: { DATA_DIR: store.folder, ...env },
-      signals: new EventEmitter(),
-      readFile: () => input,
-      print: (text) => lines.push(text),
-      printError: (text) => lines.push(text),
-      exit: (code) => codes.push(code),
-    },
-    COMMANDS,
-  );
-  return { code: codes[0], text: lines.join('\n') };
+  const { code, text } = await runInProcess(typeof args === 'string' ? args.split(' ') : args, {
+    env: { DATA_DIR: store.folder, ...env },
+    input,
+  });
+  return { code, text };
 }
 
 test('a folder over which nothing was started gets no users and no projects', async () => {

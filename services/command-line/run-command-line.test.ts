@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
 
 import { type Command, CommandError, type StoreCommand } from './command.ts';
-import { runCommandLine } from './run-command-line.ts';
+import { runInProcess } from './testing/run-in-process.ts';
 
 const command = (name: string, run: StoreCommand['run']): StoreCommand => ({
   name,
@@ -42,25 +42,11 @@ function sayAll(args: readonly string[], print: (line: string) => void): Promise
 
 async function run(line: string, env: Record<string, string> = {}) {
   const signals = new EventEmitter();
-  const out: string[] = [];
-  const errors: string[] = [];
-  const codes: number[] = [];
-  const ended = runCommandLine(
-    {
-      args: line.split(' ').filter(Boolean),
-      env,
-      signals,
-      readFile: () => '',
-      print: (text) => out.push(text),
-      printError: (text) => errors.push(text),
-      exit: (code) => codes.push(code),
-    },
-    COMMANDS,
-  );
+  const args = line.split(' ').filter(Boolean);
+  const ended = runInProcess(args, { env, signals, commands: COMMANDS });
   if (line === 'hang') signals.emit('SIGINT', 'SIGINT');
-  await ended;
-  expect(codes).toHaveLength(1);
-  return { code: codes[0], out: out.join('\n'), errors: errors.join('\n') };
+  const { code, out, errors } = await ended;
+  return { code, out, errors };
 }
 
 describe('the command line', () => {
