@@ -8,10 +8,10 @@ import { describeWithTools } from '../support/describe-with-tools.ts';
 import { makeImage } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
 import { pushImage } from '../support/registry-client.ts';
-import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
+import type { TwinportProcess } from '../support/registry-process.ts';
 import { runSuccessfully } from '../support/run-command.ts';
 import { type DockerDaemon, DOCKER_TOOLS, startDockerd } from '../support/start-dockerd.ts';
-import { type Hub, startHub } from '../support/start-hub.ts';
+import { type Hub, startHub, startMirrorOfHub } from '../support/start-hub.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -35,16 +35,8 @@ describe.each(['20', '29'] as const)('docker %s with a mirror of Docker Hub', (e
       hub = await servers.own(startHub({ users, isPrivate: (name) => name.startsWith('alice/') }));
       await pushImage(hub.directUrl, 'library/hello', '1', publicImage);
       await pushImage(hub.directUrl, 'alice/secret', '1', image);
+      mirror = await servers.own(startMirrorOfHub(hub, dataDir, { MIRROR_TAG_TTL_SECONDS: '0' }));
       const { namespace, authorityFile } = hub;
-      mirror = await servers.own(
-        startTwinport({
-          role: 'mirror',
-          storage: { dataDir },
-          upstreamUrl: 'https://registry-1.docker.io',
-          namespace,
-          env: { NODE_EXTRA_CA_CERTS: authorityFile, MIRROR_TAG_TTL_SECONDS: '0' },
-        }),
-      );
       const flags = [`--registry-mirror=${mirror.url}`];
       daemon = await servers.own(startDockerd({ engine, flags, namespace, authorityFile }));
     });

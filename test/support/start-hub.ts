@@ -7,6 +7,7 @@ import { requireTool } from './find-tool.ts';
 import { freePort } from './free-port.ts';
 import { type MountNamespace, startMountNamespace } from './mount-namespace.ts';
 import { OwnedServers } from './owned-servers.ts';
+import { startTwinport, type TwinportProcess } from './registry-process.ts';
 import { startProcess } from './start-process.ts';
 import { launchDistribution } from './start-upstream.ts';
 import { makeTempFolder, removeTempFolder } from './temp-folder.ts';
@@ -116,6 +117,20 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     },
   };
 }
+
+/** A mirror before the hub, under Docker Hub's own name, with its store in a folder. */
+export const startMirrorOfHub = (
+  { namespace, authorityFile }: Hub,
+  dataDir: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<TwinportProcess> =>
+  startTwinport({
+    role: 'mirror',
+    storage: { dataDir },
+    upstreamUrl: `https://${REGISTRY_NAMES[0]}`,
+    namespace,
+    env: { NODE_EXTRA_CA_CERTS: authorityFile, ...env },
+  });
 
 const randomOctet = (): number => 2 + Math.floor(Math.random() * 250);
 

@@ -7,9 +7,9 @@ import { describeWithTools } from '../../support/describe-with-tools.ts';
 import { makeImage } from '../../support/oci-fixtures.ts';
 import { OwnedServers } from '../../support/owned-servers.ts';
 import { pushImage } from '../../support/registry-client.ts';
-import { startTwinport, type TwinportProcess } from '../../support/registry-process.ts';
+import type { TwinportProcess } from '../../support/registry-process.ts';
 import { type DockerDaemon, DOCKER_TOOLS, startDockerd } from '../../support/start-dockerd.ts';
-import { type Hub, startHub } from '../../support/start-hub.ts';
+import { type Hub, startHub, startMirrorOfHub } from '../../support/start-hub.ts';
 import { makeTempFolder } from '../../support/temp-folder.ts';
 
 const PASSWORD = 'correct-horse-of-the-hub';
@@ -30,15 +30,7 @@ describeWithTools(['registry', 'openssl'], 'a mirror in token mode, of Docker Hu
   beforeAll(async () => {
     hub = await servers.own(startHub({ users: { alice: PASSWORD }, isPrivate: () => false }));
     await pushImage(hub.directUrl, 'library/hello', '1', image);
-    mirror = await servers.own(
-      startTwinport({
-        role: 'mirror',
-        storage: { dataDir },
-        upstreamUrl: 'https://registry-1.docker.io',
-        namespace: hub.namespace,
-        env: { AUTH_MODE: 'token', NODE_EXTRA_CA_CERTS: hub.authorityFile },
-      }),
-    );
+    mirror = await servers.own(startMirrorOfHub(hub, dataDir, { AUTH_MODE: 'token' }));
   });
   afterAll(() => servers.stopAll());
 

@@ -8,9 +8,9 @@ import { describeWithTools } from '../../support/describe-with-tools.ts';
 import { makeImage } from '../../support/oci-fixtures.ts';
 import { OwnedServers } from '../../support/owned-servers.ts';
 import { pushImage } from '../../support/registry-client.ts';
-import { startTwinport, type TwinportProcess } from '../../support/registry-process.ts';
+import type { TwinportProcess } from '../../support/registry-process.ts';
 import { CONTAINERD_TOOLS, startContainerd } from '../../support/start-containerd.ts';
-import { type Hub, startHub } from '../../support/start-hub.ts';
+import { type Hub, startHub, startMirrorOfHub } from '../../support/start-hub.ts';
 import { makeTempFolder } from '../../support/temp-folder.ts';
 
 const PRIVATE = 'docker.io/alice/secret:1';
@@ -33,15 +33,7 @@ describeWithTools(TOOLS, 'private images of Docker Hub, which the mirror refuses
     hub = await servers.own(startHub({ users, isPrivate: (name) => name.startsWith('alice/') }));
     await pushImage(hub.directUrl, 'alice/secret', '1', image);
     await pushImage(hub.directUrl, 'library/hello', '1', publicImage);
-    mirror = await servers.own(
-      startTwinport({
-        role: 'mirror',
-        storage: { dataDir },
-        upstreamUrl: 'https://registry-1.docker.io',
-        namespace: hub.namespace,
-        env: { NODE_EXTRA_CA_CERTS: hub.authorityFile },
-      }),
-    );
+    mirror = await servers.own(startMirrorOfHub(hub, dataDir));
   });
   afterAll(() => servers.stopAll());
 
