@@ -7,7 +7,7 @@ import { LentBody } from '../../../shared/plain-http/lent-body.ts';
 import { OneConnectionAgent } from '../../../shared/plain-http/one-connection-agent.ts';
 import { type PlainAnswer, PullConnection } from '../../../shared/plain-http/pull-connection.ts';
 import { requestText } from '../../../shared/plain-http/request-text.ts';
-import type { ExchangeDeadlines } from './upstream-transport.ts';
+import type { ExchangeDeadlines } from './exchange-deadlines.ts';
 
 /** An answer whose body is read to its end or destroyed by whoever asked. */
 export interface OpenAnswer {

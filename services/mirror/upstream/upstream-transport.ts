@@ -9,6 +9,7 @@ import type { UpstreamConfig } from '../../../shared/config/upstream-config.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import { AddressGuard } from './address-guard.ts';
 import { BodyConnections, type OpenAnswer } from './body-connections.ts';
+import { DEFAULT_DEADLINES, type ExchangeDeadlines } from './exchange-deadlines.ts';
 import {
   forbiddenAddress,
   guardedConnector,
@@ -17,20 +18,6 @@ import {
 } from './guarded-connector.ts';
 import { UpstreamFault } from './outcome.ts';
 
-/** Deadlines in milliseconds. */
-export interface ExchangeDeadlines {
-  readonly connectMs: number;
-  /** From a sent request to its response headers. */
-  readonly headersMs: number;
-  /** Between two pieces of a body. */
-  readonly idleMs: number;
-}
-
-const DEFAULT_DEADLINES: ExchangeDeadlines = {
-  connectMs: 5_000,
-  headersMs: 30_000,
-  idleMs: 60_000,
-};
 /** A registry sends some hundred bytes of headers, a CDN a few thousand. */
 const MAX_HEADER_BYTES = 32 * 1024;
 /** Certificates in files are looked at this often. */
