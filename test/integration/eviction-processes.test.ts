@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { storedReferences } from '../../shared/content/removal/stored-references.ts';
@@ -10,7 +9,7 @@ import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { CrashPoint } from '../../shared/lifecycle/crash-point.ts';
 import { type Digest, parseDigest } from '../../shared/oci/digest.ts';
 import { deletingFolder, evictionFolder, evictionKey } from '../../shared/storage/object-keys.ts';
-import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../shared/storage/s3/s3-client.ts';
 import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { auditStore } from '../../shared/storage/testing/audit-store.ts';
@@ -55,7 +54,7 @@ interface Taken {
 describeWithTools(['minio', 'redis-server'], 'eviction by processes of their own', () => {
   const servers = new OwnedServers();
   let s3: S3Server;
-  let client: S3Client;
+  let client: StoreClient;
   let redis: RedisServer;
   let upstream: FakeUpstream;
   let push: TwinportProcess;

@@ -1,6 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
 
-import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { OPEN_ACCESS } from '../../shared/auth/access.ts';
@@ -14,7 +13,7 @@ import { send } from '../../shared/http/testing/http-client.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import { FilesystemUploadStore } from '../../shared/storage/filesystem/filesystem-upload-store.ts';
-import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../shared/storage/s3/s3-client.ts';
 import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { S3UploadStore } from '../../shared/storage/s3/s3-upload-store.ts';
@@ -305,7 +304,7 @@ describe('eviction without any grace, over files', () => {
 
 describeWithTools(['minio'], 'eviction without any grace, over a bucket', () => {
   let server: S3Server;
-  let client: S3Client;
+  let client: StoreClient;
   let stores: StormStores;
   beforeAll(async () => {
     server = await startMinio();

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
-import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import type { S3StorageConfig } from '../../shared/config/config.ts';
@@ -9,7 +8,7 @@ import { type Digest, digestOf } from '../../shared/oci/digest.ts';
 import { StorageError } from '../../shared/storage/errors.ts';
 import { blobKey } from '../../shared/storage/object-keys.ts';
 import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
-import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../shared/storage/s3/s3-client.ts';
 import { defaultDeadlines } from '../../shared/storage/s3/s3-deadlines.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { patternBytes, readAll, unending } from '../../shared/storage/testing/contract-support.ts';
@@ -33,7 +32,7 @@ describe.each(SERVERS)('over $name', ({ name, start }) => {
   describeWithTools([name], `blobs in a bucket of ${name}`, () => {
     let server: S3Server;
     let proxy: S3FaultProxy;
-    let client: S3Client;
+    let client: StoreClient;
     let config: S3StorageConfig;
     let blobs: S3BlobStore;
     let records: S3RecordStore;

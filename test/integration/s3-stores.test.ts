@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import type { S3StorageConfig } from '../../shared/config/config.ts';
@@ -11,7 +11,7 @@ import { StorageError } from '../../shared/storage/errors.ts';
 import { blobKey, multipartFolder } from '../../shared/storage/object-keys.ts';
 import { prepareS3 } from '../../shared/storage/s3/prepare-s3.ts';
 import { S3BlobStore } from '../../shared/storage/s3/s3-blob-store.ts';
-import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../shared/storage/s3/s3-client.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { S3UploadStore } from '../../shared/storage/s3/s3-upload-store.ts';
 import { describeBlobStore } from '../../shared/storage/testing/blob-store-contract.ts';
@@ -35,8 +35,8 @@ const SIZES = { partBytes: SMALLEST_PART_BYTES };
 describe.each(SERVERS)('over $name', ({ name, start }) => {
   describeWithTools([name], `a bucket of ${name}`, () => {
     let server: S3Server;
-    let client: S3Client;
-    let other: S3Client;
+    let client: StoreClient;
+    let other: StoreClient;
     beforeAll(async () => {
       server = await start();
       client = createS3Client(s3StorageConfig(server));

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { findStoreTraits } from '../../services/stores/store-traits.ts';
@@ -11,7 +10,7 @@ import { markStore } from '../../shared/content/store-probe.ts';
 import { RecordedEdge } from '../../shared/http/testing/recorded-edge.ts';
 import type { StoreTraits } from '../../shared/observability/health.ts';
 import { probeS3 } from '../../shared/storage/s3/probe-s3.ts';
-import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../shared/storage/s3/s3-client.ts';
 import { defaultDeadlines } from '../../shared/storage/s3/s3-deadlines.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
@@ -53,7 +52,7 @@ describe.each(SERVERS)('over $name', ({ name, start }) => {
   describeWithTools([name], `what a bucket of ${name} guarantees`, () => {
     let server: S3Server;
     let proxy: S3FaultProxy;
-    let client: S3Client;
+    let client: StoreClient;
     let config: S3StorageConfig;
     let edge: RecordedEdge;
 

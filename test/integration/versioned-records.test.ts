@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 
-import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from '@jest/globals';
 
 import { createRedisIndex, type RedisIndex } from '../../shared/index/redis/create-redis-index.ts';
@@ -11,7 +10,7 @@ import { UNOBSERVED } from '../../shared/observability/observer.ts';
 import { describeVersionedRecords } from '../../shared/management/testing/versioned-records-contract.ts';
 import type { VersionedRecordsDependencies } from '../../shared/management/versioned-records.ts';
 import { probeS3 } from '../../shared/storage/s3/probe-s3.ts';
-import { createS3Client } from '../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../shared/storage/s3/s3-client.ts';
 import { S3ExclusiveRecords } from '../../shared/storage/s3/s3-exclusive-records.ts';
 import { S3RecordStore } from '../../shared/storage/s3/s3-record-store.ts';
 import { unreliableExclusive } from '../../shared/management/testing/exclusive-of-memory.ts';
@@ -31,7 +30,7 @@ const unlogged = {
 
 describeWithTools(['minio'], 'changes over minio', () => {
   let server: S3Server;
-  let client: S3Client;
+  let client: StoreClient;
   beforeAll(async () => {
     server = await startMinio();
     client = createS3Client(s3StorageConfig(server));
@@ -57,7 +56,7 @@ describeWithTools(['minio'], 'changes over minio', () => {
 describeWithTools(['versitygw', 'redis-server'], 'changes over versitygw', () => {
   let server: S3Server;
   let redis: RedisServer;
-  let client: S3Client;
+  let client: StoreClient;
   const shutdown = new AbortController();
   beforeAll(async () => {
     [server, redis] = await Promise.all([startVersitygw(), startRedis({ own: true })]);

@@ -1,8 +1,9 @@
-import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 
 import type { S3StorageConfig } from '../../config/config.ts';
 import { StorageError } from '../errors.ts';
 import { S3Bucket } from './s3-bucket.ts';
+import type { StoreClient } from './s3-client.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { isBucketMissing, isRefused, S3StorageError } from './s3-errors.ts';
 
@@ -16,7 +17,7 @@ export class StoreDeniedError extends S3StorageError {
  * StoreDeniedError when the keys are refused; it creates nothing.
  */
 export async function prepareS3(
-  client: S3Client,
+  client: StoreClient,
   config: S3StorageConfig,
   signal: AbortSignal,
   deadlines?: S3Deadlines,

@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
 
-import type { S3Client } from '@aws-sdk/client-s3';
-
 import type { S3StorageConfig } from '../../config/config.ts';
 import { probeFolder, probeKey } from '../object-keys.ts';
 import { runTrials, type StoreFindings, type Trial } from '../store-findings.ts';
@@ -12,6 +10,7 @@ import { listingTrials } from './probe-listings.ts';
 import { lingeringSignal } from './lingering-signal.ts';
 import { ProbeObjects } from './probe-objects.ts';
 import { S3Bucket } from './s3-bucket.ts';
+import type { StoreClient } from './s3-client.ts';
 import { cleanupSignal, type S3Deadlines } from './s3-deadlines.ts';
 import { isRefused } from './s3-errors.ts';
 import { deleteTree, listChildren } from './s3-listing.ts';
@@ -31,7 +30,7 @@ const LONGEST_KEY_BYTES = 720;
  * StorageError only when the bucket does not answer at all.
  */
 export async function probeS3(
-  client: S3Client,
+  client: StoreClient,
   config: S3StorageConfig,
   options: { readonly now: Date; readonly signal: AbortSignal; readonly deadlines?: S3Deadlines },
 ): Promise<StoreFindings> {

@@ -1,7 +1,5 @@
 import { Readable, type Writable } from 'node:stream';
 
-import type { S3Client } from '@aws-sdk/client-s3';
-
 import type { S3StorageConfig } from '../../config/config.ts';
 import {
   type Digest,
@@ -34,6 +32,7 @@ import { readBody } from './read-body.ts';
 import { readFile } from './read-file.ts';
 import type { OpenObject } from './object-reads.ts';
 import { S3Bucket } from './s3-bucket.ts';
+import type { StoreClient } from './s3-client.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 
@@ -56,7 +55,7 @@ export class S3BlobStore implements BlobStore {
   readonly #owners: MultipartOwners;
   #pulls = 0;
 
-  constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
+  constructor(client: StoreClient, config: S3StorageConfig, deadlines?: S3Deadlines) {
     this.#bucket = new S3Bucket(client, config, deadlines);
     this.#owners = new MultipartOwners(this.#bucket);
   }

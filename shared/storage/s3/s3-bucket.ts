@@ -8,7 +8,6 @@ import {
   HeadBucketCommand,
   HeadObjectCommand,
   PutObjectCommand,
-  type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 
@@ -24,8 +23,8 @@ import {
   S3StorageError,
   storageFault,
 } from './s3-errors.ts';
-import { StoreClient } from './s3-client.ts';
-import { PartPool } from './part-pool.ts';
+import type { StoreClient } from './s3-client.ts';
+import type { PartPool } from './part-pool.ts';
 import { payloadHash, sha256Of } from './payload-hash.ts';
 import type { PlainPut, PlainRequests } from './plain-requests.ts';
 import { sentFile } from './sent-file.ts';
@@ -51,23 +50,18 @@ const BUCKET_TRUST_MS = 5_000;
  * StorageError; each call ends by its deadline or its signal, whichever comes first.
  */
 export class S3Bucket {
-  readonly client: S3Client;
+  readonly client: StoreClient;
   readonly name: string;
   readonly config: S3StorageConfig;
-  /** Of all uploads by way of the client. */
-  readonly parts: PartPool;
   readonly #deadlines: S3Deadlines;
   readonly #reads: ObjectReads;
   #isCreateUnsupported = false;
   #bucketSeenAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
+  constructor(client: StoreClient, config: S3StorageConfig, deadlines?: S3Deadlines) {
     this.client = client;
     this.name = config.bucket;
     this.config = config;
-    const { partBytes: blockBytes, partsInFlight } = config;
-    this.parts =
-      client instanceof StoreClient ? client.parts : new PartPool({ blockBytes, partsInFlight });
     this.#deadlines = deadlines ?? defaultDeadlines;
     this.#reads = new ObjectReads(
       (call, fields) => this.#getObject(call, { ...this.at(call.key), ...fields }),
@@ -83,6 +77,11 @@ export class S3Bucket {
   /** What stands before every key, with its slash; empty when the store is at the bucket's root. */
   get rootPrefix(): string {
     return this.config.prefix === '' ? '' : `${this.config.prefix}/`;
+  }
+
+  /** Of all uploads by way of the client. */
+  get parts(): PartPool {
+    return this.client.parts;
   }
 
   /** Sends one command; undefined when the store says that the object or upload is not there. */
@@ -177,7 +176,6 @@ export class S3Bucket {
     signal: AbortSignal,
     ask: (plain: PlainRequests) => Promise<Answer | undefined>,
   ): Promise<Answer | undefined> {
-    if (!(this.client instanceof StoreClient)) return undefined;
     signal.throwIfAborted();
     const known = await ask(this.client.plain);
     signal.throwIfAborted();

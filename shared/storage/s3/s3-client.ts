@@ -50,6 +50,6 @@ export class StoreClient extends S3Client {
 export function createS3Client(
   config: S3StorageConfig,
   deadlines: S3Deadlines = defaultDeadlines,
-): S3Client {
+): StoreClient {
   return new StoreClient(config, deadlines);
 }

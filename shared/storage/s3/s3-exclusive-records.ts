@@ -1,10 +1,9 @@
-import type { S3Client } from '@aws-sdk/client-s3';
-
 import type { S3StorageConfig } from '../../config/config.ts';
 import type { ExclusiveRecords } from '../exclusive-records.ts';
 import type { StoreFindings } from '../store-findings.ts';
 import { sha256Of } from './payload-hash.ts';
 import { S3Bucket } from './s3-bucket.ts';
+import type { StoreClient } from './s3-client.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 
 /** What a bucket must have been seen to do. */
@@ -22,7 +21,7 @@ export class S3ExclusiveRecords implements ExclusiveRecords {
   readonly #probe: S3ExclusiveOptions['probe'];
   #isReliable: Promise<boolean> | undefined;
 
-  constructor(client: S3Client, config: S3StorageConfig, options: S3ExclusiveOptions) {
+  constructor(client: StoreClient, config: S3StorageConfig, options: S3ExclusiveOptions) {
     this.#bucket = new S3Bucket(client, config, options.deadlines);
     this.#probe = options.probe;
   }

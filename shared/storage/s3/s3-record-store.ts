@@ -1,9 +1,8 @@
-import type { S3Client } from '@aws-sdk/client-s3';
-
 import type { S3StorageConfig } from '../../config/config.ts';
 import type { ListOptions, RecordChild, RecordStore } from '../record-store.ts';
 import { sha256Of } from './payload-hash.ts';
 import { S3Bucket } from './s3-bucket.ts';
+import type { StoreClient } from './s3-client.ts';
 import type { S3Deadlines } from './s3-deadlines.ts';
 import { deleteTree, listChildren } from './s3-listing.ts';
 
@@ -13,7 +12,7 @@ const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 export class S3RecordStore implements RecordStore {
   readonly #bucket: S3Bucket;
 
-  constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
+  constructor(client: StoreClient, config: S3StorageConfig, deadlines?: S3Deadlines) {
     this.#bucket = new S3Bucket(client, config, deadlines);
   }
 

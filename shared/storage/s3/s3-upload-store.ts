@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
-import type { S3Client } from '@aws-sdk/client-s3';
-
 import type { S3StorageConfig } from '../../config/config.ts';
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../../oci/reference.ts';
@@ -17,6 +15,7 @@ import { sha256Of } from './payload-hash.ts';
 import { RunningHashes } from './running-hashes.ts';
 import { S3BlobStore } from './s3-blob-store.ts';
 import { S3Bucket } from './s3-bucket.ts';
+import type { StoreClient } from './s3-client.ts';
 import { cleanupSignal, type S3Deadlines } from './s3-deadlines.ts';
 import { S3StorageError } from './s3-errors.ts';
 import { discardUpload, finishUpload } from './end-upload.ts';
@@ -62,7 +61,7 @@ export class S3UploadStore implements UploadStore, UploadReaper {
   /** What `find` and `append` learned, for the one call that follows. Nothing rests on it being new. */
   readonly #known = new WeakMap<UploadSession, OpenSession>();
 
-  constructor(client: S3Client, config: S3StorageConfig, deadlines?: S3Deadlines) {
+  constructor(client: StoreClient, config: S3StorageConfig, deadlines?: S3Deadlines) {
     this.#bucket = new S3Bucket(client, config, deadlines);
     this.#blobs = new S3BlobStore(client, config, deadlines);
     this.#reaper = new S3UploadReaper(this.#bucket);

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 
-import type { S3Client } from '@aws-sdk/client-s3';
 import { expect } from '@jest/globals';
 
 import type { S3StorageConfig } from '../../../shared/config/config.ts';
@@ -8,7 +7,7 @@ import { type Digest, digestOf } from '../../../shared/oci/digest.ts';
 import { parseRepositoryName } from '../../../shared/oci/reference.ts';
 import { multipartFolder, uploadsFolder } from '../../../shared/storage/object-keys.ts';
 import { S3BlobStore } from '../../../shared/storage/s3/s3-blob-store.ts';
-import { createS3Client } from '../../../shared/storage/s3/s3-client.ts';
+import { createS3Client, type StoreClient } from '../../../shared/storage/s3/s3-client.ts';
 import { defaultDeadlines, type S3Deadlines } from '../../../shared/storage/s3/s3-deadlines.ts';
 import { S3RecordStore } from '../../../shared/storage/s3/s3-record-store.ts';
 import { S3UploadStore } from '../../../shared/storage/s3/s3-upload-store.ts';
@@ -48,9 +47,9 @@ export class S3FaultLab {
   server!: S3Server;
   proxy!: S3FaultProxy;
   /** Straight to the server. */
-  client!: S3Client;
+  client!: StoreClient;
   /** Through the proxy. */
-  faulty!: S3Client;
+  faulty!: StoreClient;
   config!: S3StorageConfig;
   records!: S3RecordStore;
   blobs!: S3BlobStore;
