@@ -149,8 +149,8 @@ Exit code: 0 done, 2 not.`,
       if (member !== undefined) {
         const named = oneOf('a role', word ?? '', [...PROJECT_ROLES, 'none'] as const);
         const role: ProjectRole | undefined = named === 'none' ? undefined : named;
-        if (options.isSet('group')) await projects.setGroup(name, member, role, context.signal);
-        else await projects.setMember(name, identityId(member), role, context.signal);
+        const holder = options.isSet('group') ? { group: member } : { id: identityId(member) };
+        await projects.setRole(name, holder, role, context.signal);
       }
       const lines = membersOf(await projects.require(name, context.signal));
       if (lines.length === 0) context.print(`The project ${name} has no members.`);

@@ -46,8 +46,8 @@ describe('projects', () => {
     const { projects } = newBench();
     await projects.create(team, unending);
     await Promise.all([
-      projects.setMember('team', 'local:alice', 'developer', unending),
-      projects.setMember('team', 'local:bob', 'guest', unending),
+      projects.setRole('team', { id: 'local:alice' }, 'developer', unending),
+      projects.setRole('team', { id: 'local:bob' }, 'guest', unending),
       projects.set('team', { visibility: 'public' } as never, unending),
     ]);
     const after = await projects.require('team', unending);

@@ -15,6 +15,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
 import { countProject } from './quotas/count-project.ts';
 import type { Robots } from './robots.ts';
+import { type RoleHolder, withRole } from './role-holder.ts';
 import { isProjectName, requireNewName } from './project-name.ts';
 import { versionedProjects } from './project-records.ts';
 import type { VersionedRecords, VersionedRecordsDependencies } from './versioned-records.ts';
@@ -134,38 +135,14 @@ export class ProjectAdministration {
     await this.#change(name, (project) => withSettings(project, settings), signal);
   }
 
-  /** Gives an identity its role; undefined takes it away. */
-  async setMember(
+  /** Gives an identity or a group its role; undefined takes it away. Throws NAME_UNKNOWN. */
+  async setRole(
     name: string,
-    id: string,
+    holder: RoleHolder,
     role: ProjectRole | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#change(
-      name,
-      (project) => {
-        const others = (project.members ?? []).filter((member) => member.id !== id);
-        return { ...project, members: role ? [...others, { id, role }] : others };
-      },
-      signal,
-    );
-  }
-
-  /** Gives a group its role; undefined takes it away. */
-  async setGroup(
-    name: string,
-    group: string,
-    role: ProjectRole | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    await this.#change(
-      name,
-      (project) => {
-        const others = (project.groups ?? []).filter((one) => one.group !== group);
-        return { ...project, groups: role ? [...others, { group, role }] : others };
-      },
-      signal,
-    );
+    await this.#change(name, (project) => withRole(project, holder, role), signal);
   }
 
   /**

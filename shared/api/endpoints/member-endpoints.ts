@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { PROJECT_ROLES, type ProjectRecord, type ProjectRole } from '../../index/ports.ts';
 import { mayGrant } from '../../management/decide-management.ts';
 import type { ProjectAdministration } from '../../management/project-administration.ts';
+import { type RoleHolder, roleOf } from '../../management/role-holder.ts';
 import { registryError } from '../../oci/errors.ts';
 import type { Caller } from '../caller.ts';
-import { type Endpoint, endpoint } from '../endpoint.ts';
+import { type Endpoint, endpoint, type EndpointReply } from '../endpoint.ts';
 import type { ProjectGate } from '../project-gate.ts';
 
 const ROLE = z.enum(PROJECT_ROLES);
@@ -18,7 +19,7 @@ const SOURCED = /^[a-z][a-z-]*:\S.{0,510}$/u;
 
 export interface MemberEndpointsDependencies {
   readonly gate: ProjectGate;
-  readonly administration: Pick<ProjectAdministration, 'setMember' | 'setGroup'>;
+  readonly administration: Pick<ProjectAdministration, 'setRole'>;
 }
 
 /** `/api/v1/projects/{project}/members` and `…/groups` */
@@ -44,9 +45,7 @@ const listMembers = ({ gate }: MemberEndpointsDependencies): Endpoint =>
     },
   });
 
-function memberRoles({ gate, administration }: MemberEndpointsDependencies): Endpoint[] {
-  const roleNow = (id: string) => (project: ProjectRecord) =>
-    project.members?.find((member) => member.id === id)?.role;
+function memberRoles(deps: MemberEndpointsDependencies): Endpoint[] {
   return [
     endpoint({
       method: 'PUT',
@@ -62,15 +61,8 @@ function memberRoles({ gate, administration }: MemberEndpointsDependencies): End
           subject: `project ${parameters.project}: ${parameters.member} ${body.role}`,
         }),
       },
-      answer: async ({ caller, parameters, body, signal }) => {
-        const { project, member } = parameters;
-        const now = roleNow(member);
-        await requireGrant(gate, caller, project, (record) => [body.role, now(record)], signal);
-        requireSourced(member);
-        await administration.setMember(project, member, body.role, signal);
-        await gate.changed(project, signal);
-        return {};
-      },
+      answer: ({ parameters: { project, member }, body, ...call }) =>
+        giveRole(deps, { ...call, project, holder: { id: member } }, body.role),
     }),
     endpoint({
       method: 'DELETE',
@@ -85,21 +77,13 @@ function memberRoles({ gate, administration }: MemberEndpointsDependencies): End
           subject: `project ${parameters.project}: ${parameters.member} none`,
         }),
       },
-      answer: async ({ caller, parameters, signal }) => {
-        const { project, member } = parameters;
-        const now = roleNow(member);
-        await requireGrant(gate, caller, project, (record) => [found(now(record), member)], signal);
-        await administration.setMember(project, member, undefined, signal);
-        await gate.changed(project, signal);
-        return {};
-      },
+      answer: ({ parameters: { project, member }, ...call }) =>
+        takeRole(deps, { ...call, project, holder: { id: member } }),
     }),
   ];
 }
 
-function groupRoles({ gate, administration }: MemberEndpointsDependencies): Endpoint[] {
-  const roleNow = (group: string) => (project: ProjectRecord) =>
-    project.groups?.find((one) => one.group === group)?.role;
+function groupRoles(deps: MemberEndpointsDependencies): Endpoint[] {
   return [
     endpoint({
       method: 'PUT',
@@ -115,15 +99,8 @@ function groupRoles({ gate, administration }: MemberEndpointsDependencies): Endp
           subject: `project ${parameters.project}: group ${parameters.group} ${body.role}`,
         }),
       },
-      answer: async ({ caller, parameters, body, signal }) => {
-        const { project, group } = parameters;
-        const now = roleNow(group);
-        await requireGrant(gate, caller, project, (record) => [body.role, now(record)], signal);
-        requireSourced(group);
-        await administration.setGroup(project, group, body.role, signal);
-        await gate.changed(project, signal);
-        return {};
-      },
+      answer: ({ parameters: { project, group }, body, ...call }) =>
+        giveRole(deps, { ...call, project, holder: { group } }, body.role),
     }),
     endpoint({
       method: 'DELETE',
@@ -138,25 +115,55 @@ function groupRoles({ gate, administration }: MemberEndpointsDependencies): Endp
           subject: `project ${parameters.project}: group ${parameters.group} none`,
         }),
       },
-      answer: async ({ caller, parameters, signal }) => {
-        const { project, group } = parameters;
-        const now = roleNow(group);
-        await requireGrant(gate, caller, project, (record) => [found(now(record), group)], signal);
-        await administration.setGroup(project, group, undefined, signal);
-        await gate.changed(project, signal);
-        return {};
-      },
+      answer: ({ parameters: { project, group }, ...call }) =>
+        takeRole(deps, { ...call, project, holder: { group } }),
     }),
   ];
 }
 
+interface RoleCall {
+  readonly caller: Caller;
+  readonly project: string;
+  readonly holder: RoleHolder;
+  readonly signal: AbortSignal;
+}
+
+async function giveRole(
+  deps: MemberEndpointsDependencies,
+  call: RoleCall,
+  role: ProjectRole,
+): Promise<EndpointReply> {
+  const { holder } = call;
+  await requireGrant(deps.gate, call, (project) => [role, roleOf(project, holder)]);
+  requireSourced(nameOf(holder));
+  return await setRole(deps, call, role);
+}
+
+async function takeRole(deps: MemberEndpointsDependencies, call: RoleCall): Promise<EndpointReply> {
+  const { holder } = call;
+  await requireGrant(deps.gate, call, (project) => [
+    found(roleOf(project, holder), nameOf(holder)),
+  ]);
+  return await setRole(deps, call, undefined);
+}
+
+async function setRole(
+  { gate, administration }: MemberEndpointsDependencies,
+  { project, holder, signal }: RoleCall,
+  role: ProjectRole | undefined,
+): Promise<EndpointReply> {
+  await administration.setRole(project, holder, role, signal);
+  await gate.changed(project, signal);
+  return {};
+}
+
+const nameOf = (holder: RoleHolder): string => ('id' in holder ? holder.id : holder.group);
+
 /** Throws as `projectFor` does, and DENIED for a role above the caller's own, given or taken. */
 async function requireGrant(
   gate: ProjectGate,
-  caller: Caller,
-  name: string,
+  { caller, project: name, signal }: RoleCall,
   roles: (project: ProjectRecord) => readonly (ProjectRole | undefined)[],
-  signal: AbortSignal,
 ): Promise<void> {
   const project = await gate.projectFor(caller, name, 'decide', signal);
   const authority = gate.authority(caller, project);
