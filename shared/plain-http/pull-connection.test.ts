@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
-import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
@@ -11,6 +10,7 @@ import { TLS_PAIRS } from '../http/testing/tls-pairs.ts';
 import { HandedOver } from './handed-over.ts';
 import type { LentBody } from './lent-body.ts';
 import { PullConnection } from './pull-connection.ts';
+import { RawServer } from './testing/raw-server.ts';
 
 const content = randomBytes(1_000_000);
 const { certificate: cert, key } = TLS_PAIRS.loopback;
@@ -39,28 +39,22 @@ describe.each([
   ['TCP', false],
   ['TLS', true],
 ])('a body that comes by %s all at once', (_name, isTls) => {
-  let server: Server;
+  let server: RawServer;
   let connection: PullConnection;
   let freed: number;
   let headers: string;
-  const accepted = new Set<Socket>();
 
   beforeEach(async () => {
     headers = '';
     const answer = (socket: Socket): void => {
-      accepted.add(socket);
-      socket.on('error', () => undefined);
       socket.on('data', () => {
         const head = `HTTP/1.1 200 OK\r\nContent-Length: ${content.length}\r\n${headers}\r\n`;
         socket.write(Buffer.concat([Buffer.from(head), content]));
         if (headers !== '') socket.end();
       });
     };
-    server = isTls ? createTlsServer({ cert, key }, answer) : createServer(answer);
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    const to = { host: '127.0.0.1', port };
+    server = await new RawServer(answer, isTls ? { cert, key } : undefined).listen();
+    const to = { host: '127.0.0.1', port: server.port };
     freed = 0;
     connection = new PullConnection(
       (onread) =>
@@ -70,10 +64,9 @@ describe.each([
       },
     );
   });
-  afterEach(() => {
+  afterEach(async () => {
     connection.destroy();
-    for (const socket of accepted) socket.destroy();
-    server.close();
+    await server.close();
   });
   const ask = async (): Promise<LentBody> => {
     const answer = await connection.ask('GET / HTTP/1.1\r\nHost: a\r\n\r\n');

@@ -1,9 +1,10 @@
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 
 import { afterEach, describe, expect, test } from '@jest/globals';
 
 import { LentBody } from '../../../shared/plain-http/lent-body.ts';
+import { RawServer } from '../../../shared/plain-http/testing/raw-server.ts';
 import { BodyConnections } from './body-connections.ts';
 
 const DEADLINES = { connectMs: 5_000, headersMs: 5_000, idleMs: 5_000 };
@@ -17,35 +18,29 @@ afterEach(async () => {
 interface Script {
   readonly url: URL;
   readonly requests: string[];
-  connections: number;
+  readonly connections: number;
 }
 
 /** A server that answers each request by what the script says, whatever was asked. */
 async function listen(
   answer: (socket: Socket, request: number, connection: number) => void,
 ): Promise<Script> {
-  const sockets = new Set<Socket>();
-  const script = { url: new URL('http://localhost/'), requests: [] as string[], connections: 0 };
-  const server: Server = createServer((socket) => {
-    script.connections += 1;
-    const connection = script.connections;
-    sockets.add(socket);
-    socket.on('error', () => undefined);
+  const requests: string[] = [];
+  const server = await new RawServer((socket) => {
+    const connection = server.connections;
     socket.on('data', (bytes) => {
-      script.requests.push(bytes.toString('latin1'));
-      answer(socket, script.requests.length, connection);
+      requests.push(bytes.toString('latin1'));
+      answer(socket, requests.length, connection);
     });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  script.url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/blob?sig=a%2Fb`);
-  closers.push(
-    () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  );
-  return script;
+  }).listen();
+  closers.push(() => server.close());
+  return {
+    url: new URL(`http://127.0.0.1:${server.port}/blob?sig=a%2Fb`),
+    requests,
+    get connections() {
+      return server.connections;
+    },
+  };
 }
 
 function connections(deadlines = DEADLINES): BodyConnections {

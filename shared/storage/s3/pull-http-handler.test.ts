@@ -1,25 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import {
-  createServer as createTlsServer,
-  getCACertificates,
-  setDefaultCACertificates,
-} from 'node:tls';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { TLS_PAIRS } from '../../http/testing/tls-pairs.ts';
 import { LentBody } from '../../plain-http/lent-body.ts';
+import { RawServer } from '../../plain-http/testing/raw-server.ts';
+import { type Script, ScriptedRequests } from '../../plain-http/testing/scripted-requests.ts';
 import { PullHttpHandler } from './pull-http-handler.ts';
 import { defaultDeadlines } from './s3-deadlines.ts';
 
 type Request = Parameters<PullHttpHandler['handle']>[0];
 type Options = Parameters<PullHttpHandler['handle']>[1];
-/** What the server does with each request in turn; the last one serves all that follow. */
-type Script = (socket: Socket, path: string) => void;
 
 const large = randomBytes(3_000_000);
 const deadlines = { ...defaultDeadlines, connectMs: 2_000, firstByteMs: 2_000 };
@@ -31,41 +26,12 @@ const answering =
     for (const part of parts) socket.write(part);
   };
 
-let server: Server;
-let sockets: Set<Socket>;
-let connections: number;
-let requests: string[];
-let scripts: Script[];
+let server: RawServer;
+let asked: ScriptedRequests;
 let handler: PullHttpHandler;
 
-const listen = async (made: Server): Promise<void> => {
-  server = made;
-  server.on('connection', (socket: Socket) => {
-    connections += 1;
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    socket.on('error', () => undefined);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-};
-const serve = (socket: Socket): void => {
-  let text = '';
-  socket.on('error', () => undefined);
-  socket.on('data', (bytes) => {
-    text += bytes.toString('latin1');
-    for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
-      const request = text.slice(0, end);
-      text = text.slice(end + 4);
-      requests.push(request);
-      const script = scripts.length > 1 ? scripts.shift() : scripts[0];
-      script?.(socket, request.split(' ')[1] ?? '');
-    }
-  });
-};
-
 const ask = async (path = '/', options?: Options, protocol = 'http:') => {
-  const { port } = server.address() as AddressInfo;
+  const { port } = server;
   const request = {
     method: 'GET',
     protocol,
@@ -86,23 +52,18 @@ const until = async (isTrue: () => boolean): Promise<void> => {
 };
 
 beforeEach(async () => {
-  sockets = new Set();
-  connections = 0;
-  requests = [];
-  scripts = [];
+  asked = new ScriptedRequests();
   handler = new PullHttpHandler(deadlines, 4);
-  await listen(createServer(serve));
+  server = await new RawServer(asked.serve).listen();
 });
 afterEach(async () => {
   handler.destroy();
-  for (const socket of sockets) socket.destroy();
-  server.close();
-  await once(server, 'close');
+  await server.close();
 });
 
 describe('one connection', () => {
   test('serves one answer after the other, each with its status, fields and bytes', async () => {
-    scripts = [
+    asked.scripts = [
       answering(head(3, 'ETag: "x"'), 'abc'),
       answering('HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone'),
       answering(head(0)),
@@ -116,12 +77,12 @@ describe('one connection', () => {
     expect((await buffer(second.body)).toString()).toBe('none');
     expect(await textOf('/c')).toBe('');
     expect((await buffer((await ask('/d')).body)).equals(large)).toBe(true);
-    expect(connections).toBe(1);
-    expect(requests.map((request) => request.split(' ')[1])).toEqual(['/a', '/b', '/c', '/d']);
+    expect(server.connections).toBe(1);
+    expect(asked.seen.map((request) => request.split(' ')[1])).toEqual(['/a', '/b', '/c', '/d']);
   });
 
   test('may bring a head byte by byte', async () => {
-    scripts = [
+    asked.scripts = [
       (socket) => {
         const bytes = Array.from(Buffer.from(`${head(2)}ok`), (byte) => Buffer.of(byte));
         const next = (): void => {
@@ -138,33 +99,33 @@ describe('one connection', () => {
     ['that the answer ends', head(2, 'Connection: close'), 'ok'],
     ['on which more came than was announced', head(2), 'okHTTP/1.1 200 OK\r\n'],
   ])('%s is not used again', async (_what, ...parts) => {
-    scripts = [answering(...parts)];
+    asked.scripts = [answering(...parts)];
     expect(await textOf()).toBe('ok');
     expect(await textOf()).toBe('ok');
-    expect(connections).toBe(2);
+    expect(server.connections).toBe(2);
   });
 
   test('on which more came after a large body is not used again, and the body is right', async () => {
-    scripts = [answering(head(large.length), Buffer.concat([large, Buffer.from('junk')]))];
+    asked.scripts = [answering(head(large.length), Buffer.concat([large, Buffer.from('junk')]))];
     for (const count of [1, 2]) {
       expect((await buffer((await ask()).body)).equals(large)).toBe(true);
-      expect(connections).toBe(count);
+      expect(server.connections).toBe(count);
     }
   });
 
   test('on which something comes unasked is closed', async () => {
-    scripts = [answering(head(2), 'ok')];
+    asked.scripts = [answering(head(2), 'ok')];
     expect(await textOf()).toBe('ok');
-    for (const socket of sockets) socket.write(`${head(4)}evil`);
-    await until(() => sockets.size === 0);
+    for (const socket of server.sockets) socket.write(`${head(4)}evil`);
+    await until(() => server.sockets.size === 0);
     expect(await textOf()).toBe('ok');
   });
 
   test('that the store closed while it was idle is not used again', async () => {
-    scripts = [answering(head(2), 'ok')];
+    asked.scripts = [answering(head(2), 'ok')];
     expect(await textOf()).toBe('ok');
-    for (const socket of sockets) socket.end();
-    await until(() => sockets.size === 0);
+    for (const socket of server.sockets) socket.end();
+    await until(() => server.sockets.size === 0);
     expect(await textOf()).toBe('ok');
   });
 });
@@ -176,26 +137,26 @@ describe('answers that are not plain', () => {
     ['an older version', 'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok'],
   ];
   test.each(bodies)('are read by the ordinary parser: %s', async (_what, text) => {
-    scripts = [answering(text)];
+    asked.scripts = [answering(text)];
     expect(await textOf()).toBe('ok');
-    await until(() => sockets.size === 0);
-    expect(requests).toHaveLength(1);
+    await until(() => server.sockets.size === 0);
+    expect(asked.seen).toHaveLength(1);
   });
 
   test('do not go on for ever when an interim answer is all that comes', async () => {
-    scripts = [answering('HTTP/1.1 100 Continue\r\n\r\n')];
+    asked.scripts = [answering('HTTP/1.1 100 Continue\r\n\r\n')];
     await expect(ask('/', { requestTimeout: 50 })).rejects.toMatchObject({ name: 'TimeoutError' });
-    await until(() => sockets.size === 0);
+    await until(() => server.sockets.size === 0);
   });
 
   test('may be framed by the end of the connection', async () => {
-    scripts = [(socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nall of it')];
+    asked.scripts = [(socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nall of it')];
     expect(await textOf()).toBe('all of it');
   });
 
   test('of any size come whole', async () => {
     const chunk = `${large.length.toString(16)}\r\n`;
-    scripts = [
+    asked.scripts = [
       answering(
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
         chunk,
@@ -213,39 +174,39 @@ describe('answers that are not plain', () => {
     ['a head without end', head(2, `X: ${'a'.repeat(70_000)}`)],
     ['a bare line feed', head(2, 'X: a\nContent-Length: 4')],
   ])('of no sense are errors: %s', async (_what, text) => {
-    scripts = [answering(text, 'ok')];
+    asked.scripts = [answering(text, 'ok')];
     await expect(ask().then(({ body }) => buffer(body))).rejects.toThrow();
-    await until(() => sockets.size === 0);
+    await until(() => server.sockets.size === 0);
   });
 });
 
 describe('a body', () => {
   test('that is cut breaks with an error, and so does one that is cut at once', async () => {
-    scripts = [(socket) => socket.end(`${head(9)}abc`), (socket) => socket.end(head(9))];
+    asked.scripts = [(socket) => socket.end(`${head(9)}abc`), (socket) => socket.end(head(9))];
     for (const path of ['/a', '/b']) {
       await expect(ask(path).then(({ body }) => buffer(body))).rejects.toThrow();
     }
   });
 
   test('that nobody wants frees its connection', async () => {
-    scripts = [answering(head(large.length), large)];
+    asked.scripts = [answering(head(large.length), large)];
     const { body } = await ask();
     body.destroy();
-    await until(() => sockets.size === 0);
+    await until(() => server.sockets.size === 0);
   });
 
   test('whose signal aborts is broken off', async () => {
-    scripts = [answering(head(large.length), large.subarray(9))];
+    asked.scripts = [answering(head(large.length), large.subarray(9))];
     const controller = new AbortController();
     const { body } = await ask('/', { abortSignal: controller.signal });
     const reading = expect(buffer(body)).rejects.toMatchObject({ name: 'AbortError' });
     controller.abort();
     await reading;
-    await until(() => sockets.size === 0);
+    await until(() => server.sockets.size === 0);
   });
 
   test('is lent piece by piece in memory that stays as it is until the next is asked for', async () => {
-    scripts = [answering(head(large.length), large)];
+    asked.scripts = [answering(head(large.length), large)];
     const lent = await Promise.all(
       [1, 2, 3].map(async () => {
         const { body } = await ask();
@@ -271,7 +232,7 @@ describe('a body', () => {
   test('that is taken slowly is not read ahead of its reader', async () => {
     const huge = Buffer.alloc(64_000_000);
     let isSent = false;
-    scripts = [
+    asked.scripts = [
       (socket) => {
         socket.write(head(huge.length));
         socket.write(huge, () => (isSent = true));
@@ -288,7 +249,7 @@ describe('a body', () => {
     });
     await held.promise;
     // What another answer needs to come and go is enough for this one to run on, if it would.
-    scripts = [answering(head(large.length), large)];
+    asked.scripts = [answering(head(large.length), large)];
     expect((await buffer((await ask()).body)).equals(large)).toBe(true);
     expect(taken).toBeLessThan(300_000);
     expect(isSent).toBe(false);
@@ -298,39 +259,39 @@ describe('a body', () => {
 
 describe('deadlines and limits', () => {
   test('a store that says nothing is given up', async () => {
-    scripts = [() => undefined];
+    asked.scripts = [() => undefined];
     await expect(ask('/', { requestTimeout: 50 })).rejects.toMatchObject({ name: 'TimeoutError' });
-    await until(() => sockets.size === 0);
+    await until(() => server.sockets.size === 0);
   });
 
   test('so is one that says no more than half a head', async () => {
-    scripts = [answering('HTTP/1.1 200 OK\r\nConte')];
+    asked.scripts = [answering('HTTP/1.1 200 OK\r\nConte')];
     await expect(ask('/', { requestTimeout: 50 })).rejects.toMatchObject({ name: 'TimeoutError' });
   });
 
   test('a connection that breaks before the answer has a name that is tried again', async () => {
-    scripts = [(socket) => socket.destroy()];
+    asked.scripts = [(socket) => socket.destroy()];
     await expect(ask()).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
   test('an abort ends the waiting', async () => {
-    scripts = [() => undefined];
+    asked.scripts = [() => undefined];
     const controller = new AbortController();
     const asking = expect(ask('/', { abortSignal: controller.signal })).rejects.toThrow('aborted');
-    await until(() => requests.length === 1);
+    await until(() => asked.seen.length === 1);
     controller.abort();
     await asking;
     await expect(ask('/', { abortSignal: controller.signal })).rejects.toThrow('aborted');
-    expect(requests).toHaveLength(1);
+    expect(asked.seen).toHaveLength(1);
   });
 
   test('no more connections are opened than allowed, and idle ones serve again', async () => {
-    scripts = [answering(head(2), 'ok')];
+    asked.scripts = [answering(head(2), 'ok')];
     const open = await Promise.all([1, 2, 3, 4].map(() => ask()));
     await expect(ask()).rejects.toMatchObject({ name: 'TimeoutError' });
     for (const { body } of open) await buffer(body);
     expect(await textOf()).toBe('ok');
-    expect(connections).toBe(4);
+    expect(server.connections).toBe(4);
   });
 });
 
@@ -339,11 +300,9 @@ describe('over TLS', () => {
   let trusted: string[];
 
   beforeEach(async () => {
-    server.close();
-    const tls = createTlsServer({ cert, key }, serve);
-    tls.on('tlsClientError', () => undefined);
-    await listen(tls);
-    scripts = [answering(head(large.length), large)];
+    await server.close();
+    server = await new RawServer(asked.serve, { cert, key }).listen();
+    asked.scripts = [answering(head(large.length), large)];
     trusted = getCACertificates('default');
   });
   afterEach(() => {
@@ -355,12 +314,12 @@ describe('over TLS', () => {
     for (const path of ['/a', '/b']) {
       expect((await buffer((await ask(path, {}, 'https:')).body)).equals(large)).toBe(true);
     }
-    expect(connections).toBe(1);
+    expect(server.connections).toBe(1);
   });
 
   test('answers that are not plain are read as well', async () => {
     setDefaultCACertificates([...trusted, cert]);
-    scripts = [
+    asked.scripts = [
       answering('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'),
     ];
     expect((await buffer((await ask('/', {}, 'https:')).body)).toString()).toBe('ok');
@@ -370,6 +329,6 @@ describe('over TLS', () => {
     await expect(ask('/', {}, 'https:')).rejects.toMatchObject({
       code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
     });
-    expect(requests).toEqual([]);
+    expect(asked.seen).toEqual([]);
   });
 });

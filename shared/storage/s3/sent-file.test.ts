@@ -1,12 +1,12 @@
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { S3Client } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import { RawServer } from '../../plain-http/testing/raw-server.ts';
 import { patternBytes, unending } from '../testing/contract-support.ts';
 import { PlainRequests } from './plain-requests.ts';
 import { defaultDeadlines } from './s3-deadlines.ts';
@@ -25,19 +25,13 @@ const TOO_LARGE = 'HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n';
 
 let folder: string;
 let path: string;
-let server: Server;
-let sockets: Set<Socket>;
-let connections: number;
+let server: RawServer;
 let scripts: Script[];
 let received: Received[];
 let client: S3Client;
 let plain: PlainRequests;
 
 const serve = (socket: Socket): void => {
-  connections += 1;
-  sockets.add(socket);
-  socket.once('close', () => sockets.delete(socket));
-  socket.on('error', () => undefined);
   let bytes = Buffer.alloc(0);
   let request: Received | undefined;
   socket.on('data', (chunk: Buffer) => {
@@ -71,15 +65,12 @@ describe('A file that is sent to the store', () => {
     folder = await mkdtemp(join(tmpdir(), 'twinport-sent-'));
     path = join(folder, 'file');
     await writeFile(path, BYTES);
-    sockets = new Set();
-    connections = 0;
     scripts = [];
     received = [];
-    server = createServer(serve).listen(0, '127.0.0.1');
-    await once(server, 'listening');
+    server = await new RawServer(serve).listen();
     client = new S3Client({
       region: 'us-east-1',
-      endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      endpoint: `http://127.0.0.1:${server.port}`,
       forcePathStyle: true,
       credentials: { accessKeyId: 'key', secretAccessKey: 'secret' },
     });
@@ -88,14 +79,13 @@ describe('A file that is sent to the store', () => {
   afterEach(async () => {
     plain.destroy();
     client.destroy();
-    for (const socket of sockets) socket.destroy();
-    server.close();
+    await server.close();
     await rm(folder, { recursive: true });
   });
 
   test('goes whole and signed by its hash, one after the other over one connection', async () => {
     for (let round = 0; round < 3; round += 1) expect(await put()).toEqual({ etag: '"tag"' });
-    expect(connections).toBe(1);
+    expect(server.connections).toBe(1);
     for (const { head, body } of received) {
       expect(head).toMatch(/^PUT \/bucket\/a\/key HTTP\/1\.1\r\n/);
       expect(head).toContain(`x-amz-content-sha256: ${'f'.repeat(64)}`);
@@ -121,7 +111,7 @@ describe('A file that is sent to the store', () => {
     scripts = ['refuse at the head'];
     expect(await put()).toBeUndefined();
     expect(await put()).toEqual({ etag: '"tag"' });
-    expect(connections).toBe(2);
+    expect(server.connections).toBe(2);
   });
 
   test('is sent again from its beginning when the store has closed the connection meanwhile', async () => {
