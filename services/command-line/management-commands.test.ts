@@ -225,6 +225,24 @@ describe('twinport project', () => {
     expect(taken.text).toContain('there are images under team already');
   });
 
+  test('has private images of the other registry passed on, or refused', async () => {
+    const shown = async (): Promise<string> => (await twinport('project show lab')).text;
+    const create = 'project create lab --upstream https://registry.firm.example --pass-through';
+    expect((await twinport(create)).code).toBe(0);
+    expect(await shown()).toContain('Private images: passed on to those who may pull');
+    expect((await twinport('project set lab --pass-through no')).code).toBe(0);
+    expect(await shown()).toContain('Private images: refused');
+    expect((await twinport('project set lab --pass-through yes')).code).toBe(0);
+    expect(await shown()).toContain('passed on');
+    for (const wrong of [
+      'project set lab --pass-through maybe',
+      'project set team --pass-through yes',
+      'project create hosted --pass-through',
+    ]) {
+      expect([wrong, (await twinport(wrong)).code]).toEqual([wrong, 2]);
+    }
+  });
+
   test('renames nothing to a name that means something else', async () => {
     for (const [names, reason] of [
       ['team library', 'Docker Hub keeps its official images'],

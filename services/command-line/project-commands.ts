@@ -24,21 +24,22 @@ const projectList: StoreCommand = {
 
 const projectCreate: StoreCommand = {
   name: 'project create',
-  usage: '<name> [--visibility public|private] [--owner <id>] [--upstream <url>]',
+  usage: '<name> [--visibility public|private] [--owner <id>] [--upstream <url> [--pass-through]]',
   audits: changesRight,
   summary: 'make a project, the first part of names like <name>/app',
   help: `A project is private unless --visibility says public. The owner becomes its maintainer: alice or local:alice is a user of
 \`twinport user\`, other sources are written before the colon (htpasswd:alice, ldap:alice).
 --upstream makes a cache of the registry at that address, which hosts no images of its own: mirrors that run serve it
 within 10 seconds. It is asked as anybody, at public addresses alone; what needs more is configured in UPSTREAMS, whose
-entries win.
+entries win. --pass-through has its private images passed on to those who may pull from the project, and kept nowhere, as
+far as the account may read them that the mirror's UPSTREAMS has for the same address.
 
 Exit code: 0 made, 2 not.`,
   run: (context) => {
     const options = commandOptions(
       context.args,
       { words: [1, 1] },
-      { visibility: 'text', owner: 'text', upstream: 'text' },
+      { visibility: 'text', owner: 'text', upstream: 'text', 'pass-through': 'flag' },
     );
     const [name = ''] = options.words;
     const owner = options.text('owner');
@@ -46,7 +47,9 @@ Exit code: 0 made, 2 not.`,
     return withManagement(context, async ({ projects }) => {
       const id = owner === undefined ? undefined : identityId(owner);
       const upstream = options.text('upstream');
-      const made = await projects.create({ name, visibility, owner: id, upstream }, context.signal);
+      const passThrough = options.isSet('pass-through');
+      const wanted = { name, visibility, owner: id, upstream, passThrough };
+      const made = await projects.create(wanted, context.signal);
       context.print(`The project ${name} is made, ${visibility}.`);
       if (made.upstream) {
         context.print(`Pull images of ${made.upstream.url} as <mirror>/${name}/<repository>.`);
@@ -80,7 +83,7 @@ Exit code: 0 shown, 2 not.`,
 const projectSet: StoreCommand = {
   name: 'project set',
   usage:
-    '<name> [--visibility public|private] [--quota <size>|none] [--immutable-tags <globs>] [--root-path yes|no|default]',
+    '<name> [--visibility public|private] [--quota <size>|none] [--immutable-tags <globs>] [--root-path yes|no|default] [--pass-through yes|no]',
   audits: changesRight,
   summary: 'change what is said of a project',
   help: `--visibility: whether everybody may pull, or members alone.
@@ -90,6 +93,7 @@ refused, and what is there stays. none takes it back.
 characters; an empty text takes the rules back.
 --root-path: whether the mirror serves the project under its bare name, before Docker Hub; default is as
 MIRROR_LOCAL_PROJECTS says. Under local/<name> it is always served.
+--pass-through: for a cache of another registry, as for \`twinport project create\`.
 Every process follows within 30 seconds.
 
 Exit code: 0 changed, 2 not.`,
@@ -97,16 +101,20 @@ Exit code: 0 changed, 2 not.`,
     const options = commandOptions(
       context.args,
       { words: [1, 1] },
-      { visibility: 'text', quota: 'text', 'immutable-tags': 'text', 'root-path': 'text' },
+      {
+        ...{ visibility: 'text', quota: 'text', 'immutable-tags': 'text' },
+        ...{ 'root-path': 'text', 'pass-through': 'text' },
+      },
     );
     const [name = ''] = options.words;
     const visibility = options.text('visibility');
     const tags = options.text('immutable-tags')?.split(',').filter(Boolean);
     const rootPath = options.text('root-path');
     const quota = options.text('quota');
-    if ([visibility, tags, rootPath, quota].every((option) => option === undefined)) {
+    const passing = options.text('pass-through');
+    if ([visibility, tags, rootPath, quota, passing].every((option) => option === undefined)) {
       throw new CommandError(
-        'say what to change: --visibility, --quota, --immutable-tags or --root-path',
+        'say what to change: --visibility, --quota, --immutable-tags, --root-path or --pass-through',
       );
     }
     const settings = {
@@ -119,6 +127,9 @@ Exit code: 0 changed, 2 not.`,
         rootPath: { yes: true, no: false, default: undefined }[
           oneOf('--root-path', rootPath, ['yes', 'no', 'default'] as const)
         ],
+      }),
+      ...(passing !== undefined && {
+        passThrough: oneOf('--pass-through', passing, ['yes', 'no']) === 'yes' || undefined,
       }),
     };
     return withManagement(context, async ({ projects }) => {
@@ -217,13 +228,21 @@ function described(project: ProjectRecord, usage: ProjectUsage): string[] {
     `Name: ${name}`,
     `Made: ${createdAt}${createdBy === undefined ? '' : ` by ${createdBy}`}`,
     `Visibility: ${visibility ?? 'public'}`,
-    ...(upstream ? [`Caches: ${upstream.url}`] : []),
+    ...(upstream ? [`Caches: ${upstream.url}`, `Private images: ${privateImages(upstream)}`] : []),
     `Quota: ${quotaBytes === undefined ? 'none' : formatByteSize(quotaBytes)}`,
     `Takes: ${formatByteSize(usage.bytes)} in ${usage.blobs} blobs and manifests`,
     `Immutable tags: ${immutableTags.length === 0 ? 'none' : immutableTags.join(', ')}`,
     `At the mirror's root path: ${rootPath === undefined ? 'as MIRROR_LOCAL_PROJECTS says' : rootPath ? 'yes' : 'no'}`,
     ...membersOf(project).map((line) => `Member: ${line}`),
   ];
+}
+
+function privateImages({
+  isConfigured,
+  passThrough,
+}: NonNullable<ProjectRecord['upstream']>): string {
+  if (isConfigured) return "as the mirror's UPSTREAMS says";
+  return passThrough ? 'passed on to those who may pull' : 'refused';
 }
 
 const membersOf = ({ members = [], groups = [] }: ProjectRecord): string[] => [

@@ -9,6 +9,7 @@ import jwt from 'jsonwebtoken';
 import { basic, htpasswdLines } from '../../shared/auth/testing/htpasswd-lines.ts';
 import type { TokenModeConfig } from '../../shared/config/auth-config.ts';
 import { markStore } from '../../shared/content/store-probe.ts';
+import { publishUpstream } from '../../shared/content/upstream-table.ts';
 import type { TempStore } from '../../shared/content/testing/temp-store.ts';
 import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
 import { RecordedEdge } from '../../shared/http/testing/recorded-edge.ts';
@@ -22,6 +23,7 @@ import { folderManagement } from '../../shared/management/testing/folder-managem
 import { Users } from '../../shared/management/users.ts';
 import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
 import { FilesystemExclusiveRecords } from '../../shared/storage/filesystem/filesystem-exclusive-records.ts';
+import { upstreamKey } from '../../shared/storage/object-keys.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { makeImage } from '../../test/support/oci-fixtures.ts';
@@ -373,44 +375,63 @@ describe('the mirror', () => {
     expect((await ask('/api/v1/projects', basic('bob', PASSWORD))).status).toBe(404);
   });
 
-  test('passes private images of an upstream on to the members of the project of its name', async () => {
-    const account = { username: 'shop', password: 's3cret' };
-    upstream.behaviour.wantsToken = true;
-    upstream.behaviour.account = account;
-    upstream.behaviour.privateRepositories.add('team/secret');
-    upstream.addImage('team/secret', '1', makeImage({ layerBytes: [10] }));
-    const passing = await startTestMirror(upstream.url, {
-      ...account,
-      store: push.store,
-      upstream: { private: 'pass-through' },
-      over: await open(push.store, false),
-    });
-    try {
-      const { projects } = push.store.index;
-      const record = (await projects.get('mirror', unending))!;
-      expect(record).toMatchObject({ visibility: 'private', upstream: { isConfigured: true } });
-      const members = [{ id: 'local:bob', role: 'guest' }] as const;
-      await projects.put({ ...record, members }, unending);
-      const pull = async (authorization?: string): Promise<number> => {
-        const headers = authorization === undefined ? {} : { authorization };
-        const scope = 'service=twinport-mirror&scope=repository:mirror/team/secret:pull';
-        const told = await passing.send(`/auth/token?${scope}`, { headers });
-        const authorized = { authorization: `Bearer ${toldBy(told).token}` };
-        const path = '/v2/mirror/team/secret/manifests/1';
-        return (await passing.send(path, { headers: authorized })).status;
-      };
-      expect(await pull(basic('bob', PASSWORD))).toBe(200);
-      expect(await pull(basic('alice', PASSWORD))).toBe(401);
-      expect(await pull()).toBe(401);
-      await projects.put({ ...record, members, visibility: 'public' }, unending);
-      aheadMs += 30_001;
-      expect(await pull()).toBe(401);
-    } finally {
-      await passing.stop();
-      upstream.behaviour.wantsToken = false;
-      await push.store.index.projects.remove('mirror', unending);
-    }
-  });
+  test.each(['its configuration', 'an administrator'])(
+    'passes private images of an upstream on to the members of a project, as %s says',
+    async (whose) => {
+      const name = whose === 'an administrator' ? 'lab' : 'mirror';
+      const account = { username: 'shop', password: 's3cret' };
+      upstream.behaviour.wantsToken = true;
+      upstream.behaviour.account = account;
+      upstream.behaviour.privateRepositories.add('team/secret');
+      upstream.addImage('team/secret', '1', makeImage({ layerBytes: [10] }));
+      const { records, index } = push.store;
+      const { projects } = index;
+      if (name === 'lab') await makeCache(name);
+      const passing = await startTestMirror(upstream.url, {
+        ...account,
+        store: push.store,
+        upstream: { private: name === 'lab' ? 'refuse' : 'pass-through' },
+        over: await open(push.store, false),
+      });
+      try {
+        const record = (await projects.get(name, unending))!;
+        const maker = name === 'lab' ? { passThrough: true } : { isConfigured: true };
+        expect(record).toMatchObject({ visibility: 'private', upstream: maker });
+        const members = [{ id: 'local:bob', role: 'guest' }] as const;
+        await projects.put({ ...record, members }, unending);
+        const pull = async (authorization?: string): Promise<number> => {
+          const headers = authorization === undefined ? {} : { authorization };
+          const scope = `service=twinport-mirror&scope=repository:${name}/team/secret:pull`;
+          const told = await passing.send(`/auth/token?${scope}`, { headers });
+          const authorized = { authorization: `Bearer ${toldBy(told).token}` };
+          const path = `/v2/${name}/team/secret/manifests/1`;
+          return (await passing.send(path, { headers: authorized })).status;
+        };
+        expect(await pull(basic('bob', PASSWORD))).toBe(200);
+        expect(await pull(basic('alice', PASSWORD))).toBe(401);
+        expect(await pull()).toBe(401);
+        await projects.put({ ...record, members, visibility: 'public' }, unending);
+        aheadMs += 30_001;
+        expect(await pull()).toBe(401);
+        expect((await passing.files()).filter((file) => file.includes('secret'))).toEqual([]);
+      } finally {
+        await passing.stop();
+        upstream.behaviour.wantsToken = false;
+        await projects.remove(name, unending);
+        await records.delete(upstreamKey(name), unending);
+      }
+    },
+  );
+
+  /** As `twinport project create <name> --upstream <url> --pass-through` makes it. */
+  async function makeCache(name: string): Promise<void> {
+    const { records, index } = push.store;
+    const cached = { url: upstream.url, hosts: [] };
+    await publishUpstream(records, { project: name, ...cached }, unending);
+    const createdAt = '2026-01-01T00:00:00.000Z';
+    const said = { visibility: 'private', upstream: { ...cached, passThrough: true } } as const;
+    await index.projects.create({ schemaVersion: 1, name, createdAt, ...said }, unending);
+  }
 
   test('shows a private project to its members alone, under the name that is never an upstream', async () => {
     const scope = 'repository:local/inside/app:pull';

@@ -23,8 +23,8 @@ beforeEach(async () => {
 afterEach(() => store.remove());
 
 /** As `twinport project create <name> --upstream <url>` makes it. */
-async function makeProject(name: string, url: string): Promise<void> {
-  const upstream = { url, hosts: [new URL(url).host] };
+async function makeProject(name: string, url: string, passThrough?: true): Promise<void> {
+  const upstream = { url, hosts: [new URL(url).host], ...(passThrough && { passThrough }) };
   await publishUpstream(store.records, { project: name, ...upstream }, unending);
   await store.index.projects.put(
     { schemaVersion: 1, name, createdAt: '2026-01-01T00:00:00.000Z', upstream },
@@ -34,11 +34,21 @@ async function makeProject(name: string, url: string): Promise<void> {
 
 describe('the table of upstreams', () => {
   const quay = testUpstream({ project: 'quay.io', url: 'https://quay.io', hosts: ['quay.io'] });
-  const newTable = (): LiveUpstreams =>
+  const firm = testUpstream({
+    project: 'firm',
+    url: 'https://registry.firm.example',
+    hosts: ['registry.firm.example'],
+    credentials: [{ kind: 'password', username: 'firm', password: 's3cret' }],
+    caFile: '/certs/firm.pem',
+    deny: ['secret/*'],
+    trusted: true,
+  });
+  const newTable = (isByProjects = true): LiveUpstreams =>
     new LiveUpstreams({
       records: store.records,
       projects: store.index.projects,
-      configured: [testUpstream(), quay],
+      configured: [testUpstream(), quay, firm],
+      projectRights: isByProjects ? {} : undefined,
       clock: systemClock,
       log: new RecordedEdge().log,
     });
@@ -49,20 +59,20 @@ describe('the table of upstreams', () => {
     const { all } = table;
     await makeProject('partner', 'https://registry.partner.example');
     await table.look(unending);
-    expect(projects(table)).toEqual(['mirror', 'quay.io', 'partner']);
-    expect(all[2]).toMatchObject({
+    expect(projects(table)).toEqual(['mirror', 'quay.io', 'firm', 'partner']);
+    expect(all[3]).toMatchObject({
       url: 'https://registry.partner.example',
       hosts: ['registry.partner.example'],
       trusted: false,
       isGuarded: true,
       credentials: [],
     });
-    const [, , before] = all;
+    const [, , , before] = all;
     await table.look(unending);
-    expect(all[2]).toBe(before);
+    expect(all[3]).toBe(before);
     await store.records.delete(upstreamKey('partner'), unending);
     await table.look(unending);
-    expect(projects(table)).toEqual(['mirror', 'quay.io']);
+    expect(projects(table)).toEqual(['mirror', 'quay.io', 'firm']);
   });
 
   test('is what is configured where both say something', async () => {
@@ -73,8 +83,35 @@ describe('the table of upstreams', () => {
     await makeProject('fourth', 'https://third.example');
     await table.look(unending);
     expect(table.all[1]).toBe(quay);
-    const hosts = table.all.slice(2).map((entry) => [entry.project, ...entry.hosts]);
+    const hosts = table.all.slice(3).map((entry) => [entry.project, ...entry.hosts]);
     expect(hosts).toEqual([['fourth', 'third.example'], ['second'], ['third']]);
+  });
+
+  test('gives the account of an address to a project that passes on what is private there, for as long as it does', async () => {
+    const table = newTable();
+    const { all } = table;
+    await makeProject('lab', `${firm.url}/`, true);
+    await makeProject('other', 'https://registry.firm.example:8443', true);
+    await table.look(unending);
+    const [, , , lab, other] = all;
+    const { credentials, caFile, deny } = firm;
+    const names = { project: 'lab', url: `${firm.url}/`, hosts: [] };
+    expect(lab).toMatchObject({ ...names, credentials, caFile, deny, private: 'pass-through' });
+    expect(lab).not.toHaveProperty('isGuarded');
+    const nobodys = { credentials: [], private: 'refuse', isGuarded: true, trusted: false };
+    expect(other).toMatchObject({ project: 'other', ...nobodys });
+    await table.look(unending);
+    expect(all[3]).toBe(lab);
+    await makeProject('lab', firm.url);
+    await table.look(unending);
+    expect(all[3]).toMatchObject({ project: 'lab', ...nobodys });
+  });
+
+  test('gives no project an account where no project says who may pull', async () => {
+    const table = newTable(false);
+    await makeProject('lab', firm.url, true);
+    await table.look(unending);
+    expect(table.all[3]).toMatchObject({ project: 'lab', credentials: [], private: 'refuse' });
   });
 
   test('has nothing of what other mirrors have published, or of projects that host images', async () => {
@@ -85,7 +122,7 @@ describe('the table of upstreams', () => {
     const team = { schemaVersion: 1, name: 'team', createdAt: '2026-01-01T00:00:00.000Z' } as const;
     await store.index.projects.put(team, unending);
     await table.look(unending);
-    expect(projects(table)).toEqual(['mirror', 'quay.io']);
+    expect(projects(table)).toEqual(['mirror', 'quay.io', 'firm']);
   });
 });
 

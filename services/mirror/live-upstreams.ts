@@ -14,6 +14,8 @@ export interface LiveUpstreamsOptions {
   readonly records: RecordStore;
   readonly projects: Pick<ProjectIndex, 'get'>;
   readonly configured: readonly UpstreamConfig[];
+  /** Without it nobody decides who may pull from a project, and none passes private images on. */
+  readonly projectRights?: object | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -21,7 +23,9 @@ export interface LiveUpstreamsOptions {
 /**
  * The one table of upstreams: the configured ones, then those of projects that cache an upstream, which people make
  * while the mirror runs. What is configured wins. Those of projects are not trusted to name digests, get no credentials,
- * and are spoken to at public addresses alone: who may make projects must not reach into the mirror's network.
+ * and are spoken to at public addresses alone: who may make projects must not reach into the mirror's network. Where an
+ * administrator has said that a project passes private images on, and an account is configured for the very same address,
+ * the project has that account and is connected to as is configured there.
  */
 export class LiveUpstreams {
   /** The same list all the time, whose entries come and go. */
@@ -45,7 +49,7 @@ export class LiveUpstreams {
     const table = [...configured];
     for (const project of found) {
       const before = this.#all.find((known) => known.project === project?.name);
-      const entry = project && entryOf(project, table, configured);
+      const entry = project && this.#entryOf(project, table);
       // The same as long as it says the same: what is connected to it stays.
       if (entry) table.push(before && isSame(before, entry) ? before : entry);
     }
@@ -68,8 +72,32 @@ export class LiveUpstreams {
     }
   }
 
+  /** Undefined for a project that caches none, or whose name is another upstream's. */
+  #entryOf(
+    { name, upstream }: ProjectRecord,
+    table: readonly UpstreamConfig[],
+  ): UpstreamConfig | undefined {
+    const { configured, projectRights } = this.#options;
+    // A project of another mirror's configuration has its upstream there.
+    if (!upstream || upstream.isConfigured === true) return undefined;
+    if (!URL.canParse(upstream.url) || findUpstream(table, name)) return undefined;
+    const own = {
+      project: name,
+      url: upstream.url,
+      hosts: (upstream.hosts ?? []).filter((word) => !findUpstream(table, word)),
+    };
+    const passing =
+      upstream.passThrough && projectRights ? withAccount(configured, own.url) : undefined;
+    if (passing) return { ...passing, ...own, private: 'pass-through' };
+    const tagTtlSeconds = configured[0]?.tagTtlSeconds ?? 0;
+    return { ...UPSTREAM_DEFAULTS, ...own, tagTtlSeconds, trusted: false, isGuarded: true };
+  }
+
   #tell(entries: readonly UpstreamConfig[]): void {
-    const upstreams = entries.map(({ project, url }) => `${project}: ${url}`);
+    const upstreams = entries.map(
+      ({ project, url, private: kind }) =>
+        `${project}: ${url}${kind === 'pass-through' ? ', private images too' : ''}`,
+    );
     const text = upstreams.join();
     if (text === this.#told) return;
     this.#told = text;
@@ -77,25 +105,14 @@ export class LiveUpstreams {
   }
 }
 
-/** Undefined for a project that caches none, or whose name is another upstream's. */
-function entryOf(
-  { name, upstream }: ProjectRecord,
-  table: readonly UpstreamConfig[],
+/** The configured upstream at the same address, as long as there is an account for it. */
+const withAccount = (
   configured: readonly UpstreamConfig[],
-): UpstreamConfig | undefined {
-  // A project of another mirror's configuration has its upstream there.
-  if (!upstream || upstream.isConfigured === true) return undefined;
-  if (!URL.canParse(upstream.url) || findUpstream(table, name)) return undefined;
-  return {
-    ...UPSTREAM_DEFAULTS,
-    project: name,
-    url: upstream.url,
-    hosts: (upstream.hosts ?? []).filter((word) => !findUpstream(table, word)),
-    tagTtlSeconds: configured[0]?.tagTtlSeconds ?? 0,
-    trusted: false,
-    isGuarded: true,
-  };
-}
+  url: string,
+): UpstreamConfig | undefined =>
+  configured.find(
+    (entry) => entry.credentials.length > 0 && new URL(entry.url).origin === new URL(url).origin,
+  );
 
 const isSame = (a: UpstreamConfig, b: UpstreamConfig): boolean =>
-  a.url === b.url && a.hosts.join() === b.hosts.join();
+  a.url === b.url && a.hosts.join() === b.hosts.join() && a.private === b.private;

@@ -386,6 +386,27 @@ describe('a cache of another registry', () => {
     });
     expect(await pushImage('root', 'partner/app')).toBe(403);
   });
+
+  test('passes private images on when administrators say so, and not those who run the project', async () => {
+    const path = '/api/v1/projects/lab';
+    const cache = { name: 'lab', upstream: 'https://registry.firm.example', passThrough: true };
+    expect((await push.call('alice', 'POST', '/api/v1/projects', cache)).status).toBe(403);
+    const told = (passThrough: boolean) => ({ upstream: { url: cache.upstream, passThrough } });
+    expect((await push.call('root', 'POST', '/api/v1/projects', cache)).json).toMatchObject(
+      told(true),
+    );
+    const member = { role: 'maintainer' };
+    expect((await push.call('root', 'PUT', `${path}/members/local:alice`, member)).status).toBe(
+      204,
+    );
+    for (const passThrough of [false, true]) {
+      expect((await push.call('alice', 'PATCH', path, { passThrough })).status).toBe(403);
+      expect((await push.call('root', 'PATCH', path, { passThrough })).json).toMatchObject(
+        told(passThrough),
+      );
+    }
+    expect((await push.call('root', 'PATCH', TEAM, { passThrough: true })).status).toBe(403);
+  });
 });
 
 describe('robots', () => {

@@ -160,25 +160,46 @@ async function publish(
   await Promise.all(entries.map(put));
 }
 
+/** Whether a mirror that runs, or was killed less than 90 seconds ago, has the project among its configured upstreams. */
+export async function isServedUpstream(
+  records: RecordStore,
+  project: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const live = await liveUpstreams(records, clock, signal);
+  return live.some((upstream) => upstream.project === project);
+}
+
+/** What mirrors that live are configured with; forgets those that are gone. */
+async function liveUpstreams(
+  records: RecordStore,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Pick<UpstreamEntry, 'project' | 'url'>[]> {
+  const upstreams = [];
+  for (const child of await records.list(mirrorsFolder, {}, signal)) {
+    const key = `${mirrorsFolder}/${child.name}`;
+    const bytes = await records.get(key, signal);
+    const mirror = bytes && parseRecord(instanceSchema, bytes);
+    if (!mirror) continue;
+    const age = clock.now().getTime() - Date.parse(mirror.seenAt);
+    if (age > LIVE_MS) await records.delete(key, signal);
+    else upstreams.push(...mirror.upstreams);
+  }
+  return upstreams;
+}
+
 async function refuseOtherUrls(
   records: RecordStore,
   entries: readonly UpstreamEntry[],
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const child of await records.list(mirrorsFolder, {}, signal)) {
-    const key = `${mirrorsFolder}/${child.name}`;
-    const bytes = await records.get(key, signal);
-    const other = bytes && parseRecord(instanceSchema, bytes);
-    if (!other) continue;
-    const age = clock.now().getTime() - Date.parse(other.seenAt);
-    if (age > LIVE_MS) {
-      await records.delete(key, signal);
-      continue;
-    }
-    for (const { project, url } of entries) {
-      const its = other.upstreams.find((upstream) => upstream.project === project);
-      if (!its || its.url === url) continue;
+  const live = await liveUpstreams(records, clock, signal);
+  for (const { project, url } of entries) {
+    for (const its of live) {
+      if (its.project !== project || its.url === url) continue;
       throw new UpstreamConflictError(
         `a running mirror over this store has published ${its.url} for the project "${project}", ` +
           `but here it is ${url} (UPSTREAM_URL, UPSTREAMS): use the same URL, or stop that mirror and wait ${LIVE_MS / 1000} seconds`,

@@ -129,6 +129,8 @@ interface ProjectUpstream {
   readonly url: string;
   /** The configuration of a mirror made the project: it says who may pull, and nothing else. */
   readonly isConfigured?: true;
+  /** What the account that a mirror has for this address may read is passed on to whoever may pull; absent: it is not. */
+  readonly passThrough?: true;
   readonly hosts?: readonly string[];
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { createStoreIndex } from '../index/store/create-store-index.ts';
 import { projectIdOf, type RegistryIndex } from '../index/ports.ts';
 import { unending } from '../storage/testing/contract-support.ts';
+import { publishUpstreams, UpstreamTable } from '../content/upstream-table.ts';
 import { ProjectAdministration } from './project-administration.ts';
 import { Robots } from './robots.ts';
 import { type TestManagement, testManagement } from './testing/test-management.ts';
@@ -22,7 +23,8 @@ function newBench(): Bench {
     index,
     blobs: { stat: () => Promise.resolve({ size: 1 }) },
     robots,
-    upstreams: () => Promise.resolve([]),
+    upstreams: (signal) =>
+      new UpstreamTable(management.records, [], management.clock).entries(signal),
     rules: { isDottedReserved: true },
   });
   return { ...management, index, robots, projects };
@@ -98,5 +100,34 @@ describe('projects', () => {
     clock.advance(40_000);
     await expect(deleting).rejects.toMatchObject({ code: 'DENIED' });
     expect(await index.projects.get('team', unending)).not.toHaveProperty('closed');
+  });
+
+  test('one that a mirror made of its configuration shows where that leads today, and goes when no mirror has it', async () => {
+    const { projects, index, clock, records } = newBench();
+    const upstream = { url: 'https://old.example', isConfigured: true } as const;
+    const createdAt = clock.now().toISOString();
+    await index.projects.put({ schemaVersion: 1, name: 'partner', createdAt, upstream }, unending);
+    const end = new AbortController();
+    const withdraw = await publishUpstreams(
+      records,
+      [{ project: 'partner', url: 'https://new.example', hosts: [] }],
+      clock,
+      end.signal,
+    );
+    const address = { upstream: { url: 'https://new.example' } };
+    expect(await projects.require('partner', unending)).toMatchObject(address);
+    expect(await projects.list(unending)).toMatchObject([address]);
+    await expect(projects.set('partner', { passThrough: true } as never, unending)).rejects.toThrow(
+      'UPSTREAMS',
+    );
+    await expect(projects.delete('partner', unending)).rejects.toThrow('a mirror that runs');
+    end.abort();
+    await withdraw();
+    const deleting = projects.delete('partner', unending);
+    await turns(() => clock.sleepers > 0);
+    clock.advance(32_000);
+    await deleting;
+    expect(await projects.list(unending)).toEqual([]);
+    expect((await projects.create({ ...team, name: 'partner' }, unending)).name).toBe('partner');
   });
 });

@@ -4,7 +4,7 @@ import type { ReservedNameRules } from '../content/reserved-names.ts';
 import { findUpstream, type UpstreamEntry } from '../content/upstream-entry.ts';
 import type { ProjectRecord, ProjectRole, RegistryIndex } from '../index/ports.ts';
 import { serverUrl } from '../config/value-schemas.ts';
-import { publishUpstream } from '../content/upstream-table.ts';
+import { isServedUpstream, publishUpstream } from '../content/upstream-table.ts';
 import { repositoriesBelow } from '../index/store/store-catalog.ts';
 import { projectRecordSchema } from '../index/store/json-record.ts';
 import type { Clock } from '../lifecycle/clock.ts';
@@ -42,15 +42,21 @@ export interface NewProject {
   readonly owner: string | undefined;
   /** The address of the registry that it caches: then it hosts no images of its own. */
   readonly upstream?: string | undefined;
+  /** Whether the mirror passes on what its account for that address may read. */
+  readonly passThrough?: boolean | undefined;
   /** Who made it, where people make projects: the mirror's root path is then not open to it, unless an administrator did. */
   readonly maker?: { readonly id: string; readonly isAdmin: boolean } | undefined;
 }
 
 /** The part of a record that people decide. */
-export type ProjectSettings = Pick<
+type ProjectSettings = Pick<
   ProjectRecord,
   'visibility' | 'immutableTags' | 'rootPath' | 'quotaBytes'
->;
+> &
+  Pick<NonNullable<ProjectRecord['upstream']>, 'passThrough'>;
+
+/** Undefined takes a setting back. */
+type SettingsToSet = { readonly [Key in keyof ProjectSettings]: ProjectSettings[Key] | undefined };
 
 /** What was pushed to a project: each distinct blob and manifest once. */
 export interface ProjectUsage {
@@ -69,8 +75,9 @@ export class ProjectAdministration {
   }
 
   /** All, by name. */
-  list(signal: AbortSignal): Promise<ProjectRecord[]> {
-    return this.#deps.index.projects.list(signal);
+  async list(signal: AbortSignal): Promise<ProjectRecord[]> {
+    const all = await this.#deps.index.projects.list(signal);
+    return await Promise.all(all.map((project) => this.#withAddress(project, signal)));
   }
 
   /** Throws NAME_UNKNOWN. */
@@ -79,7 +86,7 @@ export class ProjectAdministration {
       ? (await this.#versions.read(name, signal)).value
       : undefined;
     if (!project) throw unknownProject(name);
-    return project;
+    return await this.#withAddress(project, signal);
   }
 
   /** What the project takes, by the links of the store: reads all of them. */
@@ -93,11 +100,12 @@ export class ProjectAdministration {
 
   /** Throws NAME_INVALID, and DENIED for a name that is taken or means something else. */
   async create(
-    { name, visibility, owner, upstream, maker }: NewProject,
+    { name, visibility, owner, upstream, passThrough, maker }: NewProject,
     signal: AbortSignal,
   ): Promise<ProjectRecord> {
     const table = await this.#deps.upstreams(signal);
     requireNewName(name, table, this.#deps.rules);
+    if (passThrough === true && upstream === undefined) throw refused(cachesNothing(name));
     const cached =
       upstream === undefined
         ? undefined
@@ -108,7 +116,7 @@ export class ProjectAdministration {
       createdAt: this.#deps.clock.now().toISOString(),
       id: randomUUID(),
       visibility,
-      ...(cached && { upstream: cached }),
+      ...(cached && { upstream: { ...cached, ...(passThrough === true && { passThrough }) } }),
       ...(owner !== undefined && { members: [{ id: owner, role: 'maintainer' }] }),
       ...(maker && { createdBy: maker.id, ...(maker.isAdmin && { rootPath: true }) }),
     };
@@ -125,12 +133,8 @@ export class ProjectAdministration {
     return record;
   }
 
-  /** Changes what is named; undefined takes a setting back. Throws NAME_UNKNOWN. */
-  async set(
-    name: string,
-    settings: { readonly [Key in keyof ProjectSettings]: ProjectSettings[Key] | undefined },
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** Changes what is named. Throws NAME_UNKNOWN, and DENIED for what is not to be said of such a project. */
+  async set(name: string, settings: SettingsToSet, signal: AbortSignal): Promise<void> {
     requireRules(settings.immutableTags ?? []);
     await this.#change(name, (project) => withSettings(project, settings), signal);
   }
@@ -148,23 +152,22 @@ export class ProjectAdministration {
   /**
    * Deletes a project that has no images any more, with its robots and what is left of its repositories. First it takes
    * nothing any more; only when every process has seen that is it looked at again and removed. Throws DENIED, with the
-   * project as it was, where it has an image; the copies in a project that caches an upstream go with it.
+   * project as it was, where it has an image; the copies in a project that caches an upstream go with it. One that a
+   * mirror's configuration made goes when no mirror that runs has it any more.
    */
   async delete(name: string, signal: AbortSignal): Promise<void> {
     const { upstream } = await this.require(name, signal);
-    if (upstream?.isConfigured === true) {
-      throw refused(`${name} says who may pull from an upstream of a mirror's configuration`);
-    }
     const isCache = upstream !== undefined;
-    const requireEmpty = async (): Promise<void> => {
+    const requireUnused = async (): Promise<void> => {
       if (!isCache) await this.#requireNoImages(name, signal);
+      else if (upstream.isConfigured === true) await this.#requireNotServed(name, signal);
     };
-    await requireEmpty();
+    await requireUnused();
     if (isCache) await this.#deps.records.delete(upstreamKey(name), signal);
     await this.#change(name, (project) => ({ ...project, closed: true }), signal);
     try {
       await this.#deps.clock.sleep(SETTLE_MS, signal);
-      await requireEmpty();
+      await requireUnused();
     } catch (error) {
       const reopened = AbortSignal.timeout(5_000);
       await this.#change(name, (project) => withoutField(project, 'closed'), reopened);
@@ -191,6 +194,23 @@ export class ProjectAdministration {
     const { host } = new URL(url);
     const isMeant = findUpstream(table, host) ?? (await index.projects.get(host, signal));
     return { url, hosts: isMeant ? [] : [host] };
+  }
+
+  /** An upstream that is configured is where the mirrors say that it is today. */
+  async #withAddress(project: ProjectRecord, signal: AbortSignal): Promise<ProjectRecord> {
+    const { name, upstream } = project;
+    if (upstream?.isConfigured !== true) return project;
+    const table = await this.#deps.upstreams(signal);
+    const url = table.find((entry) => entry.project === name)?.url ?? upstream.url;
+    return { ...project, upstream: { ...upstream, url } };
+  }
+
+  async #requireNotServed(name: string, signal: AbortSignal): Promise<void> {
+    const { records, clock } = this.#deps;
+    if (!(await isServedUpstream(records, name, clock, signal))) return;
+    throw refused(
+      `${name} is among the UPSTREAMS of a mirror that runs: take it out there, and wait 90 seconds where that mirror was killed`,
+    );
   }
 
   async #requireNoImages(name: string, signal: AbortSignal): Promise<void> {
@@ -229,14 +249,21 @@ export class ProjectAdministration {
   }
 }
 
-function withSettings(
-  project: ProjectRecord,
-  settings: { readonly [Key in keyof ProjectSettings]: ProjectSettings[Key] | undefined },
-): ProjectRecord {
-  const kept = Object.entries({ ...project, ...settings }).filter(
+function withSettings(project: ProjectRecord, settings: SettingsToSet): ProjectRecord {
+  const { passThrough, ...own } = settings;
+  const upstream = 'passThrough' in settings ? passing(project, passThrough) : project.upstream;
+  const kept = Object.entries({ ...project, ...own, upstream }).filter(
     ([, value]) => value !== undefined,
   );
   return projectRecordSchema.parse(Object.fromEntries(kept));
+}
+
+function passing({ name, upstream }: ProjectRecord, passThrough: true | undefined): object {
+  if (!upstream) throw refused(cachesNothing(name));
+  if (upstream.isConfigured === true) {
+    throw refused(`what is passed on of ${name} is said in UPSTREAMS, "private"`);
+  }
+  return passThrough ? { ...upstream, passThrough } : withoutField(upstream, 'passThrough');
 }
 
 function requireRules(globs: readonly string[]): void {
@@ -259,5 +286,7 @@ function requireAddress(text: string): string {
 }
 
 const refused = (message: string): Error => registryError('DENIED', { message });
+const cachesNothing = (name: string): string =>
+  `the project ${name} is no cache of another registry`;
 const unknownProject = (name: string): Error =>
   registryError('NAME_UNKNOWN', { message: `there is no project ${name}` });

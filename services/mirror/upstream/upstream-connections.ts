@@ -35,7 +35,7 @@ export interface UpstreamConnection {
 }
 
 interface Connected {
-  readonly url: string;
+  readonly upstream: UpstreamConfig;
   readonly connection: UpstreamConnection;
 }
 
@@ -130,9 +130,10 @@ export class UpstreamConnections {
   /** Entries of the table come and go while the mirror runs; one that has changed is connected to anew. */
   to(upstream: UpstreamConfig): UpstreamConnection {
     const known = this.#byProject.get(upstream.project);
-    if (known?.url === upstream.url) return known.connection;
+    if (known && isSameConnection(known.upstream, upstream)) return known.connection;
+    this.#refusedAccounts.delete(upstream.project);
     const connection = this.#connect(upstream);
-    this.#byProject.set(upstream.project, { url: upstream.url, connection });
+    this.#byProject.set(upstream.project, { upstream, connection });
     return connection;
   }
 
@@ -167,6 +168,10 @@ export class UpstreamConnections {
     await Promise.all(this.#exchanges.map((exchange) => exchange.close()));
   }
 }
+
+/** An entry that gets an account, or loses it, is another connection: what is made once stays with its accounts. */
+const isSameConnection = (a: UpstreamConfig, b: UpstreamConfig): boolean =>
+  a.url === b.url && a.credentials === b.credentials;
 
 /** Of the one that has most left; undefined: one of them is not limited, or not known to be. */
 function remainingShare(members: readonly PoolMember[]): number | undefined {

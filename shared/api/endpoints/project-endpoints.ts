@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import type { ProjectRecord } from '../../index/ports.ts';
 import type { ProjectAuthority } from '../../management/decide-management.ts';
-import type { ProjectAdministration } from '../../management/project-administration.ts';
+import type { NewProject, ProjectAdministration } from '../../management/project-administration.ts';
 import { registryError } from '../../oci/errors.ts';
 import { type Caller, identityOf } from '../caller.ts';
 import { type Endpoint, endpoint } from '../endpoint.ts';
@@ -20,7 +20,7 @@ const PROJECT = z.object({
   rootPath: z.boolean().exactOptional(),
   quotaBytes: z.number().exactOptional(),
   /** Of a project that is a cache of another registry. */
-  upstream: z.object({ url: z.string() }).exactOptional(),
+  upstream: z.object({ url: z.string(), passThrough: z.boolean() }).exactOptional(),
   /** True while the project is being deleted. */
   closed: z.boolean().exactOptional(),
   /** What the caller is to the project; absent: what everybody is. */
@@ -76,10 +76,17 @@ function allProjects({ gate, administration, creation }: ProjectEndpointsDepende
         visibility: VISIBILITY.default('private'),
         /** The address of the registry that the project shall cache. */
         upstream: z.string().max(512).exactOptional(),
+        /** The mirror passes on to who may pull what its account for that address may read, and keeps none of it. */
+        passThrough: z.boolean().exactOptional(),
       }),
       reply: PROJECT,
       status: 201,
-      audit: { action: 'change-right', about: ({ body }) => ({ subject: `project ${body.name}` }) },
+      audit: {
+        action: 'change-right',
+        about: ({ body }) => ({
+          subject: `project ${body.name}${body.passThrough === true ? ': passThrough' : ''}`,
+        }),
+      },
       answer: async ({ caller, body, signal }) => {
         const maker = gate.makerOf(caller);
         const isForAdmins = creation === 'admins' || body.upstream !== undefined;
@@ -88,6 +95,7 @@ function allProjects({ gate, administration, creation }: ProjectEndpointsDepende
             message: 'administrators alone make such projects here',
           });
         }
+        if (body.passThrough === true) requireAdministrator(maker);
         const made = { ...body, owner: identityOf(caller)?.id, maker };
         const { name } = await administration.create(made, signal);
         const project = await gate.changed(name, signal);
@@ -120,13 +128,14 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
       path: '/api/v1/projects/{project}',
       id: 'changeProject',
       summary:
-        'Change settings; null takes one back. rootPath and quotaBytes are for administrators',
+        'Change settings; null takes one back. rootPath, quotaBytes and passThrough are for administrators',
       access: 'person',
       body: z.object({
         visibility: VISIBILITY.exactOptional(),
         immutableTags: z.array(z.string().max(128)).max(100).nullable().exactOptional(),
         rootPath: z.boolean().nullable().exactOptional(),
         quotaBytes: z.number().int().nonnegative().nullable().exactOptional(),
+        passThrough: z.boolean().exactOptional(),
       }),
       reply: PROJECT,
       status: 200,
@@ -138,12 +147,17 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
       },
       answer: async ({ caller, parameters, body, signal }) => {
         const { project: name } = parameters;
-        const isForAdmins = body.rootPath !== undefined || body.quotaBytes !== undefined;
+        const { rootPath, quotaBytes, passThrough } = body;
+        const isForAdmins = [rootPath, quotaBytes, passThrough].some(
+          (given) => given !== undefined,
+        );
         const task = isForAdmins ? 'approve' : 'decide';
         await gate.projectFor(caller, name, task, signal);
+        if (passThrough === true) requireAdministrator(gate.makerOf(caller));
         const settings = Object.fromEntries(
           Object.entries(body).map(([field, value]) => [field, value ?? undefined]),
         );
+        if (passThrough === false) settings['passThrough'] = undefined;
         await administration.set(name, settings, signal);
         return { value: shown(gate, caller, await gate.changed(name, signal)) };
       },
@@ -169,6 +183,14 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
   ];
 }
 
+/** In modes in which nobody in particular is one, a mirror's account is not to be lent out by whoever comes along. */
+function requireAdministrator(maker: NewProject['maker']): void {
+  if (maker?.isAdmin === true) return;
+  throw registryError('DENIED', {
+    message: 'administrators alone have private images passed on, with AUTH_MODE=token',
+  });
+}
+
 const shown = (gate: ProjectGate, caller: Caller, project: ProjectRecord): object =>
   described(project, gate.authority(caller, project));
 
@@ -181,8 +203,13 @@ function described(project: ProjectRecord, authority: ProjectAuthority): object 
     immutableTags: [...(immutableTags ?? [])],
     ...(rootPath !== undefined && { rootPath }),
     ...(quotaBytes !== undefined && { quotaBytes }),
-    ...(project.upstream && { upstream: { url: project.upstream.url } }),
+    ...(project.upstream && { upstream: addressOf(project.upstream) }),
     ...(closed === true && { closed }),
     ...(authority !== undefined && { role: authority }),
   };
 }
+
+const addressOf = ({ url, passThrough }: NonNullable<ProjectRecord['upstream']>): object => ({
+  url,
+  passThrough: passThrough === true,
+});

@@ -41,6 +41,7 @@ export const projectRecordSchema = z.object({
       url: z.string(),
       hosts: z.array(z.string()).exactOptional(),
       isConfigured: z.literal(true).exactOptional(),
+      passThrough: z.literal(true).exactOptional(),
     })
     .exactOptional(),
   rootPath: z.boolean().exactOptional(),
