@@ -277,6 +277,31 @@ describe('whoever loses his way in', () => {
     expect((await getToken([], laptop)).status).toBe(401);
   });
 
+  test('by another secret or password gets nothing lasting by the one before, although he is believed for a while', async () => {
+    const alice = basic('alice', PASSWORD);
+    await put('leaky/app', await bearer(['repository:leaky/app:push'], alice));
+    const project = await push.store.index.projects.get('leaky', unending);
+    const ci = {
+      name: 'ci',
+      actions: ['pull'],
+      expiresAt: undefined,
+      createdBy: undefined,
+    } as const;
+    const secret = await robots.add(project!, ci, unending);
+    const dora = { name: 'dorothy', password: PASSWORD, isAdmin: false, mustChange: false };
+    await users.add(dora, unending);
+    const leaked = [basic('robot$leaky+ci', secret), basic('dorothy', PASSWORD)];
+    for (const pair of leaked) expect(toldBy(await getToken([], pair)).refresh_token).toBeDefined();
+    // By another process: nobody tells this one.
+    await robots.rotate({ project: 'leaky', name: 'ci' }, unending);
+    await users.setPassword('dorothy', 'ruby slippers', { mustChange: false }, unending);
+    for (const pair of leaked) {
+      const answer = await getToken([], pair);
+      expect(answer.status).toBe(200);
+      expect(toldBy(answer).refresh_token).toBeUndefined();
+    }
+  });
+
   test('as a robot keeps no right for longer than 30 seconds beyond its tokens', async () => {
     const alice = basic('alice', PASSWORD);
     await put('machines/app', await bearer(['repository:machines/app:push'], alice));

@@ -49,6 +49,24 @@ interface Operation {
   readonly 'x-access': string;
 }
 
+describe('who is believed because his password was right just now', () => {
+  test('reads for half a minute, and changes nothing once it was changed elsewhere', async () => {
+    await push.users.add(
+      { name: 'abby', password: PASSWORD, isAdmin: true, mustChange: false },
+      unending,
+    );
+    push.credentials.set('abby', `abby:${PASSWORD}`);
+    const secrets = '/api/v1/account/cli-passwords';
+    expect((await push.call('abby', 'GET', secrets)).status).toBe(200);
+    await push.users.setPassword('abby', 'another password', { mustChange: false }, unending);
+    expect((await push.call('abby', 'GET', secrets)).status).toBe(200);
+    const made = await push.call('abby', 'POST', secrets, { label: 'kept' });
+    expect(made.status).toBe(401);
+    const other = { name: 'eva', isAdmin: true };
+    expect((await push.call('abby', 'POST', '/api/v1/users', other)).status).toBe(401);
+  });
+});
+
 describe('the OpenAPI document', () => {
   test('has every endpoint with who may call it, and no other', async () => {
     const { status, json } = await push.call('nobody', 'GET', '/api/v1/openapi.json');

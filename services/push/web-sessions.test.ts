@@ -66,6 +66,17 @@ const form = (
   });
 
 describe('a session', () => {
+  test('does not begin by a password that was changed elsewhere, although it was right just before', async () => {
+    const frida = { username: 'frida', password: PASSWORD };
+    await push.users.add(
+      { name: 'frida', password: PASSWORD, isAdmin: false, mustChange: false },
+      unending,
+    );
+    expect((await signIn(OWN_PAGE, frida)).status).toBe(201);
+    await push.users.setPassword('frida', 'another password', { mustChange: false }, unending);
+    expect((await signIn(OWN_PAGE, frida)).status).toBe(401);
+  });
+
   test('begins with a cookie of this host alone, and is another one each time', async () => {
     const first = await signIn();
     expect(first.status).toBe(201);

@@ -56,7 +56,7 @@ export async function answerEndpoint(
     const isOpen = endpoint.access === 'open';
     const caller: Caller = isOpen
       ? { kind: 'anonymous' }
-      : await callers.of(http, cookies, call.admit, signal);
+      : await callers.of(http, cookies, () => call.admit(endpoint.method !== 'GET'), signal);
     trail.actor = identityOf(caller);
     requireClass(caller, endpoint.access);
     if (endpoint.isOwnPageOnly) callers.requireOwnPage(http);

@@ -1,6 +1,6 @@
 import type { ClientOrigin } from '../auth/authenticator.ts';
 import type { Identity } from '../auth/identity.ts';
-import type { Credentials } from '../auth/password-source.ts';
+import type { Credentials, ProvedIdentity } from '../auth/password-source.ts';
 import type { SignIn } from '../auth/sign-in.ts';
 import { parseCliPassword } from '../management/cli-passwords.ts';
 import { SESSION_SECONDS } from '../management/sessions.ts';
@@ -40,25 +40,26 @@ export class WebSignIn {
     signal: AbortSignal,
   ): Promise<BegunSession> {
     const isCli = parseCliPassword(credentials.password) !== undefined;
-    const verdict = isCli ? 'wrong' : await this.#signIn?.check(credentials, origin, signal);
+    const verdict = isCli
+      ? 'wrong'
+      : await this.#signIn?.check(credentials, origin, signal, { isFresh: true });
     if (verdict === undefined || typeof verdict === 'string' || verdict.kind !== 'user') {
-      throw registryError('UNAUTHORIZED', {
-        message: 'the user name or the password is not right',
-      });
+      throw wrongCredentials();
     }
-    return await this.begin(verdict.id, cookies, signal);
+    return await this.begin(verdict, cookies, signal);
   }
 
-  /** For somebody who proved who he is. Throws RegistryError 403 when he is locked out. */
+  /** Throws RegistryError: 403 when he is locked out, 401 when his password was changed since it was compared. */
   async begin(
-    id: string,
+    proved: ProvedIdentity,
     cookies: ReadonlyMap<string, string>,
     signal: AbortSignal,
   ): Promise<BegunSession> {
-    const person = await this.#web.findPerson(id, signal);
+    const person = await this.#web.findPerson(proved.id, signal);
     if (!person) throw registryError('DENIED', { message: 'this account is locked' });
-    await this.#endFormer(cookies, signal);
     const { identity, stamp } = person;
+    if (proved.stamp !== undefined && proved.stamp !== stamp) throw wrongCredentials();
+    await this.#endFormer(cookies, signal);
     const token = await this.#web.sessions.begin({ identityId: identity.id, stamp }, signal);
     const setCookie = this.#cookies.write(SESSION_COOKIE, token, SESSION_SECONDS);
     return { identity, token, setCookie };
@@ -75,3 +76,6 @@ export class WebSignIn {
     if (former !== undefined) await this.#web.sessions.end(former, signal);
   }
 }
+
+const wrongCredentials = (): Error =>
+  registryError('UNAUTHORIZED', { message: 'the user name or the password is not right' });

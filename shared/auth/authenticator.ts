@@ -16,6 +16,8 @@ export interface SignedRequest {
   /** Its `Authorization` header. */
   readonly authorization: string | undefined;
   readonly origin: ClientOrigin;
+  /** True: what it changes lasts, so that a password is compared now, whoever was believed just before. */
+  readonly isLasting?: boolean;
 }
 
 /** Finds out who asks, and says what is missing. */

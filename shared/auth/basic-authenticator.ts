@@ -16,11 +16,13 @@ export class BasicAuthenticator implements Authenticator {
   }
 
   async authenticate(request: SignedRequest, signal: AbortSignal): Promise<Principal> {
-    const { origin } = request;
+    const { origin, isLasting: isFresh } = request;
     const authorization = parseAuthorization(request.authorization);
     if (authorization.kind === 'none') return ANONYMOUS;
     if (authorization.kind === 'basic') {
-      const identity = await this.#signIn.check(authorization.credentials, origin, signal);
+      const identity = await this.#signIn.check(authorization.credentials, origin, signal, {
+        isFresh,
+      });
       if (typeof identity !== 'string') return { kind: 'identity', identity };
     }
     throw wrongPassword(this.#challenge, origin);

@@ -6,8 +6,17 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** Somebody who has just proved who he is. */
+export interface ProvedIdentity extends Identity {
+  /**
+   * Of the password that was compared, as `StandingIdentity` has it: what is given for one that was changed meanwhile is
+   * worth nothing. Absent where the source cannot tell later whether it still holds.
+   */
+  readonly stamp?: string;
+}
+
 /** What a source says about credentials. */
-export type PasswordVerdict = Identity | 'wrong' | 'unknown';
+export type PasswordVerdict = ProvedIdentity | 'wrong' | 'unknown';
 
 /** What a source says today of somebody who was signed in before. */
 export interface StandingIdentity {
@@ -32,7 +41,7 @@ export interface PasswordSource {
   check(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict>;
   /**
    * Somebody of this source by the id of his identity, as he is today; undefined when he is not of it, gone or disabled.
-   * A source without it cannot tell, and its people get no refresh tokens.
+   * A source without it cannot tell, puts no stamp into its verdicts, and its people get no refresh tokens.
    */
   standing?(id: string, signal: AbortSignal): Promise<StandingIdentity | undefined>;
 }

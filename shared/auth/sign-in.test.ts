@@ -108,9 +108,11 @@ describe('sources of identities', () => {
     const directory = new Elsewhere('ldap', 'alice');
     const signIn = new SignIn([new Source('local', 'bob'), directory]);
     const login = (name: string) => ({ username: name, password: name });
-    expect(await signIn.check(login('alice'), origin, signal, 'tolerant')).toBe('unknown');
+    expect(await signIn.check(login('alice'), origin, signal, { gate: 'tolerant' })).toBe(
+      'unknown',
+    );
     expect(directory.asked).toEqual([]);
-    expect(await signIn.check(login('bob'), origin, signal, 'tolerant')).toMatchObject({
+    expect(await signIn.check(login('bob'), origin, signal, { gate: 'tolerant' })).toMatchObject({
       id: 'local:bob',
     });
   });

@@ -5,12 +5,12 @@ import { LRUCache } from 'lru-cache';
 import { SingleFlight, waitFor } from '../concurrency/single-flight.ts';
 import { type RegistryError, registryError } from '../oci/errors.ts';
 import type { ClientOrigin } from './authenticator.ts';
-import type { Identity } from './identity.ts';
 import {
   type Credentials,
   IdentitySourceError,
   type PasswordSource,
   type PasswordVerdict,
+  type ProvedIdentity,
   type StandingIdentity,
 } from './password-source.ts';
 import { isOwnSecret } from './random-secret.ts';
@@ -30,13 +30,22 @@ export interface SignInGates {
 
 const OPEN_GATES: SignInGates = { usual: OPEN_GATE, tolerant: OPEN_GATE };
 
+export interface CheckTerms {
+  readonly gate?: keyof SignInGates;
+  /** Compares now, whoever is believed: for what lasts longer than belief. */
+  readonly isFresh?: boolean | undefined;
+}
+
 /** Somebody's identity by his user name and password, from the first source that knows him. */
 export class SignIn {
   readonly #sources: readonly PasswordSource[];
   readonly #gates: SignInGates;
   /** Makes what is remembered useless to others. */
   readonly #salt = randomBytes(16).toString('base64');
-  readonly #believed = new LRUCache<string, { readonly key: string; readonly identity: Identity }>({
+  readonly #believed = new LRUCache<
+    string,
+    { readonly key: string; readonly identity: ProvedIdentity }
+  >({
     max: 10_000,
     ttl: BELIEVED_MS,
   });
@@ -63,7 +72,7 @@ export class SignIn {
     credentials: Credentials,
     origin: ClientOrigin,
     signal: AbortSignal,
-    gate: keyof SignInGates = 'usual',
+    { gate = 'usual', isFresh = false }: CheckTerms = {},
   ): Promise<PasswordVerdict> {
     requireSafe(origin);
     const { username, password } = credentials;
@@ -71,7 +80,7 @@ export class SignIn {
     const place = this.#hash(address, username);
     const key = this.#hash(address, username, password);
     const believed = this.#believed.get(place);
-    if (believed?.key === key) return believed.identity;
+    if (believed?.key === key && !isFresh) return believed.identity;
     // What is believed is not counted. It must not tell at once which of many guesses is right, so that any other
     // password under the name ends it.
     this.#believed.delete(place);
@@ -88,15 +97,6 @@ export class SignIn {
       return verdict;
     });
     return await waitFor(checked, signal);
-  }
-
-  /**
-   * False for a secret of its own whose source cannot tell later whether it still holds: a password for the command line
-   * that was revoked must not live on in what it was exchanged for.
-   */
-  mayBeExchanged(credentials: Credentials): boolean {
-    const only = this.#sources.find((source) => source.takesAlone?.(credentials));
-    return !only || only.standing !== undefined;
   }
 
   /** Somebody who was signed in before, by the id of his identity, as he is today. Throws RegistryError 503. */

@@ -13,8 +13,8 @@ export interface RouteCall {
   readonly http: IncomingMessage;
   readonly response: ServerResponse;
   readonly origins: ClientOrigins;
-  /** Finds out who asks. */
-  readonly admit: () => Promise<Admission>;
+  /** Finds out who asks; `isLasting` as SignedRequest has it. */
+  readonly admit: (isLasting?: boolean) => Promise<Admission>;
   readonly signal: AbortSignal;
 }
 

@@ -111,7 +111,8 @@ class V2Edge {
     if (beside) {
       facts.operation = beside.operation;
       const origins = this.#options.identities?.origins ?? UNPROXIED;
-      const admit = (): Promise<Admission> => this.#admit(http, signal);
+      const admit = (isLasting?: boolean): Promise<Admission> =>
+        this.#admit(http, signal, isLasting);
       facts.bytesIn = await beside.answer({ http, response, origins, admit, signal });
       return;
     }
@@ -155,10 +156,11 @@ class V2Edge {
     return found && { operation: 'api', answer: (call) => found.answer(call) };
   }
 
-  async #admit(http: IncomingMessage, signal: AbortSignal): Promise<Admission> {
+  async #admit(http: IncomingMessage, signal: AbortSignal, isLasting = false): Promise<Admission> {
     const { access, identities } = this.#options;
     if (!identities) return Admission.ofAnybody(access, signal);
-    return await Admission.of(signedRequest(http, identities.origins), identities, access, signal);
+    const request = { ...signedRequest(http, identities.origins), isLasting };
+    return await Admission.of(request, identities, access, signal);
   }
 
   #notAllowed(request: V2Request): RegistryError {

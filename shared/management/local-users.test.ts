@@ -38,7 +38,7 @@ describe('people whose passwords are kept here', () => {
     await add(users, 'alice');
     await add(users, 'root', { isAdmin: true });
     const alice = { kind: 'user', id: 'local:alice', name: 'alice', groups: [], isAdmin: false };
-    expect(await check('alice', PASSWORD)).toEqual(alice);
+    expect(await check('alice', PASSWORD)).toEqual({ ...alice, stamp: expect.any(String) });
     expect(await check('root', PASSWORD)).toMatchObject({ id: 'local:root', isAdmin: true });
     expect(await check('alice', 'wrong')).toBe('wrong');
     expect(await check('alice', '')).toBe('wrong');

@@ -52,8 +52,8 @@ export class LocalUsers implements PasswordSource {
     if (!id.startsWith(ID_PREFIX)) return undefined;
     const user = await this.#find(id.slice(ID_PREFIX.length), signal);
     const verdict = user && verdictOn(user);
-    if (!user || !verdict || typeof verdict === 'string') return undefined;
-    return { identity: verdict, stamp: hash('sha256', `local ${user.passwordHash}`) };
+    if (!user || typeof verdict === 'string') return undefined;
+    return { identity: identityOf(user), stamp: stampOf(user) };
   }
 
   async #find(name: string, signal: AbortSignal): Promise<UserRecord | undefined> {
@@ -81,7 +81,11 @@ export class LocalUsers implements PasswordSource {
 
 /** A password that must be changed first opens nothing but its own change. */
 const verdictOn = (user: UserRecord): PasswordVerdict =>
-  user.disabled === true || user.mustChange === true ? 'wrong' : identityOf(user);
+  user.disabled === true || user.mustChange === true
+    ? 'wrong'
+    : { ...identityOf(user), stamp: stampOf(user) };
+
+const stampOf = ({ passwordHash }: UserRecord): string => hash('sha256', `local ${passwordHash}`);
 
 const identityOf = ({ name, isAdmin }: UserRecord): Identity => ({
   kind: 'user',

@@ -52,6 +52,7 @@ describe('robots', () => {
       name: 'robot$team+ci',
       groups: [],
       isAdmin: false,
+      stamp: expect.any(String),
     });
     expect(await accounts.rightsOf('robot:team+ci', unending)).toEqual({
       project: 'team',

@@ -61,7 +61,8 @@ export class RobotAccounts implements PasswordSource {
     const robot = await this.#find(name, signal);
     const isRight = matchesSecret(password, robot?.secretHash);
     if (!robot || !isRight || !this.#isActive(robot)) return 'wrong';
-    return this.#signedIn(name);
+    this.#noteUse(name);
+    return { ...identityOf(name), stamp: stampOf(robot) };
   }
 
   /**
@@ -75,7 +76,7 @@ export class RobotAccounts implements PasswordSource {
     const name = isRobotOfProject(id) ? parseRobotName(usernameOf(id)) : undefined;
     const robot = name && (await this.#find(name, signal));
     if (!name || !robot || !this.#isActive(robot)) return undefined;
-    return { identity: identityOf(name), stamp: hash('sha256', `robot ${robot.secretHash}`) };
+    return { identity: identityOf(name), stamp: stampOf(robot) };
   }
 
   /** By the id of an identity; undefined when there is no such robot, or it is disabled or has expired. */
@@ -101,11 +102,6 @@ export class RobotAccounts implements PasswordSource {
     return expiresAt === undefined || this.#clock.now().getTime() < Date.parse(expiresAt);
   }
 
-  #signedIn(robot: RobotName): PasswordVerdict {
-    this.#noteUse(robot);
-    return identityOf(robot);
-  }
-
   /** Beside the request, and once a minute: when it cannot be written, somebody looks later in vain, and that is all. */
   #noteUse(robot: RobotName): void {
     const name = formatRobotName(robot);
@@ -117,6 +113,8 @@ export class RobotAccounts implements PasswordSource {
 }
 
 const usernameOf = (id: string): string => `${NAME_PREFIX}${id.slice(ROBOT_ID_PREFIX.length)}`;
+
+const stampOf = ({ secretHash }: RobotRecord): string => hash('sha256', `robot ${secretHash}`);
 
 const identityOf = (robot: RobotName): Identity => ({
   kind: 'robot',

@@ -56,7 +56,7 @@ export function oidcEndpoints({ oidc, people, web, pages }: OidcEndpointsDepende
           if (!(await people.noteSignIn(identity, signal))) {
             return { ...failed(403, 'This account is locked.', cookies), actor: identity };
           }
-          const { setCookie } = await web.begin(identity.id, sent, signal);
+          const { setCookie } = await web.begin(identity, sent, signal);
           const reply = sendTo(returnTo, [setCookie, cookies.clear(STATE_COOKIE)]);
           return { ...reply, actor: identity };
         } catch (error) {

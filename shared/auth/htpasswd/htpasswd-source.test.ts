@@ -75,6 +75,7 @@ describe('the users of an htpasswd file', () => {
       name: 'alice',
       groups: [],
       isAdmin: false,
+      stamp: expect.any(String),
     });
     expect(await check('alice', 'looking-glass')).toBe('wrong');
     expect(await check('Alice', 'wonderland')).toBe('unknown');

@@ -84,17 +84,15 @@ export class HtpasswdSource implements PasswordSource {
   async check({ username, password }: Credentials): Promise<PasswordVerdict> {
     const kept = this.#users.get(username);
     const isRight = await this.#comparisons.matches(password, kept, this.#costliest);
-    if (isRight) return identityOf(username);
-    return kept === undefined ? 'unknown' : 'wrong';
+    if (kept === undefined) return 'unknown';
+    return isRight ? { ...identityOf(username), stamp: stampOf(kept) } : 'wrong';
   }
 
   standing(id: string): Promise<StandingIdentity | undefined> {
     const username = id.startsWith(ID_PREFIX) ? id.slice(ID_PREFIX.length) : '';
     const kept = this.#users.get(username);
     return Promise.resolve(
-      kept === undefined
-        ? undefined
-        : { identity: identityOf(username), stamp: hash('sha256', `htpasswd ${kept}`) },
+      kept === undefined ? undefined : { identity: identityOf(username), stamp: stampOf(kept) },
     );
   }
 
@@ -115,6 +113,8 @@ export class HtpasswdSource implements PasswordSource {
 }
 
 const costOf = (hash: string): number => Number(hash.slice(4, 6));
+
+const stampOf = (kept: string): string => hash('sha256', `htpasswd ${kept}`);
 
 const identityOf = (username: string): Identity => ({
   kind: 'user',

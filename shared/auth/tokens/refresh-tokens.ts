@@ -6,7 +6,7 @@ import type { Clock } from '../../lifecycle/clock.ts';
 import { refreshTokenKey, refreshTokensFolder } from '../../storage/object-keys.ts';
 import type { RecordStore } from '../../storage/record-store.ts';
 import type { Identity } from '../identity.ts';
-import type { StandingIdentity } from '../password-source.ts';
+import type { ProvedIdentity, StandingIdentity } from '../password-source.ts';
 
 /** Somebody by his id, without his password; undefined when he is gone, disabled, or of a source that cannot tell. */
 type FindStanding = (id: string, signal: AbortSignal) => Promise<StandingIdentity | undefined>;
@@ -40,11 +40,14 @@ export class RefreshTokens {
     this.#options = options;
   }
 
-  /** Undefined for somebody whose source cannot tell later whether he is still there. Throws StorageError. */
-  async issue(identity: Identity, signal: AbortSignal): Promise<string | undefined> {
+  /**
+   * Undefined for somebody whose source cannot tell later whether he is still there, and for one whose password was
+   * changed since it was compared. Throws StorageError.
+   */
+  async issue(identity: ProvedIdentity, signal: AbortSignal): Promise<string | undefined> {
     const { records, clock, lifeSeconds, findStanding } = this.#options;
     const standing = await findStanding(identity.id, signal);
-    if (!standing) return undefined;
+    if (!standing || standing.stamp !== identity.stamp) return undefined;
     const id = randomBytes(16).toString('hex');
     const secret = randomBytes(32).toString('base64url');
     const now = clock.now();

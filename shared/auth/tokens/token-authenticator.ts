@@ -20,7 +20,7 @@ export class TokenAuthenticator implements Authenticator {
   }
 
   async authenticate(request: SignedRequest, signal: AbortSignal): Promise<Principal> {
-    const { origin } = request;
+    const { origin, isLasting: isFresh } = request;
     const authorization = parseAuthorization(request.authorization);
     if (authorization.kind === 'none') return ANONYMOUS;
     if (authorization.kind === 'bearer') {
@@ -30,7 +30,9 @@ export class TokenAuthenticator implements Authenticator {
     }
     if (!this.#signIn) throw wrongCredentials(this.#challenge, origin);
     if (authorization.kind === 'basic') {
-      const identity = await this.#signIn.check(authorization.credentials, origin, signal);
+      const identity = await this.#signIn.check(authorization.credentials, origin, signal, {
+        isFresh,
+      });
       if (typeof identity !== 'string') return { kind: 'identity', identity };
     }
     throw wrongPassword(this.#challenge, origin);

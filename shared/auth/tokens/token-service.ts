@@ -8,8 +8,7 @@ import {
 } from '../access.ts';
 import type { ClientOrigin } from '../authenticator.ts';
 import { basicChallenge, wrongPassword } from '../challenge.ts';
-import type { Identity } from '../identity.ts';
-import type { Credentials } from '../password-source.ts';
+import type { Credentials, ProvedIdentity } from '../password-source.ts';
 import { requireSafe, type SignIn } from '../sign-in.ts';
 import type { ProjectOf } from './bearer-policy.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
@@ -78,18 +77,17 @@ export class TokenService {
   /** What may be kept in place of the password; undefined: nothing, and clients keep the password. */
   async #standIn(
     { proof, isOffline }: TokenRequest,
-    identity: Identity | undefined,
+    identity: ProvedIdentity | undefined,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const { refreshTokens, signIn } = this.#options;
+    const { refreshTokens } = this.#options;
     if (proof.kind === 'refresh') return proof.token;
     if (proof.kind === 'nothing' || !identity || !isOffline) return undefined;
-    if (!signIn.mayBeExchanged(proof.credentials)) return undefined;
     return await refreshTokens.issue(identity, signal);
   }
 
   /** Undefined: nobody in particular. */
-  async #identify(request: TokenRequest, signal: AbortSignal): Promise<Identity | undefined> {
+  async #identify(request: TokenRequest, signal: AbortSignal): Promise<ProvedIdentity | undefined> {
     const { proof, origin } = request;
     if (proof.kind === 'nothing') return undefined;
     const isForAll = await this.#isForAll(request.scopes, signal);
@@ -106,13 +104,13 @@ export class TokenService {
     { proof, origin }: TokenRequest,
     isForAll: boolean,
     signal: AbortSignal,
-  ): Promise<Identity | undefined> {
+  ): Promise<ProvedIdentity | undefined> {
     const { refreshTokens, signIn } = this.#options;
     if (proof.kind === 'nothing') return undefined;
     if (proof.kind === 'refresh') return await refreshTokens.identify(proof.token, signal);
     try {
       const gate = isForAll ? 'tolerant' : 'usual';
-      const verdict = await signIn.check(proof.credentials, origin, signal, gate);
+      const verdict = await signIn.check(proof.credentials, origin, signal, { gate });
       return typeof verdict === 'string' ? undefined : verdict;
     } catch (error) {
       // Nor may anybody find out by his guesses being too many, and who he is makes no difference.
