@@ -97,8 +97,7 @@ export function createMirrorApp(
     api,
     refuse: createRefusePush(config.pushPublicUrl),
     routes: new Map([['/api/v1/explain', explain], ...identities.routes]),
-    accessName: ({ name, query }) =>
-      accessName({ name, namespace: query.get('ns') ?? undefined }, config),
+    accessName: (pulled) => accessName(pulled, config),
     handlers: createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
   });
 

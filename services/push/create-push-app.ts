@@ -22,6 +22,7 @@ import type { UploadReaper, UploadStore } from '../../shared/storage/upload-stor
 import type { Platform, RoleApp } from '../platform/platform.ts';
 import { projectAccess } from '../identities/project-rights.ts';
 import { roleIdentities } from '../platform/role-identities.ts';
+import { accessName } from './access-name.ts';
 import { createDeleteHandlers, manifestRemoval } from './delete-handlers.ts';
 import { managementApi } from './management-api.ts';
 import { createManifestPutHandler } from './manifest/manifest-put-handler.ts';
@@ -67,6 +68,7 @@ export function createPushApp(
       onProjectChange: (project) => projects.note(project),
       usedBytes: (project, signal) => quotas.usedBytes(project, signal),
     }),
+    accessName: (pulled, signal) => accessName(pulled, { ...config, upstreams }, signal),
     handlers: {
       ...createPullHandlers(content, (signal) => index.catalog.repositories(signal), rights),
       ...refuseBlocked(ownProjects(writes, names, platform.projectRights), blocks),

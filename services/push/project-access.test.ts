@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { BasicAuthenticator } from '../../shared/auth/basic-authenticator.ts';
 import { SignIn } from '../../shared/auth/sign-in.ts';
+import { testUpstream } from '../../shared/config/testing/test-upstream.ts';
 import { ClientOrigins } from '../../shared/http/client-origin.ts';
 import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
 import type { ProjectRecord } from '../../shared/index/ports.ts';
@@ -13,6 +14,7 @@ import { folderManagement } from '../../shared/management/testing/folder-managem
 import { Users } from '../../shared/management/users.ts';
 import { digestOf } from '../../shared/oci/digest.ts';
 import { MEDIA_TYPES } from '../../shared/oci/media-types.ts';
+import { parseRepositoryName, parseTag } from '../../shared/oci/reference.ts';
 import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { startPush, type TestPush } from './testing/start-push.ts';
 
@@ -21,6 +23,14 @@ const MANIFEST = Buffer.from(
   JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] }),
 );
 
+/** A registry whose images a project caches. */
+const PARTNER = {
+  ...testUpstream(),
+  project: 'partner',
+  url: 'https://partner.example',
+  hosts: ['partner.example'],
+};
+
 let push: TestPush;
 let users: Users;
 let robots: Robots;
@@ -28,6 +38,7 @@ const credentials = new Map<string, string>();
 
 beforeAll(async () => {
   push = await startPush({
+    config: { upstreams: [testUpstream(), PARTNER] },
     over: ({ folder, records }) => {
       const deps = folderManagement(folder, records);
       users = new Users(deps);
@@ -241,5 +252,132 @@ describe('the catalog', () => {
     const carols = await catalog('carol');
     expect(carols).toContain('team/app');
     expect(carols).not.toContain('hidden/a');
+  });
+});
+
+describe('what another project has cached, named by `ns`', () => {
+  test('is for those alone who may pull it by the name of that project', async () => {
+    const { url } = PARTNER;
+    const { index, blobs } = push.store;
+    const createdAt = '2026-01-01T00:00:00.000Z';
+    await index.projects.put(
+      {
+        ...{
+          schemaVersion: 1,
+          name: 'partner',
+          createdAt,
+          visibility: 'private',
+          upstream: { url },
+        },
+        members: [{ id: 'local:carol', role: 'guest' }],
+      },
+      unending,
+    );
+    const repository = parseRepositoryName('partner/team/app')!;
+    await index.origins.put(
+      repository,
+      {
+        ...{ schemaVersion: 1, upstreamUrl: url, upstreamRepository: 'team/app' },
+        ...{ verdict: 'public', provedAt: createdAt },
+      },
+      unending,
+    );
+    const digest = digestOf(MANIFEST);
+    await blobs.put(digest, MANIFEST, MANIFEST.length, unending);
+    await index.members.add(repository, 'manifest', digest, unending);
+    await index.tags.set(repository, parseTag('v1')!, digest, unending);
+    const asked = (who: string, name: string, ns: string): Promise<TestAnswer> =>
+      push.send(`/v2/${name}/manifests/v1?ns=${ns}`, { headers: as(who) });
+
+    // Bob's own name, and one that everybody pulls.
+    await pushAs('bob', 'bobs/app');
+    for (const name of ['team/app', 'bobs/app', 'open/a']) {
+      expect((await asked('bob', name, 'partner.example')).status).toBe(403);
+      expect((await asked('nobody', name, 'partner')).status).toBe(401);
+    }
+    expect((await asked('carol', 'team/app', 'PARTNER.example')).status).toBe(200);
+    expect((await pull('carol', 'partner/team/app')).status).toBe(200);
+    // This registry's own host changes nothing.
+    expect((await asked('bob', 'bobs/app', 'localhost:5000')).status).toBe(200);
+    expect((await asked('carol', 'bobs/app', 'localhost:5000')).status).toBe(403);
+  });
+
+  test('changes nothing of what a push, an upload or a delete is about', async () => {
+    const ns = '?ns=partner.example';
+    const target = `/v2/bobs/app/manifests/${digestOf(MANIFEST)}${ns}`;
+    const request = (who: string, method: string): Promise<TestAnswer> =>
+      push.send(target, {
+        method,
+        headers: { 'content-type': MEDIA_TYPES.ociIndex, ...as(who) },
+        ...(method === 'PUT' && { body: MANIFEST }),
+      });
+    expect((await request('carol', 'PUT')).status).toBe(403);
+    expect((await request('carol', 'DELETE')).status).toBe(403);
+    expect((await request('bob', 'PUT')).status).toBe(201);
+    const begin = `/v2/bobs/app/blobs/uploads/${ns}`;
+    expect((await push.send(begin, { method: 'POST', headers: as('carol') })).status).toBe(403);
+    expect((await push.send(begin, { method: 'POST', headers: as('bob') })).status).toBe(202);
+  });
+});
+
+describe('an upload session', () => {
+  const body = Buffer.from('of bob');
+  const methods = (location: string): readonly [string, string][] => [
+    ['GET', location],
+    ['HEAD', location],
+    ['PATCH', location],
+    ['PUT', `${location}?digest=${digestOf(body)}`],
+    ['DELETE', location],
+  ];
+
+  test('is unknown to everybody but who began it, also to those who may push there (T-UP1)', async () => {
+    await pushAs('alice', 'shared/app');
+    const project = await push.store.index.projects.get('shared', unending);
+    const members = ['alice', 'bob'].map((name) => ({ id: `local:${name}`, role: 'developer' }));
+    await push.store.index.projects.put({ ...project!, members } as ProjectRecord, unending);
+    await addRobot('builder', 'shared', ['pull', 'push']);
+    const begin = await push.send('/v2/shared/app/blobs/uploads/', {
+      method: 'POST',
+      headers: as('bob'),
+    });
+    const location = String(begin.headers.location);
+    const nobodys = location.replace(/[^/]*$/, '00000000-0000-4000-8000-000000000000');
+    const told = async (who: string, method: string, target: string): Promise<unknown> => {
+      const content = ['PATCH', 'PUT'].includes(method) ? { body } : {};
+      const answer = await push.send(target, { method, headers: as(who), ...content });
+      const { date, ...headers } = answer.headers;
+      expect(date).toBeDefined();
+      const id = target.replace(/\?.*$/, '').replace(/^.*\//, '');
+      return [answer.status, headers, answer.body.toString().replaceAll(id, '<id>')];
+    };
+    for (const who of ['alice', 'root', 'builder']) {
+      for (const [position, [method, target]] of methods(location).entries()) {
+        const unknown = methods(nobodys)[position]?.[1] ?? '';
+        const [status] = (await told(who, method, target)) as [number];
+        expect([who, method, status]).toEqual([who, method, 404]);
+        expect(await told(who, method, target)).toEqual(await told(who, method, unknown));
+      }
+    }
+    const chunk = await push.send(location, { method: 'PATCH', headers: as('bob'), body });
+    expect([chunk.status, chunk.headers.range]).toEqual([202, `0-${body.length - 1}`]);
+    const end = await push.send(`${location}?digest=${digestOf(body)}`, {
+      method: 'PUT',
+      headers: as('bob'),
+    });
+    expect(end.status).toBe(201);
+  });
+
+  test('is of one repository alone', async () => {
+    await pushAs('bob', 'bobs/other');
+    const begin = await push.send('/v2/bobs/app/blobs/uploads/', {
+      method: 'POST',
+      headers: as('bob'),
+    });
+    const elsewhere = String(begin.headers.location).replace('/bobs/app/', '/bobs/other/');
+    for (const [method, target] of methods(elsewhere)) {
+      const content = ['PATCH', 'PUT'].includes(method) ? { body } : {};
+      const answer = await push.send(target, { method, headers: as('bob'), ...content });
+      expect([method, answer.status]).toEqual([method, 404]);
+    }
   });
 });

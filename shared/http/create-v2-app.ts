@@ -37,8 +37,11 @@ export interface V2AppOptions extends RequestLogOptions, AdmissionOptions {
   readonly refuse?: (request: V2Request) => RegistryError | undefined;
   /** Keeps a record of who changed what; without it nobody does. */
   readonly audit?: AuditLog | undefined;
-  /** The name that rights to a request's repository are asked for; undefined: the one of its path. */
-  readonly accessName?: (request: V2Request & { readonly name: RepositoryName }) => string;
+  /** The name that rights to what is pulled are asked for where a request has an `ns`; without it, the one of its path. */
+  readonly accessName?: (
+    pulled: { readonly name: RepositoryName; readonly namespace: string },
+    signal: AbortSignal,
+  ) => string | Promise<string>;
 }
 
 /** Of a role without identities, where nobody looks at it. */
@@ -121,7 +124,7 @@ class V2Edge {
     const refusal = this.#options.refuse?.(request);
     if (refusal) throw refusal;
     requireIdentityEncoding(http);
-    const { access, accessName, handlers, identities } = this.#options;
+    const { access, handlers, identities } = this.#options;
     const operation = request.operation;
     if (operation === 'unknown' || !handlers[operation]) throw this.#notAllowed(request);
 
@@ -130,7 +133,10 @@ class V2Edge {
       : Admission.ofAnybody(access, signal);
     trace.principal = admission.principal;
     if (identities && operation === 'base') admission.demandSomebody();
-    const required = requiredAccess(request, operation, accessName);
+    const pulledName = request.query.has('ns')
+      ? await this.#pulledName(request, signal)
+      : undefined;
+    const required = requiredAccess(request, operation, pulledName);
     // Not even a turn of the event loop where there is nothing to decide: see above.
     if (required.length > 0) await admission.demand(required);
     const { principal, allows } = admission;
@@ -143,6 +149,13 @@ class V2Edge {
       facts.bytesIn = exchange.closeBody();
       trace.digest = exchange.sentHeader(HEADERS.contentDigest);
     }
+  }
+
+  async #pulledName(request: V2Request, signal: AbortSignal): Promise<string | undefined> {
+    const namespace = request.query.get('ns') ?? '';
+    if (namespace === '' || !('name' in request)) return undefined;
+    const { name } = request;
+    return await this.#options.accessName?.({ name, namespace }, signal);
   }
 
   /** What answers a path that is none of the distribution API. */

@@ -1,5 +1,4 @@
 import type { Access } from '../auth/access.ts';
-import type { RepositoryName } from '../oci/reference.ts';
 import type { V2Operation, V2Request } from '../oci/v2-path.ts';
 
 type Right = 'none' | 'list' | 'pull' | 'push' | 'delete';
@@ -27,18 +26,16 @@ const RIGHTS: Record<V2Operation, Right> = {
   referrerList: 'pull',
 };
 
-/** `accessName` tells the name that rights are asked for where it is not the one of the path. */
+/** `pulledName`: what is pulled goes by this name, where it is not the one of the path. All else does what the path says. */
 export function requiredAccess(
   request: V2Request,
   operation: V2Operation,
-  accessName?: (request: NamedRequest) => string,
+  pulledName?: string,
 ): readonly Access[] {
   const right = RIGHTS[operation];
   if (right === 'none') return [];
   if (right === 'list') return [{ type: 'registry', name: 'catalog', action: 'list' }];
   if (!('name' in request)) throw new Error(`${request.operation} names no repository`);
-  const name = accessName?.(request) ?? request.name;
+  const name = right === 'pull' ? (pulledName ?? request.name) : request.name;
   return [{ type: 'repository', name, action: right }];
 }
-
-type NamedRequest = V2Request & { readonly name: RepositoryName };

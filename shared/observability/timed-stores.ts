@@ -51,8 +51,8 @@ export function timedUploadStore(
 ): UploadStore & UploadReaper {
   const timed = timer(observer, clock);
   return {
-    create: (repository, algorithm, signal) =>
-      timed('upload.create', signal, () => store.create(repository, algorithm, signal)),
+    create: (repository, algorithm, signal, id) =>
+      timed('upload.create', signal, () => store.create(repository, algorithm, signal, id)),
     find: (repository, id, signal) =>
       timed('upload.find', signal, () => store.find(repository, id, signal)),
     append: (session, offset, body, signal) =>

@@ -19,11 +19,15 @@ export interface UploadSession {
  * another's bytes but never make a blob with a wrong digest, because `commit` verifies what it publishes.
  */
 export interface UploadStore {
-  /** Writes `startedat` (RFC 3339) and the owner record. `algorithm`: the digest announced by the client, if any. */
+  /**
+   * Writes `startedat` (RFC 3339) and the owner record. `algorithm`: the digest announced by the client, if any. `id`: one
+   * that no session has; without it a random one.
+   */
   create(
     repository: RepositoryName,
     algorithm: DigestAlgorithm | undefined,
     signal: AbortSignal,
+    id?: UploadId,
   ): Promise<UploadSession>;
   /** Undefined when the session is unknown in this repository, finished or cancelled. */
   find(

@@ -17,13 +17,14 @@ import { bodyLength, hasBody } from '../../../shared/http/request-body.ts';
 import type { V2Exchange, V2Handler, V2Handlers } from '../../../shared/http/v2-exchange.ts';
 import { UploadOffsetError } from '../../../shared/storage/errors.ts';
 import type { UploadSession } from '../../../shared/storage/upload-store.ts';
-import type { Chunk, UploadService } from './upload-service.ts';
+import { isUploadOf, newUploadId } from './upload-owner.ts';
+import { type Chunk, unknownUpload, type UploadService } from './upload-service.ts';
 
 type UploadOperation =
   'uploadStart' | 'uploadStatus' | 'uploadAppend' | 'uploadCommit' | 'uploadCancel';
 
 type StartExchange = Parameters<V2Handler<'uploadStart'>>[0];
-type SessionExchange = Pick<V2Exchange, 'body' | 'header' | 'http'> & {
+type SessionExchange = Pick<V2Exchange, 'body' | 'header' | 'http' | 'principal'> & {
   readonly request: { readonly name: RepositoryName; readonly id: UploadId };
 };
 
@@ -34,12 +35,12 @@ export function createUploadHandlers(
   return {
     uploadStart: (exchange) => startUpload(uploads, exchange),
     uploadStatus: async (exchange) => {
-      const { name, id } = exchange.request;
+      const { name, id } = ownSession(exchange);
       const session = await uploads.status(name, id, exchange.signal);
       await exchange.send({ status: 204, headers: sessionHeaders(session) });
     },
     uploadAppend: async (exchange) => {
-      const { name, id } = exchange.request;
+      const { name, id } = ownSession(exchange);
       const chunk = requireChunk(exchange);
       const session = await inOrder(exchange, () =>
         uploads.append(name, id, chunk, exchange.signal),
@@ -47,18 +48,23 @@ export function createUploadHandlers(
       await exchange.send({ status: 202, headers: sessionHeaders(session) });
     },
     uploadCommit: async (exchange) => {
-      const { name, id, query } = exchange.request;
-      const digest = requireDigest(query.get('digest'));
+      const { name, id } = ownSession(exchange);
+      const digest = requireDigest(exchange.request.query.get('digest'));
       const last = hasBody(exchange.http) ? requireChunk(exchange) : undefined;
       await inOrder(exchange, () => uploads.commit(name, id, digest, last, exchange.signal));
       await exchange.send(created(name, digest));
     },
     uploadCancel: async (exchange) => {
-      const { name, id } = exchange.request;
+      const { name, id } = ownSession(exchange);
       await inOrder(exchange, () => uploads.cancel(name, id, exchange.signal));
       await exchange.send({ status: 204 });
     },
   };
+}
+
+/** Throws BLOB_UPLOAD_UNKNOWN for a session that somebody else has begun, whether or not there is one. */
+function ownSession({ request, principal }: SessionExchange): SessionExchange['request'] {
+  return isUploadOf(request.id, request.name, principal) ? request : unknownUpload(request.id);
 }
 
 /** Mounts, takes a whole blob, or opens a session, by what the query asks for. */
@@ -79,7 +85,8 @@ async function startUpload(uploads: UploadService, exchange: StartExchange): Pro
     await exchange.send(created(name, expected));
     return;
   }
-  const session = await uploads.start(name, announcedAlgorithm(query), signal);
+  const id = newUploadId(name, exchange.principal);
+  const session = await uploads.start(name, id, announcedAlgorithm(query), signal);
   await exchange.send({ status: 202, headers: sessionHeaders(session) });
 }
 

@@ -56,14 +56,15 @@ export class UploadService {
     this.#deps = deps;
   }
 
-  /** Opens a session. Throws DENIED for names that may not be pushed to. */
+  /** Opens a session under an id that none has. Throws DENIED for names that may not be pushed to. */
   async start(
     repository: RepositoryName,
+    id: UploadId,
     algorithm: DigestAlgorithm | undefined,
     signal: AbortSignal,
   ): Promise<UploadSession> {
     await this.#deps.names.requirePushable(repository, signal);
-    const session = await this.#deps.uploads.create(repository, algorithm, signal);
+    const session = await this.#deps.uploads.create(repository, algorithm, signal, id);
     crashPoint('upload.created');
     return session;
   }
@@ -254,6 +255,7 @@ function askAgain(error: unknown): never {
   throw registryError('UNAVAILABLE', { headers: { 'Retry-After': '1' }, cause: error });
 }
 
-function unknownUpload(id: UploadId): never {
+/** The answer where there is no such session, or none for who asks. */
+export function unknownUpload(id: UploadId): never {
   throw registryError('BLOB_UPLOAD_UNKNOWN', { detail: { uuid: id } });
 }

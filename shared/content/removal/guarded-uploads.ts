@@ -7,7 +7,8 @@ export function guardedUploads(
   guard: RemovalGuard,
 ): UploadStore & UploadReaper {
   return {
-    create: (repository, algorithm, signal) => uploads.create(repository, algorithm, signal),
+    create: (repository, algorithm, signal, id) =>
+      uploads.create(repository, algorithm, signal, id),
     find: (repository, id, signal) => uploads.find(repository, id, signal),
     append: (session, offset, body, signal) => uploads.append(session, offset, body, signal),
     commit: (session, digest, signal) =>

@@ -67,9 +67,9 @@ export class FilesystemUploadStore implements UploadStore, UploadReaper {
     repository: RepositoryName,
     algorithm: DigestAlgorithm | undefined,
     signal: AbortSignal,
+    id = randomUUID() as UploadId,
   ): Promise<UploadSession> {
     return guarded('upload.create', signal, async () => {
-      const id = randomUUID() as UploadId;
       const startedAt = this.#clock.now();
       this.#files.prepareOnce();
       const folder = this.#folder(repository, id);

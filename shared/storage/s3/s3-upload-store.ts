@@ -71,8 +71,8 @@ export class S3UploadStore implements UploadStore, UploadReaper {
     repository: RepositoryName,
     algorithm: DigestAlgorithm | undefined,
     signal: AbortSignal,
+    id = randomUUID() as UploadId,
   ): Promise<UploadSession> {
-    const id = randomUUID() as UploadId;
     const call = { operation: 'upload.create', repository, id, signal };
     const startedAt = new Date();
     let open: OpenSession = { state: EMPTY, generation: 0, isOwn: true };

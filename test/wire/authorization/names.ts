@@ -116,7 +116,15 @@ const AT_PUSH: readonly Name[] = [
   // Cached by the mirror over the same store.
   upstream('mirror/library/hello', CONTENT.hub, { depth: MAIN }),
   upstream('docker.io/library/hello', CONTENT.hub),
+  upstream('library/hello', CONTENT.hub, { ns: 'docker.io', scope: 'mirror/library/hello' }),
+  // A private project's name, and whoever may pull it says nothing of who may pull what is meant.
+  upstream('secret/app', CONTENT.hub, {
+    ...MISSING,
+    ns: 'docker.io',
+    scope: 'mirror/secret/app',
+  }),
   upstream('mirror/org/hidden', CONTENT.hidden, MISSING),
+  upstream('team/app', CONTENT.vault, { ...MISSING, ns: VAULT, scope: 'vault/team/app' }),
   upstream('vault/team/app', CONTENT.vault, MISSING),
   upstream('local/vault/team/app', CONTENT.vault, MISSING),
 ];

@@ -16,7 +16,7 @@ export interface Target {
   readonly name: Name;
   /** No two that change something have one mark. */
   readonly mark: string;
-  /** An upload session of the repository, or of another one; for names that have none one that is nobody's. */
+  /** An upload session of the repository, or of another one; for names that have none, one that is nobody's. */
   readonly session: string;
 }
 
@@ -31,8 +31,8 @@ export interface Operation {
   told(name: Name): Told;
   /** Sent before, by an administrator, for those who may. */
   readonly before?: (target: Target) => readonly Sent[];
-  /** The session that it is sent to. */
-  readonly session?: 'own' | 'foreign';
+  /** The session that it is sent to: his own, that of another one who may push there, one of another repository. */
+  readonly session?: 'own' | 'anothers' | 'foreign';
   /** What it reads beside what it changes. */
   readonly source?: 'public' | 'secret' | 'others' | 'absent';
 }

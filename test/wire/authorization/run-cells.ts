@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 
+import { basic } from '../../../shared/auth/testing/htpasswd-lines.ts';
 import type { NamedAsker } from './askers.ts';
 import { type Cell, describeCell } from './cells.ts';
 import { type Answer, codeOf } from './client.ts';
@@ -10,6 +11,8 @@ import type { Registries } from './registries.ts';
 const AT_ONCE = 64;
 const NOBODYS_SESSION = '00000000-0000-4000-8000-000000000000';
 
+type Headers = Readonly<Record<string, string>>;
+
 export interface Outcome {
   readonly cell: Cell;
   readonly answer: Answer;
@@ -19,7 +22,10 @@ export interface Outcome {
 /** Asks everything, some at once. */
 export class CellRun {
   readonly #registries: Registries;
+  /** The administrator's. */
   readonly #sessions = new Map<string, string>();
+  /** Of somebody else, who may push there. */
+  readonly #others = new Map<string, string>();
   #marks = 0;
 
   constructor(registries: Registries) {
@@ -28,7 +34,9 @@ export class CellRun {
 
   async run(cells: readonly Cell[]): Promise<readonly Outcome[]> {
     for (const repository of ['public/app', 'secret/app', 'others/app']) {
-      this.#sessions.set(repository, await this.#open(repository));
+      const other = repository === 'others/app' ? 'stranger' : 'keeper';
+      this.#sessions.set(repository, await this.#open(repository, this.#password('root')));
+      this.#others.set(repository, await this.#open(repository, this.#password(other)));
     }
     const limit = pLimit(AT_ONCE);
     return await Promise.all(cells.map((cell) => limit(() => this.#ask(cell))));
@@ -40,36 +48,49 @@ export class CellRun {
     const isMade = isAllowed && operation.isRead !== true;
     const mark = isMade ? this.#nextMark() : '';
     const name = isMade ? ownName(cell.name, mark) : cell.name;
-    const target: Target = { name, mark, session: await this.#sessionFor(cell) };
+    const { source } = operation;
+    const headers = (): Promise<Headers> =>
+      asker.headers({
+        role,
+        scope: isMade && name !== cell.name ? name.spelling : cell.name.scope,
+        source: source === undefined ? undefined : `${source}/app`,
+        serial,
+      });
+    const target: Target = { name, mark, session: await this.#sessionFor(cell, headers) };
     if (isMade && name.isThere && name.isReadOnly !== true) {
       for (const sent of operation.before?.(target) ?? []) await this.#registries.asRoot(sent);
     }
-    const { source } = operation;
-    const headers = await asker.headers({
-      role,
-      scope: isMade && name !== cell.name ? name.spelling : cell.name.scope,
-      source: source === undefined ? undefined : `${source}/app`,
-      serial,
-    });
     const sent = operation.send(target);
-    return { cell, sent, answer: await this.#registries.client.send(role, sent, headers) };
+    const answer = await this.#registries.client.send(role, sent, await headers());
+    return { cell, sent, answer };
   }
 
-  async #sessionFor({ operation, name, isAllowed }: Cell): Promise<string> {
+  async #sessionFor(
+    { operation, name, isAllowed, asker }: Cell,
+    headers: () => Promise<Headers>,
+  ): Promise<string> {
+    const repository = name.spelling.replace(/^local\//, '');
     if (operation.session === 'foreign') {
       const from = name.spelling.startsWith('secret/') ? 'others/app' : 'secret/app';
       return this.#sessions.get(from) ?? '';
     }
     if (operation.session === 'own' && isAllowed && name.isThere && name.isReadOnly !== true) {
-      return await this.#open(name.spelling);
+      return await this.#open(name.spelling, await headers());
     }
-    return this.#sessions.get(name.spelling.replace(/^local\//, '')) ?? NOBODYS_SESSION;
+    const sessions = asker.who === 'root' ? this.#others : this.#sessions;
+    return sessions.get(repository) ?? NOBODYS_SESSION;
   }
 
-  async #open(repository: string): Promise<string> {
-    const path = `/v2/${repository}/blobs/uploads/`;
-    const { headers } = await this.#registries.asRoot({ method: 'POST', path });
+  async #open(repository: string, as: Headers): Promise<string> {
+    const sent = { method: 'POST', path: `/v2/${repository}/blobs/uploads/` };
+    const { status, headers } = await this.#registries.client.send('push', sent, as);
+    if (status !== 202) throw new Error(`${repository}: no upload session, but ${status}`);
     return String(headers['docker-upload-uuid']);
+  }
+
+  #password(who: string): Headers {
+    const account = this.#registries.accounts.get(who);
+    return account ? { authorization: basic(...account) } : {};
   }
 
   #nextMark(): string {

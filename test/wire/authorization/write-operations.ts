@@ -44,13 +44,13 @@ const mount = (source: 'public' | 'secret' | 'others' | 'absent', isMain = false
 const BYTES = Buffer.from('0123456789');
 
 function toSession(
-  session: 'own' | 'foreign',
+  session: 'own' | 'anothers' | 'foreign',
   method: string,
   status: number,
   isMain = false,
 ): Operation {
-  // A repetition of the last request is answered like the first one where the repository has the blob.
-  const bytes = session === 'own' ? BYTES : Buffer.from('never pushed');
+  // A repetition of one's own last request is answered like the first one where the repository has the blob.
+  const bytes = session === 'foreign' ? Buffer.from('never pushed') : BYTES;
   const query = method === 'PUT' ? `?digest=${contentOf(bytes).digest}` : '';
   const hasBody = method === 'PUT' || method === 'PATCH';
   return {
@@ -164,8 +164,8 @@ export const WRITE_OPERATIONS: readonly Operation[] = [
   mount('secret', true),
   mount('others'),
   mount('absent'),
-  ...(['own', 'foreign'] as const).flatMap((session) => [
-    toSession(session, 'GET', 204, session === 'foreign'),
+  ...(['own', 'anothers', 'foreign'] as const).flatMap((session) => [
+    toSession(session, 'GET', 204, session !== 'own'),
     toSession(session, 'HEAD', 204),
     toSession(session, 'PATCH', 202),
     toSession(session, 'PUT', 201),
