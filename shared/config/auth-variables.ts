@@ -238,6 +238,7 @@ export const AUTH_VARIABLES = {
       'With `AUTH_MODE=token`: whose tokens programs may sign in with, a list in JSON or YAML ([auth-sources.md](auth-sources.md)).',
     schema: workloadIssuers,
     fallback: '[]',
+    isSecret: true,
   },
   AUTH_BASIC_REALM: {
     reader: 'both',

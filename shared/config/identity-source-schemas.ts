@@ -110,9 +110,11 @@ export const workloadIssuers = z
   .transform((entries, context): readonly WorkloadIssuer[] => {
     const read = z.array(issuer, { error: 'must be a list in JSON or YAML' }).safeParse(entries);
     if (!read.success) {
-      for (const { path, message } of read.error.issues) {
+      for (const { code, path, message } of read.error.issues) {
         const at = path.map(String).join('.');
-        context.addIssue(at === '' ? message : `is wrong at ${at}: ${message}`);
+        // The names of settings that are none may be values in the wrong place.
+        const what = code === 'unrecognized_keys' ? 'there is a setting that is none' : message;
+        context.addIssue(at === '' ? what : `is wrong at ${at}: ${what}`);
       }
       return z.NEVER;
     }

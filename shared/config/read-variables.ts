@@ -19,8 +19,10 @@ interface Found {
 /** An empty value means "not set" everywhere but here: a mirror must not become a push service by a lost value. */
 const EMPTY_IS_A_VALUE: ReadonlySet<string> = new Set<VariableName>(['RUN_AS_MIRROR']);
 
-/** Longer values say more than a message should repeat. */
-const ECHO_MAX_LENGTH = 60;
+/** Words, lists, paths, `host:port`. Longer values say more than a message should repeat. */
+const HARMLESS = /^[\w.,*+/\s-]{0,60}(?::\d{1,5})?$/;
+/** What looks like a key or a token, in whichever variable somebody has put it. */
+const LIKE_A_SECRET = /[\w-]{16}/;
 
 /** Reads every variable of the table: by its own name, from its file, under its name in registry:2, else its default. */
 export function readVariables(
@@ -105,6 +107,13 @@ function parseValue(
   return fallback === undefined ? undefined : schema.parse(fallback);
 }
 
-/** An address with `@` may hold a password. */
-const echoOf = (text: string): string =>
-  text.includes('@') || text.length > ECHO_MAX_LENGTH ? '' : `, not ${JSON.stringify(text)}`;
+/** The value as a message repeats it: nothing where it may hold a secret. */
+function echoOf(text: string): string {
+  const isHarmless = HARMLESS.test(text) || isPlainUrl(text);
+  return isHarmless && !LIKE_A_SECRET.test(text) ? `, not ${JSON.stringify(text)}` : '';
+}
+
+function isPlainUrl(text: string): boolean {
+  const url = text.includes('://') ? URL.parse(text) : null;
+  return url !== null && `${url.username}${url.password}${url.search}${url.hash}` === '';
+}

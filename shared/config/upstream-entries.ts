@@ -160,10 +160,12 @@ function issueText(issue: z.core.$ZodIssue): string {
   if (issue.code !== 'unrecognized_keys')
     return where === '' ? issue.message : `${where} ${issue.message}`;
   const known = where === '' ? ENTRY_KEYS : CREDENTIAL_KEYS;
-  return issue.keys
-    .map(
-      (key) =>
-        `${where === '' ? '' : `${where} `}has no setting ${key}; did you mean ${nearestOf(key, known)}?`,
-    )
-    .join(' ');
+  const prefix = where === '' ? '' : `${where} `;
+  return issue.keys.map((key) => `${prefix}${unknownSetting(key, known)}`).join(' ');
 }
+
+/** A broken list may have a value where a name should be. */
+const unknownSetting = (key: string, known: readonly string[]): string =>
+  /^[A-Za-z]{1,30}$/.test(key)
+    ? `has no setting ${key}; did you mean ${nearestOf(key, known)}?`
+    : `has a setting that is none; there are ${known.join(', ')}`;
