@@ -4,7 +4,7 @@ import type { Identities } from '../../shared/http/admission.ts';
 import type { Leases, SharedHints } from '../../shared/index/ports.ts';
 import type { Clock } from '../../shared/lifecycle/clock.ts';
 import type { AuditLog } from '../../shared/observability/audit-log.ts';
-import type { Log } from '../../shared/observability/observer.ts';
+import type { Log, Role } from '../../shared/observability/observer.ts';
 import type { ExclusiveRecords } from '../../shared/storage/exclusive-records.ts';
 import type { RecordStore } from '../../shared/storage/record-store.ts';
 import type { ExternalTokens } from './external-tokens.ts';
@@ -27,6 +27,8 @@ export interface OpenIdentities {
 }
 
 export interface IdentitiesOptions {
+  /** Of the process, the push service where it is both. */
+  readonly role: Role;
   readonly records: RecordStore;
   readonly exclusive: ExclusiveRecords;
   readonly clock: Clock;

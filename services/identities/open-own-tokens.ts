@@ -10,9 +10,10 @@ import type { TokenParts } from './token-parts.ts';
 export async function openOwnTokens(
   config: TokenConfig,
   signIn: SignIn,
-  { records, clock, log, lifetime }: IdentitiesOptions,
+  { role, records, clock, log, lifetime }: IdentitiesOptions,
 ): Promise<Omit<TokenParts, 'basicRealm' | 'origins'>> {
-  const [{ KeyFile }, { StoredKeys }, { RefreshTokens }] = await Promise.all([
+  const [{ KeyAgreement }, { KeyFile }, { StoredKeys }, { RefreshTokens }] = await Promise.all([
+    import('../../shared/auth/tokens/key-agreement.ts'),
     import('../../shared/auth/tokens/key-file.ts'),
     import('../../shared/auth/tokens/stored-keys.ts'),
     import('../../shared/auth/tokens/refresh-tokens.ts'),
@@ -28,7 +29,10 @@ export async function openOwnTokens(
     findStanding: (id, signal) => signIn.standing(id, signal),
   });
   void removeLapsed(refreshTokens, clock, log, lifetime);
-  return { config, keys, signIn, refreshTokens };
+  const isOwnKey = config.keyFile !== undefined;
+  const agreement = new KeyAgreement({ keys, role, isOwnKey, records, clock, log });
+  void agreement.run(lifetime);
+  return { config, keys, signIn, refreshTokens, agreement };
 }
 
 const HOUR_MS = 3600_000;

@@ -12,4 +12,6 @@ export interface TokenParts {
   readonly refreshTokens: RefreshTokens;
   readonly signIn: SignIn;
   readonly origins: ClientOrigins;
+  /** Whether replicas believe each other's tokens, as far as that is known. */
+  readonly agreement?: { readonly isBroken: boolean };
 }

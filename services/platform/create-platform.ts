@@ -87,6 +87,7 @@ export async function createPlatform(
   const auth = await openIdentities(config.auth, {
     ...{ records, clock, log, audit, shared: index, lifetime: shutdown.signal },
     exclusive: stores.exclusive,
+    role: config.role,
     announce: share.announce,
     countsUnknown: config.role === 'push',
     publicUrl: config.role === 'push' ? config.pushPublicUrl : undefined,
@@ -132,7 +133,10 @@ export async function createPlatform(
     uploads: guardedUploads(timedUploadStore(stores.uploads, observer, clock), guard),
     spoolRoom: share.spoolRoom,
     programLeases: share.leases,
-    degraded: () => (redis?.isReachable() === false ? ['redis'] : []),
+    degraded: () => [
+      ...(redis?.isReachable() === false ? ['redis'] : []),
+      ...(auth.tokens?.agreement?.isBroken === true ? ['token-keys'] : []),
+    ],
     storeTraits: () => storeTraits,
     abort: () => shutdown.abort(),
     close: async () => {

@@ -153,6 +153,10 @@ export const deletingMarkKey = (name: string): string => `${deletingFolder}/${na
 export const deletingMarkPrefix = (digest: Digest): string => dashed(digest);
 export const tokenKeysFolder = `${OWN}/keys`;
 export const tokenKeyKey = (kid: string): string => `${tokenKeysFolder}/${kid}.json`;
+/** By which keys the replicas of a role sign whose keys lie elsewhere. */
+export const signingKeysFolder = (role: string): string => `${OWN}/signing/${role}`;
+export const signingKeyKey = (role: string, kid: string): string =>
+  `${signingKeysFolder(role)}/${kid}.json`;
 export const refreshTokensFolder = `${OWN}/refresh-tokens`;
 export const refreshTokenKey = (id: string): string => `${refreshTokensFolder}/${id}.json`;
 export const denyFolder = `${OWN}/deny`;

@@ -57,6 +57,7 @@ export async function openTestIdentities(
       records: store.records,
       shared: createStoreIndex(store.records, clock),
       audit,
+      role: 'push',
       countsUnknown: true,
       exclusive: new FilesystemExclusiveRecords(store.folder),
       announce: () => undefined,
