@@ -65,6 +65,18 @@ test('what is changed is put down where there is a record of who did what, and w
   await store.index.projects.remove('noted', unending);
 });
 
+test('where the record is among the lines of the log, what is changed is put down beside what a command prints', async () => {
+  const { code, text } = await twinport('project create noted', '', { AUDIT_LOG: 'stdout' });
+  expect(code).toBe(0);
+  const noted = text.split('\n').filter((line) => line.startsWith('{'));
+  expect(noted.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { ...{ action: 'change-right', by: 'command-line' }, subject: 'twinport project create noted' },
+  ]);
+  const listed = await twinport('project list', '', { AUDIT_LOG: 'stdout' });
+  expect(listed.text).not.toContain('"action"');
+  await store.index.projects.remove('noted', unending);
+});
+
 describe('twinport user', () => {
   test('makes people with a password of a file, or a random one that is printed once', async () => {
     expect(await twinport('user list')).toEqual({ code: 0, text: 'There are no users.' });

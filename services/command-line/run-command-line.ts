@@ -150,7 +150,7 @@ async function runOnStore(
   }
   const [config] = result.config.roles;
   const log = linesOf(host);
-  const note = await openRecord(command, context.args, config.auditLog, log);
+  const note = await openRecord(host, command, context.args, { target: config.auditLog, log });
   const stores = await openStores(config.storage, { clock: systemClock, log });
   let code: number = EXIT.failed;
   try {
@@ -165,15 +165,17 @@ async function runOnStore(
 
 /** Puts down what came of a command that changes who may do what; undefined: it does not, or there is no record. */
 async function openRecord(
+  host: CommandLineHost,
   { name, audits }: StoreCommand,
   args: readonly string[],
-  target: string | undefined,
-  log: Log,
+  { target, log }: { readonly target: string | undefined; readonly log: Log },
 ): Promise<((result: AuditEvent['result']) => void) | undefined> {
   const action = audits?.(args);
-  // What a command prints is its result.
-  if (!action || target === 'stdout') return undefined;
-  const opened = await openAudit(target, systemClock, log);
+  if (!action) return undefined;
+  // What a command prints is its result: a record among the lines of the log is told beside it.
+  const opened = await openAudit(target, systemClock, log, (line) =>
+    host.printError(line.trimEnd()),
+  );
   return (result) => {
     const subject = ['twinport', name, ...args].join(' ');
     opened.audit?.record({ action, result, subject, by: 'command-line' });

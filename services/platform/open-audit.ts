@@ -10,17 +10,19 @@ export interface OpenAudit {
   close(): void;
 }
 
-/** The record that `AUDIT_LOG` asks for: a file, or `stdout`. Rejects when the file cannot be opened. */
+/**
+ * The record that `AUDIT_LOG` asks for: a file, or `stdout`, whose lines `write` takes. Rejects when the file cannot be
+ * opened.
+ */
 export async function openAudit(
   target: string | undefined,
   clock: Clock,
   log: Log,
+  write = (line: string): void => void process.stdout.write(line),
 ): Promise<OpenAudit> {
   if (target === undefined) return { audit: undefined, close: () => undefined };
   if (target === 'stdout') {
-    const audit: AuditLog = {
-      record: (event) => void process.stdout.write(auditLine(event, clock.now())),
-    };
+    const audit: AuditLog = { record: (event) => write(auditLine(event, clock.now())) };
     return { audit, close: () => undefined };
   }
   const { FileAuditLog } = await import('../../shared/observability/file-audit-log.ts');
