@@ -1,25 +1,55 @@
+import { createPrivateKey } from 'node:crypto';
+
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { Redis } from 'ioredis';
 
+import { internalSecretKey, tokenKeysFolder } from '../../../shared/storage/object-keys.ts';
 import { listKeys } from '../../support/list-bucket.ts';
 import type { Canaries } from './canaries.ts';
 import type { GuardedRegistries } from './guarded-registries.ts';
 
-/** Whose secrets stand in the objects of the bucket, or in their names. */
-export async function inStore(
-  canaries: Canaries,
+/** What a bucket holds, by key. */
+export type Stored = ReadonlyMap<string, Buffer>;
+
+export async function readStore(
   s3: S3Client,
   { bucket: Bucket }: { readonly bucket: string },
-): Promise<readonly string[]> {
+): Promise<Stored> {
   const keys = await listKeys(s3, Bucket, '');
-  if (keys.length < 20) throw new Error('the store has next to nothing');
-  const found = keys.map(async (Key) => {
+  const read = keys.map(async (Key): Promise<[string, Buffer]> => {
     const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
-    const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
-    return [...canaries.in('the names of the store', Key), ...canaries.in(Key, bytes)];
+    return [Key, Buffer.from((await Body?.transformToByteArray()) ?? [])];
   });
-  return (await Promise.all(found)).flat();
+  return new Map(await Promise.all(read));
 }
+
+/** Secrets that lie in the store and nowhere else. Throws where they are not there. */
+export function noteStored(canaries: Canaries, stored: Stored): void {
+  const { secret } = recordAt<{ secret?: string }>(stored, internalSecretKey);
+  const key = [...stored.keys()].find((name) => name.startsWith(`${tokenKeysFolder}/`)) ?? '';
+  const { privateKey: pem } = recordAt<{ privateKey?: string }>(stored, key);
+  if (secret === undefined || pem === undefined) throw new Error('the store keeps no secrets');
+  canaries.note('the secret of the mirrors', secret);
+  canaries.note('the key in the store', pem.split('\n')[1] ?? '');
+  canaries.note('the key in the store', createPrivateKey(pem).export({ format: 'jwk' }).d ?? '');
+}
+
+const recordAt = <Fields>(stored: Stored, key: string): Fields =>
+  JSON.parse(stored.get(key)?.toString() ?? '{}') as Fields;
+
+/** Whose secrets stand in the objects of the bucket, or in their names, where they do not belong. */
+export function inStore(canaries: Canaries, stored: Stored): readonly string[] {
+  if (stored.size < 20) throw new Error('the store has next to nothing');
+  return [...stored].flatMap(([key, bytes]) => {
+    const isMeant = key === internalSecretKey || key.startsWith(`${tokenKeysFolder}/`);
+    const inside = isMeant ? [] : canaries.in(key, bytes);
+    return [...canaries.in('the names of the store', key), ...inside];
+  });
+}
+
+/** Whether one of the objects has the text. */
+export const isStored = (stored: Stored, text: string): boolean =>
+  [...stored.values()].some((bytes) => bytes.includes(text));
 
 /** Whose secrets stand in Redis, as it writes down itself what it has. */
 export async function inRedis(
