@@ -66,7 +66,7 @@ test('what is changed is put down where there is a record of who did what, and w
 });
 
 test('where the record is among the lines of the log, what is changed is put down beside what a command prints', async () => {
-  const { code, text } = await twinport('project create noted', '', { AUDIT_LOG: 'stdout' });
+  const { code, text } = await twinport('project create told', '', { AUDIT_LOG: 'stdout' });
   expect(code).toBe(0);
   const noted = text.split('\n').filter((line) => line.startsWith('{'));
   expect(noted.map((line) => JSON.parse(line) as unknown)).toMatchObject([
