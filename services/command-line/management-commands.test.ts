@@ -70,11 +70,11 @@ test('where the record is among the lines of the log, what is changed is put dow
   expect(code).toBe(0);
   const noted = text.split('\n').filter((line) => line.startsWith('{'));
   expect(noted.map((line) => JSON.parse(line) as unknown)).toMatchObject([
-    { ...{ action: 'change-right', by: 'command-line' }, subject: 'twinport project create noted' },
+    { ...{ action: 'change-right', by: 'command-line' }, subject: 'twinport project create told' },
   ]);
   const listed = await twinport('project list', '', { AUDIT_LOG: 'stdout' });
   expect(listed.text).not.toContain('"action"');
-  await store.index.projects.remove('noted', unending);
+  await store.index.projects.remove('told', unending);
 });
 
 describe('twinport user', () => {

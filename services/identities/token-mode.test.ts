@@ -90,6 +90,7 @@ async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentit
     basicRealm: 'Twinport',
   };
   return await openIdentities(auth, {
+    role: 'push',
     records: store.records,
     exclusive: new FilesystemExclusiveRecords(store.folder),
     shared: { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) },

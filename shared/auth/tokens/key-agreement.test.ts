@@ -49,7 +49,7 @@ describe('replicas of one role', () => {
       expect(edge.lines).toEqual([
         expect.objectContaining({
           level: 'error',
-          message: expect.stringContaining('AUTH_TOKEN_KEY_FILE') as string,
+          message: expect.stringContaining('AUTH_TOKEN_KEY_FILE') as unknown,
         }),
       ]);
     }
