@@ -6,7 +6,6 @@ import { Redis } from 'ioredis';
 
 import * as scripts from '../../shared/index/redis/redis-scripts.ts';
 import { digestOfText, newRepository, tagOf } from '../../shared/index/testing/index-names.ts';
-import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { makeCertificateAuthority } from '../support/certificate-authority.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { freePort } from '../support/free-port.ts';

@@ -10,11 +10,10 @@ import { startTwinport, type TwinportProcess } from '../support/registry-process
 import { makeTempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const newKey = (): string =>
-  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
-    type: 'pkcs8',
-    format: 'pem',
-  }) as string;
+function newKey(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
 
 describe('two replicas over one store whose key files differ (T-SE1, F38)', () => {
   const servers = new OwnedServers();

@@ -28,6 +28,8 @@ export class S3BlobLinks implements BlobLinks {
       Bucket: bucket,
       Key: prefix === '' ? key : `${prefix}/${key}`,
       ResponseContentType: CONTENT_TYPE,
+      // The bucket does not say that browsers must not guess: it is never shown, whatever is in it.
+      ResponseContentDisposition: 'attachment',
     });
     try {
       return await getSignedUrl(this.#client, command, { expiresIn: this.#lifeSeconds });

@@ -20,10 +20,8 @@ const changed = (change: object): Buffer => {
 describe('the record of an upload session', () => {
   test('is read as it was written, with the bytes that stand in it', () => {
     expect(parse(formatUpload(open))).toEqual(open);
-    const committed = {
-      ...{ schemaVersion: 1, kind: 'committed', attempt: 'x' },
-      digest: digestOf(rest),
-    } as const;
+    const digest = digestOf(rest);
+    const committed = { schemaVersion: 1, kind: 'committed', attempt: 'x', digest } as const;
     expect(parse(formatUpload(committed))).toEqual(committed);
   });
 

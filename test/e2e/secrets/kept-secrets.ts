@@ -25,17 +25,17 @@ export async function readStore(
 
 /** Secrets that lie in the store and nowhere else. Throws where they are not there. */
 export function noteStored(canaries: Canaries, stored: Stored): void {
-  const { secret } = recordAt<{ secret?: string }>(stored, internalSecretKey);
+  const { secret } = recordAt(stored, internalSecretKey);
   const key = [...stored.keys()].find((name) => name.startsWith(`${tokenKeysFolder}/`)) ?? '';
-  const { privateKey: pem } = recordAt<{ privateKey?: string }>(stored, key);
+  const { privateKey: pem } = recordAt(stored, key);
   if (secret === undefined || pem === undefined) throw new Error('the store keeps no secrets');
   canaries.note('the secret of the mirrors', secret);
   canaries.note('the key in the store', pem.split('\n')[1] ?? '');
   canaries.note('the key in the store', createPrivateKey(pem).export({ format: 'jwk' }).d ?? '');
 }
 
-const recordAt = <Fields>(stored: Stored, key: string): Fields =>
-  JSON.parse(stored.get(key)?.toString() ?? '{}') as Fields;
+const recordAt = (stored: Stored, key: string): { secret?: string; privateKey?: string } =>
+  JSON.parse(stored.get(key)?.toString() ?? '{}') as { secret?: string; privateKey?: string };
 
 /** Whose secrets stand in the objects of the bucket, or in their names, where they do not belong. */
 export function inStore(canaries: Canaries, stored: Stored): readonly string[] {

@@ -63,7 +63,7 @@ async function manageWrongly(talk: Conversation, canaries: Canaries, root: strin
     ['projects', { name: 'cache', upstream: 'https://x.example', password: wrong('a field') }],
     ['projects', { name: 'cache', upstream: { url: 'https://x.example', token: wrong('deep') } }],
     ['users', { name: 'dora', password: wrong('of a user who is there') }],
-    ['users', { name: 'emil', password: `${wrong('too long')}`.repeat(3) }],
+    ['users', { name: 'emil', password: wrong('too long').repeat(3) }],
     ['users', { name: 'emil', password: wrong('under another name'), secret: wrong('beside') }],
     ['account/password', { username: 'dora', password: wrong('the old one'), newPassword: 'x' }],
     [
