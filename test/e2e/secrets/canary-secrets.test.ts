@@ -105,7 +105,8 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
 
   test('come out nowhere: not in answers, lists, metrics, the store or Redis', async () => {
     const { harry, lara } = guarded.passwords;
-    const { cliPassword, kept } = await manage(talk, canaries, root);
+    const lender = guarded.upstreams.others.valued.url;
+    const { cliPassword, kept } = await manage(talk, canaries, { root, lender });
     await useImages(talk, {
       ...{ root, robot },
       harry: canaries.basic('harry', harry),

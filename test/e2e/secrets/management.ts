@@ -16,11 +16,14 @@ export interface Managed {
   readonly kept: readonly string[];
 }
 
-/** Accounts, robots and passwords are made, changed and listed by an administrator, and some of it wrongly. */
+/**
+ * Accounts, robots, passwords and a cache of the upstream `lender` are made, changed and listed by an administrator, and some
+ * of it wrongly.
+ */
 export async function manage(
   talk: Conversation,
   canaries: Canaries,
-  root: string,
+  { root, lender }: { readonly root: string; readonly lender: string },
 ): Promise<Managed> {
   const change = (method: string, path: string, body: unknown) =>
     [`/api/v1/${path}`, as(root, json(method, body))] as const;
@@ -35,6 +38,10 @@ export async function manage(
   const changed = { username: 'dora', password, newPassword };
   expect((await ask(...change('POST', 'account/password', changed))).status).toBe(204);
 
+  // The account of the mirror for this address is the project's from now on.
+  const lent = { name: 'lent', upstream: lender, passThrough: true };
+  expect((await ask(...change('POST', 'projects', lent))).status).toBe(201);
+
   const robot = { name: 'api', actions: ['pull', 'push'] };
   const first = await receive(...change('POST', 'projects/team/robots', robot));
   const second = await receive(...change('POST', 'projects/team/robots/api/secret', undefined));
@@ -44,7 +51,7 @@ export async function manage(
   canaries.note('the secret of a robot', second.slice(-43));
   canaries.note('a password for the command line', cliPassword.slice(-43));
   for (const path of [
-    ...['users', 'users/dora', 'people', 'projects', 'projects/team', 'projects/team/members'],
+    ...['users', 'users/dora', 'people', 'projects', 'projects/lent', 'projects/team/members'],
     ...['projects/team/robots', 'account', 'account/cli-passwords', 'openapi.json', 'health'],
   ]) {
     await talk.ask('push', `/api/v1/${path}`, as(root));

@@ -15,7 +15,8 @@ export async function pullThroughMirror(
   };
   await pull('library/hello');
   await pull('org/hidden');
-  for (const name of [...Object.keys(others), 'unhelped', 'behind']) await pull(`${name}/team/app`);
+  const projects = [...Object.keys(others), 'lent', 'unhelped', 'behind'];
+  for (const project of projects) await pull(`${project}/team/app`);
   for (const upstream of [hub, ...Object.values(others)]) upstream.behaviour.account = undefined;
   await pull('library/hello');
   await pull('library/other');
