@@ -14,6 +14,9 @@ const { runProcess } = await import('./process/run-process.ts');
 await runProcess(
   {
     env: process.env,
+    forget: (names) => {
+      for (const name of names) Reflect.deleteProperty(process.env, name);
+    },
     signals: process,
     print: (text) => console.log(text),
     printError: (text) => console.error(text),

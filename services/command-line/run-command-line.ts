@@ -12,7 +12,7 @@ import { describeConfigProblems } from '../process/start-problem.ts';
 import { VERSION } from '../version.ts';
 import { type CallContext, type Command, EXIT, type StoreCommand } from './command.ts';
 
-export interface CommandLineHost extends Omit<ProcessHost, 'cores'> {
+export interface CommandLineHost extends Omit<ProcessHost, 'cores' | 'forget'> {
   /** What stands after the program's name. */
   readonly args: readonly string[];
   readonly readFile: (path: string) => string;

@@ -6,6 +6,8 @@ import type { Logger } from '../../shared/observability/logger.ts';
 /** The process as the program sees it; the real one is handed in by main.ts and start.ts alone. */
 export interface ProcessHost {
   readonly env: Environment;
+  /** Takes variables out of the environment: what this process starts does not get them. */
+  forget(names: readonly string[]): void;
   readonly signals: SignalSource;
   /** Standard output. */
   print(text: string): void;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import type { Mode } from '../../shared/config/create-roles.ts';
 import { loadConfig, type LoadedConfig } from '../../shared/config/load-config.ts';
+import { secretNames } from '../../shared/config/secret-names.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import { onStopSignals } from '../../shared/lifecycle/shutdown.ts';
 import { createLogger } from '../../shared/observability/logger.ts';
@@ -22,6 +23,8 @@ export async function runProcess(host: ProcessHost, mode: Mode): Promise<void> {
     return;
   }
   const { config, warnings } = result;
+  // They were read: helpers that know the accounts of upstreams, and workers, are told what they need.
+  host.forget(secretNames(Object.keys(host.env)));
   const [first] = config.roles;
   const log = createLogger({ level: first.logLevel });
   for (const warning of warnings) log.warn({}, warning);

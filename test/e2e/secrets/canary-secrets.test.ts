@@ -151,6 +151,9 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
       expect(audit.toString()).toContain(`"${action}"`);
     }
     expect(canaries.in('the record', audit)).toEqual([]);
+    const environment = readFileSync(guarded.upstreams.helperEnvironment);
+    expect(environment.toString()).toContain('PATH=');
+    expect(canaries.in('what a helper is started with', environment)).toEqual([]);
     for (const { pid } of [push, mirror]) {
       expect(canaries.in('a command line', readFileSync(`/proc/${pid}/cmdline`))).toEqual([]);
     }

@@ -14,6 +14,8 @@ export interface GuardedUpstreams {
   readonly others: Readonly<Record<'valued' | 'filed' | 'helped', FakeUpstream>>;
   /** `UPSTREAMS`. */
   readonly entries: string;
+  /** Where a helper writes down with which environment it was started. */
+  readonly helperEnvironment: string;
 }
 
 const USERNAME = 'twinport';
@@ -40,7 +42,8 @@ export async function startUpstreams(
   const [filed, filedPassword] = await start('with a file');
   const [helped, helperSecret] = await start('with a helper');
   const told = JSON.stringify({ Username: USERNAME, Secret: helperSecret });
-  const helper = file('helper.sh', `cat >/dev/null\necho '${told}'\n`);
+  const helperEnvironment = file('environment', '');
+  const helper = file('helper.sh', `cat >/dev/null\nenv >${helperEnvironment}\necho '${told}'\n`);
   const failing = canaries.make('what a helper says that fails');
   const failingHelper = file('failing.sh', `echo ${failing}\necho ${failing} >&2\nexit 3\n`);
   const proxyAccount = `wolf:${canaries.make('the account at the proxy')}`;
@@ -68,6 +71,7 @@ export async function startUpstreams(
     hub,
     hubAccount: { username: USERNAME, password: hubPassword },
     others: { valued, filed, helped },
+    helperEnvironment,
     entries: JSON.stringify(entries.map((entry) => ({ ...entry, private: 'shared' }))),
   };
 }
