@@ -1,5 +1,6 @@
 import type { AccessPolicy } from '../../shared/auth/access.ts';
 import { bearerChallenge } from '../../shared/auth/challenge.ts';
+import { EvenRefusals } from '../../shared/auth/even-refusals.ts';
 import { BearerPolicy, type ProjectOf } from '../../shared/auth/tokens/bearer-policy.ts';
 import { TokenAuthenticator } from '../../shared/auth/tokens/token-authenticator.ts';
 import { TokenIssuer } from '../../shared/auth/tokens/token-issuer.ts';
@@ -41,8 +42,10 @@ export function roleIdentities(
   const { issuer, realm, lifeSeconds } = config;
   const service = serviceOf(role, config);
   const verifier = new OwnTokenVerifier({ keys, issuer, service, clock });
+  // What is decided for one request or token; lists, which ask for many names at once, are not held up.
+  const even = new EvenRefusals(policy, clock);
   return {
-    access: new BearerPolicy(policy, projectOf),
+    access: new BearerPolicy(even, projectOf),
     identities: {
       origins,
       authenticator: new TokenAuthenticator(
@@ -55,7 +58,7 @@ export function roleIdentities(
       new TokenService({
         ...tokens,
         service,
-        policy,
+        policy: even,
         projectOf,
         issuer: new TokenIssuer({ keys, issuer, service, lifeSeconds, clock }),
         toleratesStrangers: role === 'mirror',

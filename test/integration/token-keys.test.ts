@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait-for.ts';
 
 function newKey(): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return privateKey.export({ type: 'pkcs8', format: 'pem' });
 }
 
 describe('two replicas over one store whose key files differ (T-SE1, F38)', () => {

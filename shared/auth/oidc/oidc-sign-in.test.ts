@@ -110,7 +110,7 @@ describe('an ID token', () => {
     [
       'signed with the public key as a secret',
       () => ({
-        key: own.publicKey.export({ type: 'spki', format: 'pem' }) as string,
+        key: own.publicKey.export({ type: 'spki', format: 'pem' }),
         algorithm: 'HS256',
       }),
     ],

@@ -16,7 +16,7 @@ const file = path.join(folder, 'key.pem');
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const pem = (key: KeyObject): string =>
-  key.export({ type: key.type === 'private' ? 'pkcs8' : 'spki', format: 'pem' }).toString();
+  key.export({ type: key.type === 'private' ? 'pkcs8' : 'spki', format: 'pem' });
 const makeKey = (namedCurve = 'P-256'): KeyObject =>
   generateKeyPairSync('ec', { namedCurve }).privateKey;
 

@@ -115,8 +115,9 @@ describeWithTools(['minio', 'redis-server', 'slapd', 'openssl'], 'secrets', () =
     });
     const { provider } = guarded;
     await visitPages(talk, canaries, { origin: guarded.push.url, provider, root });
-    await makeMistakes(talk, canaries);
     await pullThroughMirror(talk, guarded.upstreams, root);
+    // Last: who makes mistakes has to wait.
+    await makeMistakes(talk, canaries);
     const stored = await readStore(s3, guarded.s3);
     noteStored(canaries, stored);
     expect(talk.found()).toEqual([]);
