@@ -3,8 +3,6 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { UpstreamConfig } from '../../shared/config/upstream-config.ts';
 import { until } from '../../shared/http/testing/recorded-edge.ts';
 import { ManualClock } from '../../shared/index/testing/manual-clock.ts';
-import { parseDigest } from '../../shared/oci/digest.ts';
-import { parseRepositoryName } from '../../shared/oci/reference.ts';
 import type { ProxyObservation } from '../../shared/observability/observer.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import {
@@ -15,10 +13,10 @@ import {
   makeIndex,
   MEDIA_TYPES,
 } from '../../test/support/oci-fixtures.ts';
+import { isLinked } from './testing/is-linked.ts';
 import { startTestMirror, type TestMirror } from './testing/start-test-mirror.ts';
 
 const MIB = 1024 * 1024;
-const signal = new AbortController().signal;
 
 let upstream: FakeUpstream;
 let mirror: TestMirror;
@@ -31,12 +29,7 @@ const pullManifest = async (reference: string): Promise<void> => {
   expect(answer.status).toBe(200);
 };
 const has = (kind: 'blob' | 'manifest', digest: string): Promise<boolean> =>
-  mirror.store.index.members.has(
-    parseRepositoryName('mirror/library/hello')!,
-    kind,
-    parseDigest(digest)!,
-    signal,
-  );
+  isLinked(mirror, digest, undefined, kind);
 const isComplete = async ({ blobs }: FixtureImage): Promise<boolean> =>
   (await Promise.all(blobs.map(({ digest }) => has('blob', digest)))).every(Boolean);
 const fetched = (digest: string): number =>

@@ -1,17 +1,16 @@
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { createTempStore, type TempStore } from '../../shared/content/testing/temp-store.ts';
+import { openAnswer } from '../../shared/http/testing/http-client.ts';
 import { until } from '../../shared/http/testing/recorded-edge.ts';
 import type { Leases } from '../../shared/index/ports.ts';
 import { ProcessLeases } from '../../shared/index/store/process-leases.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
-import type { Digest } from '../../shared/oci/digest.ts';
-import { parseRepositoryName } from '../../shared/oci/reference.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { type FixtureBlob, randomBlob } from '../../test/support/oci-fixtures.ts';
+import { isLinked } from './testing/is-linked.ts';
 import {
   startTestMirror,
   type TestMirror,
@@ -58,20 +57,15 @@ describe('downloads of two mirrors', () => {
   const path = (name = 'hello'): string => `/v2/${name}/blobs/${layer.digest}`;
   const gets = (name = 'hello'): number =>
     upstream.count('GET', `/v2/library/${name}/blobs/${layer.digest}`);
-  const isLinked = (name = 'hello'): Promise<boolean> =>
-    store.index.members.has(
-      parseRepositoryName(`mirror/library/${name}`)!,
-      'blob',
-      layer.digest as Digest,
-      unending,
-    );
+  const isKept = (name = 'hello'): Promise<boolean> =>
+    isLinked({ store }, layer.digest, `mirror/library/${name}`);
   const expectWhole = async ({ whole }: BegunPull): Promise<void> => {
     expect((await whole).equals(layer.bytes)).toBe(true);
   };
 
   /** A pull that has its first bytes, while the upstream holds the rest back. */
   async function beginPull(mirror: TestMirror, name = 'hello'): Promise<BegunPull> {
-    const response = await open(mirror.port, path(name));
+    const response = await openAnswer(mirror.port, path(name));
     expect(response.statusCode).toBe(200);
     const chunks: Buffer[] = [];
     response.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -98,7 +92,7 @@ describe('downloads of two mirrors', () => {
     goOn();
     await expectWhole(first);
     await expectWhole(second);
-    await until(() => isLinked());
+    await until(() => isKept());
     expect(upstream.seen.map(({ method }) => method)).toEqual(['GET']);
     expect(leader.fills).toEqual([{ joined: 'led', reason: '' }]);
     expect(follower.fills).toEqual([{ joined: 'followed', reason: '' }]);
@@ -117,8 +111,8 @@ describe('downloads of two mirrors', () => {
     goOn();
     await expectWhole(first);
     await expectWhole(second);
-    await until(() => isLinked('other'));
-    expect(await isLinked('stranger')).toBe(false);
+    await until(() => isKept('other'));
+    expect(await isKept('stranger')).toBe(false);
     expect([gets(), gets('other')]).toEqual([1, 0]);
   });
 
@@ -133,7 +127,7 @@ describe('downloads of two mirrors', () => {
     goOn();
     await stopped;
     await expectWhole(second);
-    await until(() => isLinked());
+    await until(() => isKept());
     const ranges = upstream.seen.map(({ range }) => range);
     expect(ranges).toEqual([undefined, expect.stringMatching(/^bytes=\d{5,}-$/)]);
     expect(follower.fills.map(({ joined }) => joined)).toEqual(['followed', 'led']);
@@ -147,7 +141,7 @@ describe('downloads of two mirrors', () => {
     goOn();
     await expectWhole(first);
     await expectWhole(second);
-    await until(() => isLinked());
+    await until(() => isKept());
     expect(gets()).toBe(1);
   });
 
@@ -156,7 +150,7 @@ describe('downloads of two mirrors', () => {
     const claim = `${'0'.repeat(36)} http://127.0.0.1:1`;
     await leases.acquire(`fill:${layer.digest}`, 0, unending, { claim });
     await expectWhole({ whole: follower.send(path()).then(({ body }) => body) });
-    await until(() => isLinked());
+    await until(() => isKept());
     expect(await leases.holder(`fill:${layer.digest}`)).not.toBe(claim);
   });
 
@@ -178,7 +172,7 @@ describe('downloads of two mirrors', () => {
     const [leader, follower] = [await start({ spoolMaxBytes: 1000 }), await start()];
     const goOn = pauseAt(12 * MIB);
     let received = 0;
-    const first = await open(leader.port, path());
+    const first = await openAnswer(leader.port, path());
     first.on('data', (chunk: Buffer) => (received += chunk.length));
     await until(() => received > 11 * MIB);
     upstream.behaviour.blobPauses = [];
@@ -187,7 +181,7 @@ describe('downloads of two mirrors', () => {
     goOn();
     await once(first, 'end');
     expect(received).toBe(layer.bytes.length);
-    await until(() => isLinked());
+    await until(() => isKept());
   });
 });
 
@@ -205,12 +199,4 @@ function programLeases(): Leases {
       return lease && { ...lease, reach: 'program' };
     },
   };
-}
-
-function open(port: number, target: string): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, path: target, agent: false }, resolve);
-    outgoing.once('error', reject);
-    outgoing.end();
-  });
 }

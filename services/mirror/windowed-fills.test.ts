@@ -1,13 +1,12 @@
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import { openAnswer } from '../../shared/http/testing/http-client.ts';
 import { until } from '../../shared/http/testing/recorded-edge.ts';
-import { parseDigest } from '../../shared/oci/digest.ts';
-import { parseRepositoryName } from '../../shared/oci/reference.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { randomBlob } from '../../test/support/oci-fixtures.ts';
+import { isLinked } from './testing/is-linked.ts';
 import {
   startTestMirror,
   type TestMirror,
@@ -36,29 +35,6 @@ describe('a blob that does not fit the spool', () => {
   const start = (options: TestMirrorOptions = {}): Promise<TestMirror> =>
     startTestMirror(upstream.url, { spoolMaxBytes: 1000, ...options });
   const blobPath = (digest: string): string => `/v2/hello/blobs/${digest}`;
-  const isLinked = (digest: string, name: string): Promise<boolean> =>
-    mirror.store.index.members.has(
-      parseRepositoryName(name)!,
-      'blob',
-      parseDigest(digest)!,
-      new AbortController().signal,
-    );
-
-  /** A client that reads only when told to. */
-  function openSlowly(
-    path: string,
-    headers: Record<string, string> = {},
-  ): Promise<IncomingMessage> {
-    return new Promise((resolve, reject) => {
-      const outgoing = request(
-        { host: '127.0.0.1', port: mirror.port, path, headers, agent: false },
-        resolve,
-      );
-      outgoing.once('error', reject);
-      outgoing.end();
-    });
-  }
-
   test('is verified and kept all the same', async () => {
     // More than the window in memory.
     const large = randomBlob(12 * MIB);
@@ -72,16 +48,16 @@ describe('a blob that does not fit the spool', () => {
     upstream.forget();
     const { body } = await mirror.send(blobPath(large.digest));
     expect(body.equals(large.bytes)).toBe(true);
-    await until(() => isLinked(large.digest, 'mirror/library/hello'));
+    await until(() => isLinked(mirror, large.digest));
   });
 
   test('is read to its end by who is too slow for the window', async () => {
     const large = randomBlob(40 * MIB);
     upstream.addBlob('library/hello', large.digest, large.bytes);
-    const slow = await openSlowly(blobPath(large.digest));
+    const slow = await openAnswer(mirror.port, blobPath(large.digest));
     const fast = await mirror.send(blobPath(large.digest));
     expect(fast.body.equals(large.bytes)).toBe(true);
-    await until(() => isLinked(large.digest, 'mirror/library/hello'));
+    await until(() => isLinked(mirror, large.digest));
     upstream.forget();
     const late: Buffer[] = [];
     for await (const chunk of slow as AsyncIterable<Buffer>) late.push(chunk);
@@ -108,7 +84,7 @@ describe('a blob that does not fit the spool', () => {
       { atByte: WINDOW_BYTES, until: isInWindow.promise },
       { atByte: 36 * MIB, until: isAhead.promise },
     ];
-    const slow = await openSlowly(blobPath(large.digest));
+    const slow = await openAnswer(mirror.port, blobPath(large.digest));
     // The download is held at both; whoever asks the upstream from now on is not.
     upstream.behaviour.blobPauses = [];
     const late: Buffer[] = [];
@@ -121,7 +97,9 @@ describe('a blob that does not fit the spool', () => {
     await until(() => received === WINDOW_BYTES);
     isInWindow.resolve(undefined);
     // Who wants what comes last has none of it before the window has moved on to there.
-    const last = await openSlowly(blobPath(large.digest), { range: `bytes=${35 * MIB}-` });
+    const last = await openAnswer(mirror.port, blobPath(large.digest), {
+      headers: { range: `bytes=${35 * MIB}-` },
+    });
     await once(last, 'readable');
     last.destroy();
     slow.resume();
@@ -132,6 +110,6 @@ describe('a blob that does not fit the spool', () => {
     // How much of it the sockets had taken up nobody knows, but there was a place to go on from.
     expect(ranges).toEqual([undefined, expect.stringMatching(/^bytes=\d{7,}-$/)]);
     isAhead.resolve(undefined);
-    await until(() => isLinked(large.digest, 'mirror/library/hello'));
+    await until(() => isLinked(mirror, large.digest));
   });
 });

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 import { until } from '../../../shared/http/testing/recorded-edge.ts';
-import { parseDigest } from '../../../shared/oci/digest.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../../test/support/fake-upstream.ts';
 import { type FixtureImage, makeImage, makeIndex } from '../../../test/support/oci-fixtures.ts';
+import { isLinked } from '../testing/is-linked.ts';
 import { startTestMirror, type TestMirror } from '../testing/start-test-mirror.ts';
 
 let upstream: FakeUpstream;
@@ -41,16 +41,7 @@ const isHeld = async (
   { blobs }: FixtureImage,
   name: string,
 ): Promise<boolean> => {
-  const answers = await Promise.all(
-    blobs.map(({ digest }) =>
-      mirror.store.index.members.has(
-        name as never,
-        'blob',
-        parseDigest(digest)!,
-        new AbortController().signal,
-      ),
-    ),
-  );
+  const answers = await Promise.all(blobs.map(({ digest }) => isLinked(mirror, digest, name)));
   return answers.every(Boolean);
 };
 const told = (mirror: TestMirror): Record<string, unknown>[] =>

@@ -1,5 +1,5 @@
 /** An HTTP client for tests that sends what it is told, the request target as it is, and follows nothing. */
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -17,19 +17,25 @@ export interface TestAnswer {
 }
 
 /** One request on a connection of its own. Rejects when the connection breaks before the answer is whole. */
-export function send(port: number, path: string, options: TestRequest = {}): Promise<TestAnswer> {
-  const { method = 'GET', headers = {}, body } = options;
+export async function send(
+  port: number,
+  path: string,
+  options: TestRequest = {},
+): Promise<TestAnswer> {
+  const incoming = await openAnswer(port, path, options);
+  const body = await buffer(incoming);
+  return { status: incoming.statusCode ?? 0, headers: incoming.headers, body };
+}
+
+/** As `send`, and the body is read when and as the test likes. */
+export function openAnswer(
+  port: number,
+  path: string,
+  { method = 'GET', headers = {}, body }: TestRequest = {},
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(
-      { host: '127.0.0.1', port, path, method, headers, agent: false },
-      (incoming) => {
-        buffer(incoming).then(
-          (bytes) =>
-            resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: bytes }),
-          reject,
-        );
-      },
-    );
+    const options = { host: '127.0.0.1', port, path, method, headers, agent: false };
+    const outgoing = request(options, resolve);
     outgoing.on('error', reject);
     if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) {
       outgoing.end(body);
