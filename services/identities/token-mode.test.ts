@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import jwt from 'jsonwebtoken';
 
+import { ALICE } from '../../shared/auth/testing/alice.ts';
 import { basic, htpasswdLines } from '../../shared/auth/testing/htpasswd-lines.ts';
 import type { TokenModeConfig } from '../../shared/config/auth-config.ts';
 import { markStore } from '../../shared/content/store-probe.ts';
@@ -28,6 +29,7 @@ import { unending } from '../../shared/storage/testing/contract-support.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { makeImage } from '../../test/support/oci-fixtures.ts';
 import type { OpenIdentities } from './identities-options.ts';
+import { ISSUING } from './testing/issuing.ts';
 import { openIdentities } from './open-identities.ts';
 import { startTestMirror, type TestMirror } from '../mirror/testing/start-test-mirror.ts';
 import { startPush, type TestPush } from '../push/testing/start-push.ts';
@@ -77,17 +79,7 @@ async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentit
     workloadIssuers: [],
     projectCreation: 'everyone',
     projectVisibility: 'private',
-    tokens: {
-      keyFile: undefined,
-      realm: undefined,
-      service: 'twinport',
-      issuer: 'twinport',
-      lifeSeconds: 300,
-      refreshSeconds: 3600,
-    },
-    trustedProxies: [],
-    allowsInsecure: false,
-    basicRealm: 'Twinport',
+    ...ISSUING,
   };
   return await openIdentities(auth, {
     role: 'push',
@@ -258,20 +250,13 @@ describe('whoever loses his way in', () => {
 
   test('as the holder of a password for the command line has nothing that outlives it', async () => {
     const passwords = new CliPasswords(push.store.records, systemClock);
-    const alice = {
-      kind: 'user',
-      id: 'local:alice',
-      name: 'alice',
-      groups: [],
-      isAdmin: false,
-    } as const;
     const expiresAt = new Date(Date.now() + 3600_000);
-    const { secret, record } = await passwords.make(alice, { label: 'x', expiresAt }, unending);
+    const { secret, record } = await passwords.make(ALICE, { label: 'x', expiresAt }, unending);
     const laptop = basic('alice', secret);
     const answer = await getToken([], laptop);
     expect(answer.status).toBe(200);
     expect(toldBy(answer).refresh_token).toBeUndefined();
-    await passwords.revoke(alice.id, record.id, unending);
+    await passwords.revoke(ALICE.id, record.id, unending);
     aheadMs += 30_001;
     // Any other password under the name ends what was believed of it.
     expect((await getToken([], basic('alice', 'another'))).status).toBe(401);

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 
 import { PasswordComparisons } from '../auth/password-hash.ts';
 import { IdentitySourceError } from '../auth/password-source.ts';
+import { ALICE } from '../auth/testing/alice.ts';
 import { quickHash } from '../auth/testing/quick-hash.ts';
 import { unending } from '../storage/testing/contract-support.ts';
 import { makeFirstAdmin } from './first-admin.ts';
@@ -37,8 +38,7 @@ describe('people whose passwords are kept here', () => {
     const { users, check } = newBench();
     await add(users, 'alice');
     await add(users, 'root', { isAdmin: true });
-    const alice = { kind: 'user', id: 'local:alice', name: 'alice', groups: [], isAdmin: false };
-    expect(await check('alice', PASSWORD)).toEqual({ ...alice, stamp: expect.any(String) });
+    expect(await check('alice', PASSWORD)).toEqual({ ...ALICE, stamp: expect.any(String) });
     expect(await check('root', PASSWORD)).toMatchObject({ id: 'local:root', isAdmin: true });
     expect(await check('alice', 'wrong')).toBe('wrong');
     expect(await check('alice', '')).toBe('wrong');

@@ -13,6 +13,7 @@ import { FilesystemExclusiveRecords } from '../../../shared/storage/filesystem/f
 import type { RecordStore } from '../../../shared/storage/record-store.ts';
 import type { OpenIdentities } from '../identities-options.ts';
 import { openIdentities } from '../open-identities.ts';
+import { ISSUING } from './issuing.ts';
 
 export interface TestIdentities extends OpenIdentities {
   /** Where keys and sessions lie. */
@@ -40,17 +41,7 @@ export async function openTestIdentities(
       mode: 'htpasswd',
       htpasswdFile,
       isPullPublic: false,
-      tokens: {
-        keyFile: undefined,
-        realm: undefined,
-        service: 'twinport',
-        issuer: 'twinport',
-        lifeSeconds: 300,
-        refreshSeconds: 3600,
-      },
-      trustedProxies: [],
-      allowsInsecure: false,
-      basicRealm: 'Twinport',
+      ...ISSUING,
       ...config,
     },
     {

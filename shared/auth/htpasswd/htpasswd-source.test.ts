@@ -7,6 +7,7 @@ import bcrypt from 'bcrypt';
 
 import { RecordedEdge } from '../../http/testing/recorded-edge.ts';
 import { systemClock } from '../../lifecycle/clock.ts';
+import { ALICE } from '../testing/alice.ts';
 import { htpasswdLines } from '../testing/htpasswd-lines.ts';
 import { HtpasswdSource } from './htpasswd-source.ts';
 import { parseHtpasswd } from './parse-htpasswd.ts';
@@ -70,11 +71,8 @@ describe('the users of an htpasswd file', () => {
 
   test('are known by their passwords', async () => {
     expect(await check('alice', 'wonderland')).toEqual({
-      kind: 'user',
+      ...ALICE,
       id: 'htpasswd:alice',
-      name: 'alice',
-      groups: [],
-      isAdmin: false,
       stamp: expect.any(String),
     });
     expect(await check('alice', 'looking-glass')).toBe('wrong');

@@ -3,18 +3,12 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { ProcessHints } from '../../index/store/process-hints.ts';
 import { ProcessLeases } from '../../index/store/process-leases.ts';
 import { ManualClock } from '../../index/testing/manual-clock.ts';
-import { RegistryError } from '../../oci/errors.ts';
 import type { PasswordVerdict } from '../password-source.ts';
+import { ALICE } from '../testing/alice.ts';
+import { trySignIn } from '../testing/try-sign-in.ts';
 import { SignInLimits } from './sign-in-limits.ts';
 
 const signal = new AbortController().signal;
-const ALICE = {
-  kind: 'user',
-  id: 'local:alice',
-  name: 'alice',
-  groups: [],
-  isAdmin: false,
-} as const;
 
 let clock: ManualClock;
 let limits: SignInLimits;
@@ -37,21 +31,15 @@ beforeEach(() => {
 });
 
 /** The verdict, or how many seconds the client shall wait. */
-async function attempt(
+const attempt = (
   verdict: PasswordVerdict,
   address = '192.0.2.1',
   username = 'alice',
-): Promise<PasswordVerdict | number> {
-  try {
-    return await limits.attempt({ username, address }, signal, () => {
-      checks += 1;
-      return Promise.resolve(verdict);
-    });
-  } catch (error) {
-    if (!(error instanceof RegistryError) || error.status !== 429) throw error;
-    return Number(error.headers['Retry-After']);
-  }
-}
+): Promise<PasswordVerdict | number> =>
+  trySignIn(limits, { username, address }, () => {
+    checks += 1;
+    return verdict;
+  });
 
 async function failTimes(count: number, address?: string, username?: string): Promise<void> {
   for (let index = 0; index < count; index += 1) await attempt('wrong', address, username);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 
 import type { Access, AccessPolicy, Grant } from '../access.ts';
+import { ALICE } from '../testing/alice.ts';
 import { BearerPolicy } from './bearer-policy.ts';
 import type { BearerPrincipal } from './claims.ts';
 
@@ -14,11 +15,11 @@ const grant = (projectId?: string): Grant => ({
   actions: ['pull', 'push'],
   ...(projectId !== undefined && { projectId }),
 });
-const holder = (granted: Grant, id = 'local:alice'): BearerPrincipal => ({
+const holder = (granted: Grant, id: string = ALICE.id): BearerPrincipal => ({
   kind: 'bearer',
   subject: 'alice',
   grants: [granted],
-  identity: { kind: 'user', id, name: 'alice', groups: [], isAdmin: false },
+  identity: { ...ALICE, id },
 });
 const isAllowed = (
   principal: BearerPrincipal,
