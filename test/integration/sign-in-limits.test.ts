@@ -32,15 +32,15 @@ describeWithTools(['redis-server'], 'failed sign-ins on several replicas', () =>
       Array.from({ length: 6 }, (_, index) => attempt(index % 2 === 0 ? one : other, 'wrong')),
     );
     expect(guesses).toEqual(Array.from({ length: 6 }, () => 'wrong'));
-    expect(await attempt(one, ALICE)).toBe(1);
-    expect(await attempt(other, ALICE)).toBe(1);
+    expect(await attempt(one, ALICE)).toBeGreaterThan(0);
+    expect(await attempt(other, ALICE)).toBeGreaterThan(0);
     expect(await attempt(other, ALICE, '198.51.100.7')).toBe(ALICE);
   });
 
   test('are counted by each replica for itself while Redis is away', async () => {
     const limits = limitsOf(await lab.replica({ url: 'redis://127.0.0.1:1' }));
     for (let guess = 0; guess < 6; guess += 1) expect(await attempt(limits, 'wrong')).toBe('wrong');
-    expect(await attempt(limits, ALICE)).toBe(1);
+    expect(await attempt(limits, ALICE)).toBeGreaterThan(0);
     expect(await attempt(limits, ALICE, '198.51.100.7')).toBe(ALICE);
   });
 });
