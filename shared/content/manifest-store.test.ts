@@ -193,6 +193,39 @@ describe('ManifestStore', () => {
     expect(await content.manifest(team, { kind: 'tag', tag: tag('new') }, signal)).toBeUndefined();
   });
 
+  test('removes many manifests with one look through the tags before and one after', async () => {
+    const all = Array.from({ length: 12 }, (_, number) =>
+      manifest({ annotations: { n: String(number) } }),
+    );
+    const kept = manifest();
+    const foreign = manifest({ annotations: { n: 'foreign' } });
+    const { manifests: pusher, content } = open();
+    for (const [number, one] of all.entries()) {
+      await pusher.put(team, one, [tag(`a${number}`), tag(`b${number}`)], signal);
+    }
+    await pusher.put(team, kept, [tag('kept')], signal);
+    await pusher.put(other, foreign, [], signal);
+    let reads = 0;
+    const tags: RegistryIndex['tags'] = {
+      get: (...call) => {
+        reads += 1;
+        return store.index.tags.get(...call);
+      },
+      set: (...call) => store.index.tags.set(...call),
+      list: (...call) => store.index.tags.list(...call),
+      delete: (...call) => store.index.tags.delete(...call),
+    };
+    const { manifests } = open({ ...store.index, tags });
+    const digests = [...all, foreign].map(({ digest }) => digest);
+    expect(await manifests.deleteAll(team, digests, signal)).toBe(all.length);
+    expect(await content.tags(team, signal)).toEqual(['kept']);
+    // Each tag, those that go once more at their turn, and what is left.
+    expect(reads).toBe(25 + 24 + 1);
+    expect(await manifests.deleteAll(team, digests, signal)).toBe(0);
+    const reference = { kind: 'digest', digest: foreign.digest } as const;
+    expect(await content.manifest(other, reference, signal)).toBeDefined();
+  });
+
   test('gives the media type of the last push of the same bytes', async () => {
     const docker = manifest({}, MEDIA_TYPES.dockerManifest);
     const oci = manifest({}, MEDIA_TYPES.ociManifest);

@@ -21,7 +21,7 @@ import { listedReferrer } from './listed-referrer.ts';
 
 /** Manifests kept in memory by digest, unless another bound is given: they never change. */
 const CACHE_BYTES = 32 * 1024 * 1024;
-const TAG_READS_AT_ONCE = 16;
+const READS_AT_ONCE = 16;
 /** How long a tag is waited for that another request is moving. */
 const TAG_WAIT_MS = 2_000;
 /** How often a push begins again when a delete of the same manifest runs beside it. */
@@ -60,7 +60,7 @@ export class ManifestStore {
   readonly #index: ManifestIndexes;
   readonly #onDamage: ReportDamage | undefined;
   readonly #cache: LRUCache<Digest, CachedManifest>;
-  readonly #limitTagReads = pLimit(TAG_READS_AT_ONCE);
+  readonly #limitReads = pLimit(READS_AT_ONCE);
 
   constructor(
     blobs: BlobStore,
@@ -151,7 +151,7 @@ export class ManifestStore {
     const tags = (await this.#index.tags.list(repository, signal)).filter(isImmutable);
     await Promise.all(
       tags.map((tag) =>
-        this.#limitTagReads(async () => {
+        this.#limitReads(async () => {
           const named = await this.#index.tags.get(repository, tag, signal);
           if (named === digest) throw immutable(repository, tag);
         }),
@@ -161,19 +161,31 @@ export class ManifestStore {
 
   /** Removes the manifest and every tag that names it. False when it does not belong to the repository. */
   async delete(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    const subject = await this.#subjectOf(repository, digest, signal);
-    if (!(await this.#index.members.has(repository, 'manifest', digest, signal))) return false;
-    await this.#deleteTagsOf(repository, digest, signal);
+    return (await this.deleteAll(repository, [digest], signal)) > 0;
+  }
+
+  /** As `delete` of each, but looks through the tags for all of them at once. Returns how many it removed. */
+  async deleteAll(
+    repository: RepositoryName,
+    digests: readonly Digest[],
+    signal: AbortSignal,
+  ): Promise<number> {
+    const subjects = await this.#subjectsOf(repository, digests, signal);
+    if (subjects.size === 0) return 0;
+    await this.#deleteTagsOf(repository, subjects, signal);
     crashPoint('manifest.tags-deleted');
-    if (subject) {
-      await this.#index.referrers.remove(repository, subject, digest, signal);
-      crashPoint('referrer.removed');
+    let removed = 0;
+    for (const [digest, subject] of subjects) {
+      if (subject) {
+        await this.#index.referrers.remove(repository, subject, digest, signal);
+        crashPoint('referrer.removed');
+      }
+      if (await this.#index.members.remove(repository, 'manifest', digest, signal)) removed += 1;
+      crashPoint('manifest.unlinked');
     }
-    const isRemoved = await this.#index.members.remove(repository, 'manifest', digest, signal);
-    crashPoint('manifest.unlinked');
     // A push that wrote its tag after the first look, and found the revision still there, has been answered 201.
-    await this.#deleteTagsOf(repository, digest, signal);
-    return isRemoved;
+    await this.#deleteTagsOf(repository, subjects, signal);
+    return removed;
   }
 
   async #requireMovable(
@@ -204,6 +216,25 @@ export class ManifestStore {
       await this.#index.referrers.add(repository, parsed.subject.digest, referrer, signal);
       crashPoint('referrer.added');
     }
+  }
+
+  /** Of those that belong to the repository, what each refers to. */
+  async #subjectsOf(
+    repository: RepositoryName,
+    digests: readonly Digest[],
+    signal: AbortSignal,
+  ): Promise<Map<Digest, Digest | undefined>> {
+    const subjects = new Map<Digest, Digest | undefined>();
+    await Promise.all(
+      digests.map((digest) =>
+        this.#limitReads(async () => {
+          const subject = await this.#subjectOf(repository, digest, signal);
+          const isMember = await this.#index.members.has(repository, 'manifest', digest, signal);
+          if (isMember) subjects.set(digest, subject);
+        }),
+      ),
+    );
+    return subjects;
   }
 
   /** Undefined too for a manifest that is damaged, or that only another registry accepted: it can be deleted as well. */
@@ -242,17 +273,20 @@ export class ManifestStore {
 
   async #deleteTagsOf(
     repository: RepositoryName,
-    digest: Digest,
+    digests: { has(digest: Digest): boolean },
     signal: AbortSignal,
   ): Promise<void> {
+    const isOfThem = async (tag: Tag): Promise<boolean> => {
+      const named = await this.#index.tags.get(repository, tag, signal);
+      return named !== undefined && digests.has(named);
+    };
     const tags = await this.#index.tags.list(repository, signal);
     await Promise.all(
       tags.map((tag) =>
-        this.#limitTagReads(async () => {
-          if ((await this.#index.tags.get(repository, tag, signal)) !== digest) return;
+        this.#limitReads(async () => {
+          if (!(await isOfThem(tag))) return;
           await this.#withTag(repository, tag, signal, async () => {
-            const named = await this.#index.tags.get(repository, tag, signal);
-            if (named === digest) await this.#index.tags.delete(repository, tag, signal);
+            if (await isOfThem(tag)) await this.#index.tags.delete(repository, tag, signal);
           });
         }),
       ),

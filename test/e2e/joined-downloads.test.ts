@@ -1,17 +1,22 @@
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { auditTestStore } from '../integration/audit-test-store.ts';
 import { describeWithTools } from '../support/describe-with-tools.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.ts';
 import { randomBlob } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
-import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
+import {
+  startTwinport,
+  type TwinportOptions,
+  type TwinportProcess,
+} from '../support/registry-process.ts';
 import { ResidentMemory } from '../support/resident-memory.ts';
-import { sizeOf } from '../support/sizes.ts';
+import { isFullRun, sizeOf } from '../support/sizes.ts';
 import { type RedisServer, startRedis } from '../support/start-redis.ts';
+import { startMinio } from '../support/start-s3.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -20,18 +25,27 @@ const REPLICAS = 3;
 /** What a replica may take for all the clients of one cold layer, beyond what it has anyway. */
 const ALLOWED_GROWTH_BYTES = 64 * MIB;
 
-describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
+/** How the layer travels does not depend on the store, so that one of them does in CI. */
+const STORES = isFullRun() ? (['files', 'a bucket'] as const) : (['files'] as const);
+const TOOLS = isFullRun() ? (['redis-server', 'minio'] as const) : (['redis-server'] as const);
+
+describeWithTools(TOOLS, 'a cold layer at three replicas', () => {
+  describe.each(STORES)('over %s', pullColdLayers);
+});
+
+function pullColdLayers(store: (typeof STORES)[number]): void {
   const servers = new OwnedServers();
   let redis: RedisServer;
   let upstream: FakeUpstream;
-  let storage: { readonly dataDir: string };
+  let storage: TwinportOptions['storage'];
   let replicas: TwinportProcess[];
   let layer: { readonly digest: string; readonly bytes: Buffer };
 
   beforeAll(async () => {
     redis = await servers.own(startRedis({ own: true }));
     upstream = await servers.own(startFakeUpstream());
-    storage = { dataDir: makeTempFolder('joined') };
+    storage =
+      store === 'files' ? { dataDir: makeTempFolder('joined') } : await servers.own(startMinio());
     replicas = await Promise.all(Array.from({ length: REPLICAS }, () => startReplica()));
   });
   beforeEach(() => upstream.forget());
@@ -202,7 +216,7 @@ describeWithTools(['redis-server'], 'a cold layer at three replicas', () => {
     expect(await joinedFills([program])).toEqual({ led: 1, followed: 1, none: 0 });
     await program.stop();
   });
-});
+}
 
 interface BegunRead {
   /** Resolves when all bytes have come, and were right. */

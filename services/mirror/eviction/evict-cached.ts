@@ -33,6 +33,8 @@ export interface Evicted {
 
 /** Digests that lose links before the next wait. */
 const BATCH = 3_000;
+/** Images of a repository that lose their tags together: for each such group all its tags are read. */
+const TOGETHER = 100;
 /** A run that left its record this long ago is dead: nothing of it is still to come. */
 const LEFT_MS = 60 * 60 * 1000;
 
@@ -138,14 +140,16 @@ async function unlink(
     const surveyed = [...left].filter((unit) => unit.repository === repository);
     const known = new Set(surveyed.map(({ digest }) => digest));
     const later = await laterNeeds(repository, known, options, signal);
-    for (const unit of own) {
-      if ((lastUse.get(unit.digest) ?? unit.lastUsed) >= usedBefore) continue;
-      const unneeded = ledger.evict(unit).filter((digest) => !later.has(digest));
-      left.delete(unit);
-      if (unit.kind === 'image') {
-        await manifests.delete(repository, unit.digest, signal);
-        images += 1;
-      }
+    const going = own.filter((unit) => (lastUse.get(unit.digest) ?? unit.lastUsed) < usedBefore);
+    for (let from = 0; from < going.length; from += TOGETHER) {
+      const some = going.slice(from, from + TOGETHER);
+      const unneeded = some.flatMap((unit) => {
+        left.delete(unit);
+        return ledger.evict(unit).filter((digest) => !later.has(digest));
+      });
+      const digests = some.flatMap(({ kind, digest }) => (kind === 'image' ? [digest] : []));
+      await manifests.deleteAll(repository, digests, signal);
+      images += digests.length;
       await mapBounded(unneeded, (digest) =>
         index.members.remove(repository, 'blob', digest, signal),
       );
