@@ -15,14 +15,14 @@ const MORE_PORTS = 20;
 export async function startRoleOpsServer(
   { http }: Config,
   mode: Mode,
-  options: OpsServerOptions,
+  options: Omit<OpsServerOptions, 'log'>,
   log: Log,
 ): Promise<OpsServer> {
   const { host, metricsPort } = http;
   const server = await listenNear(
     metricsPort,
     mode === 'embedded' ? MORE_PORTS : 0,
-    (port) => startOpsServer(options, host, port),
+    (port) => startOpsServer({ ...options, log }, host, port),
     host,
   );
   if (metricsPort !== 0 && server.port !== metricsPort) {

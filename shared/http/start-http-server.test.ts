@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type HttpServerOptions, startHttpServer } from './start-http-server.ts';
 import { send } from './testing/http-client.ts';
 import { RecordedEdge, until } from './testing/recorded-edge.ts';
+import { serverThatAnswers } from './testing/server-that-answers.ts';
 import { TLS_PAIRS } from './testing/tls-pairs.ts';
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
@@ -33,6 +34,20 @@ describe('startHttpServer', () => {
     const server = await startHttpServer(optionsFor(answerOk));
     const second = startHttpServer(optionsFor(answerOk, { port: server.port }));
     await expect(second).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await server.close(0);
+  });
+
+  test('outlives connections that cannot be accepted', async () => {
+    const edge = new RecordedEdge();
+    const server = await startHttpServer(optionsFor(answerOk, { log: edge.log }));
+    const serving = await serverThatAnswers(() => send(server.port, '/'));
+    for (const code of ['EMFILE', 'ENFILE']) {
+      serving.emit('error', Object.assign(new Error('accept'), { code }));
+    }
+    expect((await send(server.port, '/')).status).toBe(200);
+    expect(edge.lines.map(({ message }) => message)).toEqual(
+      Array(2).fill('a connection could not be accepted'),
+    );
     await server.close(0);
   });
 

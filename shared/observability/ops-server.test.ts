@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import { RecordedEdge } from '../http/testing/recorded-edge.ts';
+import { serverThatAnswers } from '../http/testing/server-that-answers.ts';
 import { systemClock } from '../lifecycle/clock.ts';
 import { Health } from './health.ts';
 import { Metrics } from './metrics.ts';
@@ -9,9 +11,11 @@ describe('the server of health and metrics', () => {
   let health: Health;
   let server: OpsServer;
   let isStoreWell = true;
+  let edge: RecordedEdge;
 
   beforeEach(async () => {
     isStoreWell = true;
+    edge = new RecordedEdge();
     health = new Health({
       clock: systemClock,
       probeStore: () => (isStoreWell ? Promise.resolve() : Promise.reject(new Error('down'))),
@@ -24,6 +28,7 @@ describe('the server of health and metrics', () => {
         role: 'push',
         readiness: () => health.readiness(),
         renderMetrics: () => metrics.render('push'),
+        log: edge.log,
       },
       '127.0.0.1',
       0,
@@ -41,6 +46,17 @@ describe('the server of health and metrics', () => {
     const answer = await ask('/livez');
     expect(answer.status).toBe(200);
     expect(await answer.json()).toEqual({ status: 'alive', role: 'push' });
+  });
+
+  test('outlives connections that cannot be accepted', async () => {
+    const serving = await serverThatAnswers(() => ask('/livez'));
+    for (const code of ['EMFILE', 'ENFILE']) {
+      serving.emit('error', Object.assign(new Error('accept'), { code }));
+    }
+    expect((await ask('/livez')).status).toBe(200);
+    expect(edge.lines.map(({ message }) => message)).toEqual(
+      Array(2).fill('a connection could not be accepted'),
+    );
   });
 
   test('answers readiness with 503 and the reason until it is ready', async () => {

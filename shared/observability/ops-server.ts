@@ -2,13 +2,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 
 import type { Readiness } from './health.ts';
-import type { Role } from './observer.ts';
+import type { Log, Role } from './observer.ts';
 
 export interface OpsServerOptions {
   readonly role: Role;
   /** Never rejects. */
   readonly readiness: () => Promise<Readiness>;
   readonly renderMetrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
+  readonly log: Log;
 }
 
 export interface OpsServer {
@@ -36,6 +37,10 @@ export async function startOpsServer(
     void respond(options, request, response);
   });
   await listen(server, host, port);
+  // A connection that cannot be accepted is that one's end alone.
+  server.on('error', (error) => {
+    options.log.error({ err: error }, 'a connection could not be accepted');
+  });
   return {
     port: (server.address() as AddressInfo).port,
     close: () => close(server),

@@ -62,6 +62,8 @@ export class Spool {
       lock.once('error', reject);
       lock.listen(join(folder, LOCK_NAME), resolve);
     });
+    // Whoever asks whether this process lives and cannot be accepted is told so by the system.
+    lock.on('error', () => undefined);
     this.#opened = { folder, lock };
   }
 

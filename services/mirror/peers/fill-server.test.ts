@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { RecordedEdge } from '../../../shared/http/testing/recorded-edge.ts';
+import { serverThatAnswers } from '../../../shared/http/testing/server-that-answers.ts';
 import { MemoryRecordStore } from '../../../shared/index/testing/memory-record-store.ts';
 import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import { digestOf } from '../../../shared/oci/digest.ts';
@@ -25,17 +26,19 @@ const unending = new AbortController().signal;
 
 describe('the port for other mirrors', () => {
   let server: FillServer;
+  let edge: RecordedEdge;
   const start = async (secret = configuredSecret(SECRET)): Promise<FillServer> =>
     startFillServer({
       fills: new OfferedFills(new FillRegistry(), systemClock),
       secret,
       clock: systemClock,
-      log: new RecordedEdge().log,
+      log: edge.log,
       host: '127.0.0.1',
       port: 0,
       url: undefined,
     });
   beforeEach(async () => {
+    edge = new RecordedEdge();
     server = await start();
   });
   afterEach(() => server.close());
@@ -66,6 +69,17 @@ describe('the port for other mirrors', () => {
     const once = sign(path);
     expect(await status(path, once)).toBe(404);
     expect(await status(path, once)).toBe(401);
+  });
+
+  test('outlives connections that cannot be accepted', async () => {
+    const serving = await serverThatAnswers(() => status('/v2/'));
+    for (const code of ['EMFILE', 'ENFILE']) {
+      serving.emit('error', Object.assign(new Error('accept'), { code }));
+    }
+    expect(await status('/v2/')).toBe(401);
+    expect(edge.lines.map(({ message }) => message)).toEqual(
+      Array(2).fill('a connection could not be accepted'),
+    );
   });
 
   test('is asked by the client in that way', async () => {
