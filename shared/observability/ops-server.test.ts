@@ -98,6 +98,7 @@ describe('the server of health and metrics', () => {
       role: 'mirror' as const,
       readiness: () => health.readiness(),
       renderMetrics: () => Promise.resolve({ contentType: '', body: '' }),
+      log: edge.log,
     };
     await expect(startOpsServer(options, '127.0.0.1', server.port)).rejects.toMatchObject({
       code: 'EADDRINUSE',

@@ -130,6 +130,11 @@ describeWithTools(['dockerd', 'docker', 'mmdebstrap'], 'the container image', ()
     const checked = await daemon.docker('exec', push.name, 'twinport', 'export-check');
     expect(checked.stdout).toContain('1 manifests and 1 tags in the folder /var/lib/twinport');
     expect(checked.code).toBe(0);
+    // A command of its own for what has to be done before a service can start.
+    const alone = ['--volume', 'twinport:/var/lib/twinport', '--entrypoint', 'twinport', IMAGE];
+    expect(await daemon.succeed('run', '--rm', ...alone, 'adopt-cache', '--dry-run')).toContain(
+      'the folder /var/lib/twinport is not the cache of another registry',
+    );
 
     await daemon.succeed('tag', BASE, `${push.host}/demo/base:1`);
     await daemon.succeed('push', `${push.host}/demo/base:1`);

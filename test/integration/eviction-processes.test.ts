@@ -103,7 +103,7 @@ describeWithTools(['minio', 'redis-server'], 'eviction by processes of their own
     await waitFor(
       async () =>
         (await begun()) > before || (await Promise.race([isOver, Promise.resolve(false)])),
-      { what: 'an eviction to begin', timeoutMs: 60_000 },
+      { what: `an eviction to begin, before Redis ${fault}`, timeoutMs: 240_000 },
     );
     if (fault === 'hangs') redis.pause();
     else await redis.stop();
@@ -159,7 +159,7 @@ describeWithTools(['minio', 'redis-server'], 'eviction by processes of their own
         // There may have been nothing yet that nobody else needs.
         await waitFor(async () => (await evict({ TWINPORT_CRASH_POINT: point })).code === -1, {
           what: `an eviction that comes to ${point}`,
-          timeoutMs: 60_000,
+          timeoutMs: 240_000,
           everyMs: 500,
         });
       }

@@ -66,6 +66,10 @@ interface FakeBehaviour {
   referrersPerPage: number | undefined;
   /** Does not answer before the promise resolves. */
   hold: Promise<unknown> | undefined;
+  /** Told of each request before it is answered. */
+  onRequest: ((request: SeenRequest) => void) | undefined;
+  /** Sent with every answer. */
+  headers: Readonly<Record<string, string>>;
 }
 
 export interface FakeUpstream {
@@ -114,6 +118,8 @@ class ScriptedUpstream implements FakeUpstream {
     blobPauses: [],
     referrersPerPage: 100,
     hold: undefined,
+    onRequest: undefined,
+    headers: {},
   };
   readonly seen: SeenRequest[] = [];
   readonly #repositories = new Map<string, FakeRepository>();
@@ -205,6 +211,8 @@ class ScriptedUpstream implements FakeUpstream {
     this.seen.push(seen);
     const { behaviour } = this;
     await behaviour.hold;
+    behaviour.onRequest?.(seen);
+    for (const [name, value] of Object.entries(behaviour.headers)) response.setHeader(name, value);
     if (behaviour.status) {
       const { code, headers = {}, body = '' } = behaviour.status;
       response.writeHead(code, headers).end(body);

@@ -13,7 +13,7 @@ export interface CacheUpkeepOptions extends Pick<
   CacheEvictionOptions,
   'clock' | 'log' | 'observer' | 'config'
 > {
-  readonly eviction: CacheEviction;
+  readonly eviction: Pick<CacheEviction, 'budgets' | 'run'>;
   readonly leases: Leases;
   readonly hints: SharedHints;
 }
