@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
@@ -15,6 +17,7 @@ import {
 } from '../support/registry-process.ts';
 import { ResidentMemory } from '../support/resident-memory.ts';
 import { isFullRun, sizeOf } from '../support/sizes.ts';
+import { startProcess } from '../support/start-process.ts';
 import { type RedisServer, startRedis } from '../support/start-redis.ts';
 import { startMinio } from '../support/start-s3.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
@@ -22,6 +25,7 @@ import { waitFor } from '../support/wait-for.ts';
 
 const MIB = 1024 * 1024;
 const REPLICAS = 3;
+const READ_BLOBS = join(import.meta.dirname, '..', 'support', 'read-blobs-child.ts');
 /** What a replica may take for all the clients of one cold layer, beyond what it has anyway. */
 const ALLOWED_GROWTH_BYTES = 64 * MIB;
 
@@ -114,17 +118,29 @@ function pullColdLayers(store: (typeof STORES)[number]): void {
     const first = await Promise.all(
       replicas.map((replica) => beginRead(replica, path(), layer.bytes)),
     );
-    const others = Array.from({ length: sizeOf('fleetClients') - REPLICAS }, (_, client) =>
-      readWhole(replicas[client % REPLICAS]!, path(), layer.bytes),
+    const urls = Array.from(
+      { length: sizeOf('fleetClients') - REPLICAS },
+      (_, client) => `${replicas[client % REPLICAS]!.url}${path()}`,
+    );
+    const file = join(makeTempFolder('expected'), 'layer');
+    writeFileSync(file, layer.bytes);
+    const others = await servers.own(
+      startProcess({
+        name: 'readers',
+        command: process.execPath,
+        args: [READ_BLOBS, file, ...urls],
+        isReady: (logs) => logs.includes('begun'),
+      }),
     );
     goOn();
-    const clients = [...first.map(({ whole }) => whole), ...others];
-    await Promise.all(clients);
+    await Promise.all(first.map(({ whole }) => whole));
+    const { code } = await others.ended;
+    expect([code, code === 0 ? '' : others.logs()]).toEqual([0, '']);
     const seconds = (performance.now() - startedMs) / 1000;
     const growth = memory.map((watch) => watch.stop() - watch.atRest);
     expect(ranges()).toEqual([undefined]);
     console.log(
-      `${clients.length} clients pulled ${layer.bytes.length / MIB} MiB from ${REPLICAS} replicas in ${seconds.toFixed(1)} s; ` +
+      `${sizeOf('fleetClients')} clients pulled ${layer.bytes.length / MIB} MiB from ${REPLICAS} replicas in ${seconds.toFixed(1)} s; ` +
         `memory grew by at most ${growth.map((bytes) => Math.round(bytes / MIB)).join(', ')} MiB`,
     );
     expect(Math.max(...growth)).toBeLessThan(ALLOWED_GROWTH_BYTES);
