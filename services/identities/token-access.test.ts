@@ -229,6 +229,25 @@ describe('a token that is not ours', () => {
     expect(await statusOf(await sign({}))).toBe(404);
   });
 
+  test('is one with our key id and what the library stumbles over', async () => {
+    const [head = '', body = '', seal = ''] = (await sign({})).split('.');
+    const plain = (text: string): string => Buffer.from(text).toString('base64url');
+    for (const token of [
+      `${head}.${plain('nonsense')}.${seal}`,
+      `${head}.${plain('null')}.${seal}`,
+      `${head}.${body}.AAAA`,
+      `${head}.${body}.${seal}AAAA`,
+      `${head}.${body}.${'A'.repeat(seal.length)}`,
+    ]) {
+      expect(await statusOf(token)).toBe(401);
+    }
+  });
+
+  test('is one that shall be good for longer than any of ours', async () => {
+    expect(await statusOf(await sign({ exp: at(3_600) }))).toBe(404);
+    expect(await statusOf(await sign({ exp: at(3_700) }))).toBe(401);
+  });
+
   test.each(['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64'])(
     'is one whose header has %s, whoever signed it',
     async (name) => {

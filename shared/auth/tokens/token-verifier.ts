@@ -10,6 +10,8 @@ import { TOKEN_ALGORITHM, type TokenKeys } from './token-keys.ts';
 
 /** Clocks of issuer and verifier may differ by this. */
 const LEEWAY_SECONDS = 60;
+/** The longest that AUTH_TOKEN_SECONDS may be. */
+const MAX_LIFE_SECONDS = 3_600;
 
 /** Tells what a token permits. */
 export interface TokenVerifier {
@@ -52,33 +54,42 @@ export class OwnTokenVerifier implements TokenVerifier {
     if (typeof verified !== 'object' || verified.aud !== service) return undefined;
     const claims = OWN_CLAIMS.safeParse(verified);
     if (!claims.success) return undefined;
-    const { sub, access, identity } = claims.data;
+    const { sub, access, identity, iat, exp } = claims.data;
+    // Nobody who keeps to the rules makes one that is good for longer.
+    if (exp - iat > MAX_LIFE_SECONDS) return undefined;
     return {
       kind: 'bearer',
       subject: sub,
       grants: grantsOf(access),
       ...(identity && { identity: { ...identity, name: sub } }),
-      expiresAt: claims.data.exp + LEEWAY_SECONDS,
+      expiresAt: exp + LEEWAY_SECONDS,
     };
   }
 }
 
+/** The library throws its own errors, and those of whatever it stumbles over: a payload, a signature that is none. */
 function verifiedClaims(verify: () => string | jwt.JwtPayload): string | jwt.JwtPayload {
   try {
     return verify();
-  } catch (error) {
-    if (error instanceof jwt.JsonWebTokenError) return '';
-    throw error;
+  } catch {
+    return '';
   }
 }
 
 const REMEMBERED = 20_000;
+interface Remembered {
+  readonly principal: BearerPrincipal;
+  readonly untilMs: number;
+}
 
-/** Remembers what was verified until it lapses: every request of a pull brings the same token. */
+/** So long a token outlives its key. */
+const REMEMBERED_MS = 60_000;
+
+/** Remembers what was verified for a minute, and until it lapses: every request of a pull brings the same token. */
 export class RememberedTokens implements TokenVerifier {
   readonly #inner: TokenVerifier;
   readonly #clock: Clock;
-  readonly #known = new LRUCache<string, BearerPrincipal>({ max: REMEMBERED });
+  readonly #known = new LRUCache<string, Remembered>({ max: REMEMBERED });
 
   constructor(inner: TokenVerifier, clock: Clock) {
     this.#inner = inner;
@@ -88,12 +99,14 @@ export class RememberedTokens implements TokenVerifier {
   async verify(token: string): Promise<BearerPrincipal | undefined> {
     const key = hash('sha256', token, 'base64');
     const known = this.#known.get(key);
-    if (known) {
-      if (this.#clock.now().getTime() / 1000 < (known.expiresAt ?? Infinity)) return known;
-      this.#known.delete(key);
+    const nowMs = this.#clock.now().getTime();
+    if (known && nowMs < known.untilMs) return known.principal;
+    this.#known.delete(key);
+    const principal = await this.#inner.verify(token);
+    if (principal) {
+      const lapsesMs = (principal.expiresAt ?? Infinity) * 1_000;
+      this.#known.set(key, { principal, untilMs: Math.min(lapsesMs, nowMs + REMEMBERED_MS) });
     }
-    const verified = await this.#inner.verify(token);
-    if (verified) this.#known.set(key, verified);
-    return verified;
+    return principal;
   }
 }
