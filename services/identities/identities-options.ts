@@ -37,8 +37,6 @@ export interface IdentitiesOptions {
   readonly shared: { readonly hints: SharedHints; readonly leases: Leases };
   /** Undefined: nobody keeps a record. */
   readonly audit: AuditLog | undefined;
-  /** False for a mirror, which is sent logins of other registries: names that nobody has are no attack there. */
-  readonly countsUnknown: boolean;
   /** Tells the operator what is no line of the log: it is kept nowhere. */
   readonly announce: (text: string) => void;
   /** As browsers reach this service, when it is the push service; undefined: nobody signs in with one. */

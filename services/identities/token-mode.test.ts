@@ -56,7 +56,7 @@ const announced: string[] = [];
 const events: AuditEvent[] = [];
 const audit: AuditLog = { record: (event) => void events.push(event) };
 
-async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentities> {
+async function open(store: TempStore): Promise<OpenIdentities> {
   const htpasswdFile = path.join(store.folder, 'users');
   // Once: a file that changes ends what is believed of those who have signed in.
   if (!existsSync(htpasswdFile)) {
@@ -87,7 +87,6 @@ async function open(store: TempStore, countsUnknown = true): Promise<OpenIdentit
     exclusive: new FilesystemExclusiveRecords(store.folder),
     shared: { hints: new ProcessHints(systemClock), leases: new ProcessLeases(systemClock) },
     audit,
-    countsUnknown,
     announce: (text) => void announced.push(text),
     clock,
     log: edge.log,
@@ -338,7 +337,7 @@ describe('the mirror', () => {
     upstream.addImage('library/hello', '1', makeImage({ layerBytes: [100] }));
     mirror = await startTestMirror(upstream.url, {
       store: push.store,
-      over: await open(push.store, false),
+      over: await open(push.store),
     });
     await put('inside/app', await bearer(['repository:inside/app:push'], basic('alice', PASSWORD)));
   });
@@ -402,7 +401,7 @@ describe('the mirror', () => {
         ...account,
         store: push.store,
         upstream: { private: name === 'lab' ? 'refuse' : 'pass-through' },
-        over: await open(push.store, false),
+        over: await open(push.store),
       });
       try {
         const record = (await projects.get(name, unending))!;

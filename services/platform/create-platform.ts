@@ -89,7 +89,6 @@ export async function createPlatform(
     exclusive: stores.exclusive,
     role: config.role,
     announce: share.announce,
-    countsUnknown: config.role === 'push',
     publicUrl: config.role === 'push' ? config.pushPublicUrl : undefined,
   }).catch(async (error: unknown) => {
     shutdown.abort();

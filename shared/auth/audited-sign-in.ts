@@ -6,8 +6,11 @@ import type { Attempt, SignInGate } from './sign-in-gate.ts';
 export interface AuditedSignInOptions {
   readonly inner: SignInGate;
   readonly audit: AuditLog;
-  /** Whether attempts under names that nobody has are put down; a mirror is sent logins of other registries. */
-  readonly notesUnknown: boolean;
+  /**
+   * For logins of other registries that docker sends along by itself: those under names that nobody has, and those that
+   * are refused, are no attempts and not put down.
+   */
+  readonly isTolerant?: boolean;
 }
 
 /**
@@ -17,12 +20,12 @@ export interface AuditedSignInOptions {
 export class AuditedSignIn implements SignInGate {
   readonly #inner: SignInGate;
   readonly #audit: AuditLog;
-  readonly #notesUnknown: boolean;
+  readonly #isTolerant: boolean;
 
-  constructor({ inner, audit, notesUnknown }: AuditedSignInOptions) {
+  constructor({ inner, audit, isTolerant = false }: AuditedSignInOptions) {
     this.#inner = inner;
     this.#audit = audit;
-    this.#notesUnknown = notesUnknown;
+    this.#isTolerant = isTolerant;
   }
 
   async attempt(
@@ -37,7 +40,7 @@ export class AuditedSignIn implements SignInGate {
       if (verdict === 'wrong') {
         this.#audit.record({ ...event, result: 'denied', claimedName: username, status: 401 });
       } else if (verdict === 'unknown') {
-        if (this.#notesUnknown) this.#audit.record({ ...event, result: 'denied', status: 401 });
+        if (!this.#isTolerant) this.#audit.record({ ...event, result: 'denied', status: 401 });
       } else {
         const { id, name } = verdict;
         this.#audit.record({ ...event, result: 'done', actor: { id, name } });
@@ -45,7 +48,9 @@ export class AuditedSignIn implements SignInGate {
       return verdict;
     } catch (error) {
       const status = error instanceof RegistryError ? error.status : 500;
-      this.#audit.record({ ...event, result: status === 429 ? 'denied' : 'failed', status });
+      if (status !== 429 || !this.#isTolerant) {
+        this.#audit.record({ ...event, result: status === 429 ? 'denied' : 'failed', status });
+      }
       throw error;
     }
   }

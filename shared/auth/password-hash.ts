@@ -1,11 +1,16 @@
+import { availableParallelism } from 'node:os';
+
 import bcrypt from 'bcrypt';
-import pLimit from 'p-limit';
+
+import { FairTurns } from '../concurrency/fair-turns.ts';
 
 /** bcrypt reads no byte beyond these: longer passwords would be equal to others. */
 const MAX_BYTES = 72;
 const COST = 12;
-/** Each comparison takes a processor for a while. */
+/** Each comparison takes a processor for a quarter of a second, and the pool that does them has other work. */
 const COMPARED_AT_ONCE = 4;
+/** More of them than can be done while somebody waits are turned away. */
+const WAITING = { waiting: 512, waitingEach: 128 } as const;
 
 /** What a password that is to be kept must not be; undefined when it may. Completes "the password …". */
 export function passwordProblem(password: string): string | undefined {
@@ -41,11 +46,32 @@ export async function matchesPassword(
 /** What htpasswd of Apache and PHP write as `$2y$` is the same algorithm. */
 const comparable = (hash: string): string => hash.replace(/^\$2y\$/, '$2b$');
 
-/** `matchesPassword` for a few at once; the others wait for their turn. */
-export class PasswordComparisons {
-  readonly #limit = pLimit(COMPARED_AT_ONCE);
+/** A password to compare, as `matchesPassword` takes it. */
+export interface Comparison {
+  readonly password: string;
+  readonly hash: string | undefined;
+  readonly pretended?: string | undefined;
+}
 
-  matches(...asked: Parameters<typeof matchesPassword>): Promise<boolean> {
-    return this.#limit(() => matchesPassword(...asked));
+/** For whom a password is compared. */
+export interface ComparisonTurn {
+  /** Networks take turns: many guesses from one hold up no other. */
+  readonly network: string;
+  readonly signal: AbortSignal;
+}
+
+/** Compares a few passwords at once, no more than there are processors; the others wait for their turn. */
+export class PasswordComparisons {
+  readonly #turns = new FairTurns({
+    running: Math.min(COMPARED_AT_ONCE, availableParallelism()),
+    ...WAITING,
+  });
+
+  /** Throws NoTurnError when too many wait, and the signal's reason when it aborts before the comparison begins. */
+  matches(
+    { password, hash, pretended }: Comparison,
+    { network, signal }: ComparisonTurn,
+  ): Promise<boolean> {
+    return this.#turns.run(network, signal, () => matchesPassword(password, hash, pretended));
   }
 }

@@ -35,10 +35,14 @@ export interface PasswordSource {
   takesAlone?(credentials: Credentials): boolean;
   /**
    * `unknown`: this source does not know the user name (or the kind of secret), another may. `wrong`: it does, and the
-   * password is not right, or the account is disabled. Takes as long for the unknown as for the wrong. Throws
-   * IdentitySourceError when it cannot be asked.
+   * password is not right, or the account is disabled. Takes as long for the unknown as for the wrong. Where there is
+   * more to do than can be done at once, networks take turns. Throws IdentitySourceError when it cannot be asked.
    */
-  check(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict>;
+  check(
+    credentials: Credentials,
+    signal: AbortSignal,
+    network: string,
+  ): Promise<PasswordVerdict>;
   /**
    * Somebody of this source by the id of his identity, as he is today; undefined when he is not of it, gone or disabled.
    * A source without it cannot tell, puts no stamp into its verdicts, and its people get no refresh tokens.

@@ -126,6 +126,26 @@ describe('sources of identities', () => {
     expect(others.flatMap(({ asked }) => asked)).toEqual([]);
   });
 
+  test('are asked once for what many machines behind one address ask together', async () => {
+    const known = new Source('local', 'alice');
+    const signIn = new SignIn([known]);
+    const alice = { username: 'alice', password: 'alice' };
+    const all = Array.from({ length: 100 }, () => signIn.check(alice, origin, signal));
+    for (const one of await Promise.all(all)) expect(one).toMatchObject({ id: 'local:alice' });
+    expect(known.asked).toEqual(['alice']);
+  });
+
+  test('are asked for what lasts although somebody is believed', async () => {
+    const known = new Source('local', 'alice');
+    const signIn = new SignIn([known]);
+    const alice = { username: 'alice', password: 'alice' };
+    await signIn.check(alice, origin, signal);
+    await signIn.check(alice, origin, signal);
+    expect(known.asked).toHaveLength(1);
+    await signIn.check(alice, origin, signal, { isFresh: true });
+    expect(known.asked).toHaveLength(2);
+  });
+
   test('that wait do not keep others from being asked for other people', async () => {
     const hung: PasswordSource = { name: 'ldap', check: () => new Promise(() => undefined) };
     const signIn = new SignIn([new Source('local', 'alice'), hung]);

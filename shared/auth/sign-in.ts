@@ -2,9 +2,11 @@ import { hash, randomBytes } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-import { SingleFlight, waitFor } from '../concurrency/single-flight.ts';
+import { JoinedWork } from '../concurrency/joined-work.ts';
+import { waitFor } from '../concurrency/single-flight.ts';
 import { type RegistryError, registryError } from '../oci/errors.ts';
 import type { ClientOrigin } from './authenticator.ts';
+import { networkOf } from './limits/network-of.ts';
 import {
   type Credentials,
   IdentitySourceError,
@@ -18,8 +20,10 @@ import { OPEN_GATE, type SignInGate } from './sign-in-gate.ts';
 
 /** How long somebody stays signed in by the same credentials without asking again, where nothing says otherwise. */
 const BELIEVED_MS = 30_000;
-/** Of one source: whoever waits for one that hangs has his answer within 5 s, and docker gives up after 15. */
-const SOURCE_MS = 4_500;
+/** Whoever waits for a program that hangs has his answer within 5 s. */
+const ELSEWHERE_MS = 4_500;
+/** Of one sign-in, with its waiting for a turn: docker gives up after 15. */
+const SIGN_IN_MS = 12_000;
 
 /** What stands before passwords, by how unknown names are taken. */
 export interface SignInGates {
@@ -49,7 +53,7 @@ export class SignIn {
     max: 10_000,
     ttl: BELIEVED_MS,
   });
-  readonly #checks = new SingleFlight<PasswordVerdict>();
+  readonly #checks = new JoinedWork<PasswordVerdict>();
   #generation = 0;
 
   constructor(sources: readonly PasswordSource[], gates: SignInGates = OPEN_GATES) {
@@ -77,26 +81,39 @@ export class SignIn {
     requireSafe(origin);
     const { username, password } = credentials;
     const { address } = origin;
-    const place = this.#hash(address, username);
-    const key = this.#hash(address, username, password);
+    const place = this.#hash(gate, address, username);
+    const key = this.#hash(gate, address, username, password);
     const believed = this.#believed.get(place);
     if (believed?.key === key && !isFresh) return believed.identity;
     // What is believed is not counted. It must not tell at once which of many guesses is right, so that any other
     // password under the name ends it.
     this.#believed.delete(place);
     const generation = this.#generation;
-    const checked = this.#checks.run(`${generation} ${gate} ${key}`, async () => {
-      // Requests share the check: it ends by the deadline of each source, not by one client that leaves.
-      const unending = new AbortController().signal;
-      const verdict = await this.#gates[gate].attempt({ username, address }, unending, () =>
-        this.#ask(credentials, gate === 'tolerant'),
-      );
+    // Of one flight with those that ask the same, which ends when all of them have left.
+    return await this.#checks.run(`${generation} ${key}`, signal, async (left) => {
+      const verdict = await this.#attempt(credentials, address, { gate, left });
       if (typeof verdict !== 'string' && generation === this.#generation) {
         this.#believed.set(place, { key, identity: verdict });
       }
       return verdict;
     });
-    return await waitFor(checked, signal);
+  }
+
+  async #attempt(
+    credentials: Credentials,
+    address: string,
+    { gate, left }: { readonly gate: keyof SignInGates; readonly left: AbortSignal },
+  ): Promise<PasswordVerdict> {
+    const over = AbortSignal.timeout(SIGN_IN_MS);
+    const signal = AbortSignal.any([left, over]);
+    const { username } = credentials;
+    try {
+      return await this.#gates[gate].attempt({ username, address }, signal, () =>
+        this.#ask(credentials, { network: networkOf(address), isTolerant: gate === 'tolerant' }, signal),
+      );
+    } catch (error) {
+      throw over.aborted && error === over.reason ? unavailable(error) : error;
+    }
   }
 
   /** Somebody who was signed in before, by the id of his identity, as he is today. Throws RegistryError 503. */
@@ -116,15 +133,20 @@ export class SignIn {
    * A source that cannot be asked hides nobody whom another one knows. It does not make guessing free either: a password
    * that is wrong for somebody who is known is wrong.
    */
-  async #ask(credentials: Credentials, isTolerant: boolean): Promise<PasswordVerdict> {
+  async #ask(
+    credentials: Credentials,
+    { network, isTolerant }: { readonly network: string; readonly isTolerant: boolean },
+    signal: AbortSignal,
+  ): Promise<PasswordVerdict> {
     let isKnown = false;
     let failure: unknown;
     for (const source of this.#sourcesFor(credentials, isTolerant)) {
       try {
-        const verdict = await inTime(source, credentials);
+        const verdict = await inTime(source, credentials, network, signal);
         if (typeof verdict !== 'string') return verdict;
         isKnown ||= verdict === 'wrong';
       } catch (error) {
+        signal.throwIfAborted();
         failure ??= error;
       }
     }
@@ -142,9 +164,16 @@ export class SignIn {
   }
 }
 
-async function inTime(source: PasswordSource, credentials: Credentials): Promise<PasswordVerdict> {
-  const over = AbortSignal.timeout(SOURCE_MS);
-  return await waitFor(source.check(credentials, over), over);
+/** What a source has begun it ends, or whoever leaves in time would have his guess compared for nothing. */
+async function inTime(
+  source: PasswordSource,
+  credentials: Credentials,
+  network: string,
+  signal: AbortSignal,
+): Promise<PasswordVerdict> {
+  const over = AbortSignal.timeout(source.isElsewhere ? ELSEWHERE_MS : SIGN_IN_MS);
+  const patience = AbortSignal.any([signal, over]);
+  return await waitFor(source.check(credentials, patience, network), over);
 }
 
 const unavailable = (cause: unknown): RegistryError =>

@@ -1,8 +1,9 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 
 import { PasswordComparisons } from '../auth/password-hash.ts';
 import { IdentitySourceError } from '../auth/password-source.ts';
 import { ALICE } from '../auth/testing/alice.ts';
+import { SignIn } from '../auth/sign-in.ts';
 import { quickHash } from '../auth/testing/quick-hash.ts';
 import { unending } from '../storage/testing/contract-support.ts';
 import { makeFirstAdmin } from './first-admin.ts';
@@ -151,5 +152,32 @@ describe('the first administrator', () => {
     expect(admins[0]?.password.length).toBeGreaterThanOrEqual(24);
     expect(await makeFirstAdmin(users, unending)).toBeUndefined();
     expect(await users.find('admin', unending)).toMatchObject({ isAdmin: true, mustChange: true });
+  });
+
+  test('sign in from one network while another guesses, and guesses that nobody waits for are not compared', async () => {
+    const { users } = newBench();
+    await add(users, 'alice');
+    const signIn = new SignIn([new LocalUsers(users)]);
+    const compare = jest.spyOn(bcrypt, 'compare');
+    const leaving = new AbortController();
+    const from = (address: string) => ({ address, isSafe: true, baseUrl: '' });
+    const guesses = Array.from({ length: 70 }, (_, index) =>
+      signIn.check(
+        { username: `x${index}`, password: 'guess' },
+        from('203.0.113.6'),
+        leaving.signal,
+      ),
+    );
+    const alice = { username: 'alice', password: PASSWORD };
+    const all = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((address) =>
+      signIn.check(alice, from(address), unending),
+    );
+    for (const one of await Promise.all(all)) expect(one).toMatchObject({ id: 'local:alice' });
+    leaving.abort(new Error('they leave'));
+    await Promise.allSettled(guesses);
+    await signIn.check({ username: 'alice', password: 'wrong' }, from('192.0.2.1'), unending);
+    expect(compare.mock.calls.filter(([password]) => password === PASSWORD)).toHaveLength(1);
+    expect(compare.mock.calls.length).toBeLessThan(20);
+    compare.mockRestore();
   });
 });

@@ -3,13 +3,14 @@ import { createHmac, hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
 import type { Identity } from '../auth/identity.ts';
-import { PasswordComparisons } from '../auth/password-hash.ts';
+import { type ComparisonTurn, PasswordComparisons } from '../auth/password-hash.ts';
 import {
   type Credentials,
   IdentitySourceError,
   type PasswordSource,
   type PasswordVerdict,
 } from '../auth/password-source.ts';
+import { JoinedWork } from '../concurrency/joined-work.ts';
 import type { UserRecord, Users } from './users.ts';
 
 /** How long a password that was right is known to fit its hash: a comparison takes a quarter of a second. */
@@ -25,6 +26,7 @@ export class LocalUsers implements PasswordSource {
   /** Of hashes and passwords that belong together, under a key that no other process has. */
   readonly #known = new LRUCache<string, true>({ max: KNOWN_MAX, ttl: KNOWN_MS });
   readonly #key = randomBytes(32);
+  readonly #running = new JoinedWork<boolean>();
 
   /** `comparisons`: shared by all sources that compare passwords. */
   constructor(users: Users, comparisons = new PasswordComparisons()) {
@@ -32,13 +34,18 @@ export class LocalUsers implements PasswordSource {
     this.#comparisons = comparisons;
   }
 
-  async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
+  async check(
+    { username, password }: Credentials,
+    signal: AbortSignal,
+    network = '',
+  ): Promise<PasswordVerdict> {
     const user = await this.#find(username, signal);
+    const turn = { network, signal };
     if (!user) {
-      await this.#comparisons.matches(password, undefined);
+      await this.#comparisons.matches({ password, hash: undefined }, turn);
       return 'unknown';
     }
-    return (await this.#fits(password, user)) ? verdictOn(user) : 'wrong';
+    return (await this.#fits(password, user, turn)) ? verdictOn(user) : 'wrong';
   }
 
   /**
@@ -66,16 +73,20 @@ export class LocalUsers implements PasswordSource {
   }
 
   /** Of somebody who has no way in nothing is remembered: a quick answer would tell that his password was right. */
-  async #fits(password: string, user: UserRecord): Promise<boolean> {
+  async #fits(password: string, user: UserRecord, turn: ComparisonTurn): Promise<boolean> {
     const { passwordHash } = user;
-    if (verdictOn(user) === 'wrong') return await this.#comparisons.matches(password, passwordHash);
+    const comparison = { password, hash: passwordHash };
+    if (verdictOn(user) === 'wrong') return await this.#comparisons.matches(comparison, turn);
     const mark = createHmac('sha256', this.#key)
       .update(`${passwordHash}\0${password}`)
       .digest('base64');
     if (this.#known.has(mark)) return true;
-    const isMatch = await this.#comparisons.matches(password, passwordHash);
-    if (isMatch) this.#known.set(mark, true);
-    return isMatch;
+    // From many machines at once the same password is compared once.
+    return await this.#running.run(mark, turn.signal, async (signal) => {
+      const isMatch = await this.#comparisons.matches(comparison, { ...turn, signal });
+      if (isMatch) this.#known.set(mark, true);
+      return isMatch;
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ClientOrigin } from '../auth/authenticator.ts';
 import type { Identity } from '../auth/identity.ts';
-import type { PasswordComparisons } from '../auth/password-hash.ts';
+import { networkOf } from '../auth/limits/network-of.ts';
+import type { ComparisonTurn, PasswordComparisons } from '../auth/password-hash.ts';
 import type { Credentials, PasswordVerdict } from '../auth/password-source.ts';
 import { requireSafe } from '../auth/sign-in.ts';
 import type { SignInGate } from '../auth/sign-in-gate.ts';
@@ -36,7 +37,7 @@ export class PasswordChange {
     const { username, password } = credentials;
     const { address } = origin;
     const verdict = await this.#deps.gate.attempt({ username, address }, signal, () =>
-      this.#check(credentials, signal),
+      this.#check(credentials, { network: networkOf(address), signal }),
     );
     if (typeof verdict === 'string') throw registryError('UNAUTHORIZED');
     if (newPassword === password) {
@@ -47,9 +48,13 @@ export class PasswordChange {
     return verdict;
   }
 
-  async #check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
-    const user = await this.#deps.users.find(username, signal);
-    const isRight = await this.#deps.comparisons.matches(password, user?.passwordHash);
+  async #check(
+    { username, password }: Credentials,
+    turn: ComparisonTurn,
+  ): Promise<PasswordVerdict> {
+    const user = await this.#deps.users.find(username, turn.signal);
+    const comparison = { password, hash: user?.passwordHash };
+    const isRight = await this.#deps.comparisons.matches(comparison, turn);
     if (!user) return 'unknown';
     return isRight && user.disabled !== true ? identityOf(user) : 'wrong';
   }

@@ -29,8 +29,12 @@ export class VouchedSource implements PasswordSource {
     this.#people = people;
   }
 
-  async check(credentials: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
-    const verdict = await this.#inner.check(credentials, signal);
+  async check(
+    credentials: Credentials,
+    signal: AbortSignal,
+    network = '',
+  ): Promise<PasswordVerdict> {
+    const verdict = await this.#inner.check(credentials, signal, network);
     if (typeof verdict === 'string') return verdict;
     try {
       return (await this.#isLetIn(verdict, signal)) ? verdict : 'wrong';

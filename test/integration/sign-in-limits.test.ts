@@ -17,7 +17,7 @@ describeWithTools(['redis-server'], 'failed sign-ins on several replicas', () =>
   afterEach(() => lab.close());
 
   const limitsOf = ({ hints, leases }: RedisIndex): SignInLimits =>
-    new SignInLimits({ hints, leases, clock: systemClock, countsUnknown: true });
+    new SignInLimits({ hints, leases, clock: systemClock });
 
   const attempt = (
     limits: SignInLimits,

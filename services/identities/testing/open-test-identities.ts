@@ -49,7 +49,6 @@ export async function openTestIdentities(
       shared: createStoreIndex(store.records, clock),
       audit,
       role: 'push',
-      countsUnknown: true,
       exclusive: new FilesystemExclusiveRecords(store.folder),
       announce: () => undefined,
       clock,

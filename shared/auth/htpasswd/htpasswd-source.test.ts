@@ -8,6 +8,7 @@ import bcrypt from 'bcrypt';
 import { RecordedEdge } from '../../http/testing/recorded-edge.ts';
 import { systemClock } from '../../lifecycle/clock.ts';
 import { ALICE } from '../testing/alice.ts';
+import { unending } from '../../storage/testing/contract-support.ts';
 import { htpasswdLines } from '../testing/htpasswd-lines.ts';
 import { HtpasswdSource } from './htpasswd-source.ts';
 import { parseHtpasswd } from './parse-htpasswd.ts';
@@ -48,7 +49,7 @@ describe('the users of an htpasswd file', () => {
   let edge: RecordedEdge;
   let source: HtpasswdSource;
   const check = (username: string, password: string): Promise<unknown> =>
-    source.check({ username, password });
+    source.check({ username, password }, unending);
 
   beforeEach(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'twinport-htpasswd-'));
@@ -126,11 +127,11 @@ describe('the users of an htpasswd file', () => {
     });
     await empty.open();
     expect(warnings()).toEqual([[file, expect.stringContaining('nobody can sign in')]]);
-    expect(await empty.check({ username: 'alice', password: 'wonderland' })).toBe('unknown');
+    expect(await empty.check({ username: 'alice', password: 'wonderland' }, unending)).toBe('unknown');
 
     await writeFile(file, await htpasswdLines({ alice: 'wonderland' }));
     await empty.reload();
-    expect(await empty.check({ username: 'alice', password: 'wonderland' })).toMatchObject({
+    expect(await empty.check({ username: 'alice', password: 'wonderland' }, unending)).toMatchObject({
       name: 'alice',
     });
     expect(warnings()).toHaveLength(1);

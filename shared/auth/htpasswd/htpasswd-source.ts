@@ -81,9 +81,16 @@ export class HtpasswdSource implements PasswordSource {
     }
   }
 
-  async check({ username, password }: Credentials): Promise<PasswordVerdict> {
+  async check(
+    { username, password }: Credentials,
+    signal: AbortSignal,
+    network = '',
+  ): Promise<PasswordVerdict> {
     const kept = this.#users.get(username);
-    const isRight = await this.#comparisons.matches(password, kept, this.#costliest);
+    const isRight = await this.#comparisons.matches(
+      { password, hash: kept, pretended: this.#costliest },
+      { network, signal },
+    );
     if (kept === undefined) return 'unknown';
     return isRight ? { ...identityOf(username), stamp: stampOf(kept) } : 'wrong';
   }

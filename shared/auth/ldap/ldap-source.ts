@@ -10,6 +10,7 @@ import {
   UnwillingToPerformError,
 } from 'ldapts';
 
+import { FairTurns } from '../../concurrency/fair-turns.ts';
 import type { Clock } from '../../lifecycle/clock.ts';
 import type { Identity } from '../identity.ts';
 import {
@@ -18,15 +19,14 @@ import {
   type PasswordSource,
   type PasswordVerdict,
 } from '../password-source.ts';
-import { BoundedTurns } from './bounded-turns.ts';
 import { filledFilter, firstName, isBelow, valuesOf } from './directory-text.ts';
 import type { LdapConfig } from './ldap-config.ts';
 import { LdapConnection } from './ldap-connection.ts';
 
 /** All of one sign-in, waiting for a turn included: docker gives up a login after 15 s, and a hung one holds a turn. */
 const SIGN_IN_MS = 5_000;
-/** So many sign-ins talk to the directory at once, and so many more wait. */
-const TURNS = { running: 16, waiting: 128 } as const;
+/** So many sign-ins talk to the directory at once, and so many more wait, networks by turns. */
+const TURNS = { running: 16, waiting: 256, waitingEach: 128 } as const;
 /** Longer names are nobody's: the longest that POSIX systems take is 256. */
 const MAX_NAME_CHARACTERS = 256;
 
@@ -56,14 +56,18 @@ export class LdapSource implements PasswordSource {
   readonly isElsewhere = true;
   readonly #config: LdapConfig;
   readonly #clock: Clock;
-  readonly #turns = new BoundedTurns(TURNS);
+  readonly #turns = new FairTurns(TURNS);
 
   constructor(config: LdapConfig, clock: Clock) {
     this.#config = config;
     this.#clock = clock;
   }
 
-  async check({ username, password }: Credentials, signal: AbortSignal): Promise<PasswordVerdict> {
+  async check(
+    { username, password }: Credentials,
+    signal: AbortSignal,
+    network = '',
+  ): Promise<PasswordVerdict> {
     if (password === '' || !isName(username)) return 'unknown';
     const over = new AbortController();
     const patience = AbortSignal.any([signal, over.signal]);
@@ -72,7 +76,9 @@ export class LdapSource implements PasswordSource {
       .then(() => over.abort(new Error(`no answer within ${SIGN_IN_MS} ms`)))
       .catch(() => undefined);
     try {
-      return await this.#turns.run(patience, () => this.#ask({ username, password }, patience));
+      return await this.#turns.run(network, patience, () =>
+        this.#ask({ username, password }, patience),
+      );
     } catch (error) {
       signal.throwIfAborted();
       throw new IdentitySourceError('ldap', { cause: error });

@@ -19,8 +19,8 @@ export interface Failures {
 const NONE: Failures = { count: 0, waitMs: 0 };
 /** Failures are forgotten this long after the last one. */
 const MEMORY_MS = 15 * 60_000;
-/** Two failures at the same moment wait for each other this long, then the second may overwrite the first. */
-const PATIENCE_MS = 1_000;
+/** Failures at the same moment wait for each other this long, then one may overwrite another. */
+const PATIENCE_MS = 10_000;
 
 /**
  * Counts failures by name among all processes that share the hints and leases: the replicas where there is a Redis,
@@ -44,8 +44,10 @@ export class FailureCounts {
     return { count, waitMs: Math.max(0, delayMs(count, backoff) - Math.max(0, sinceMs)) };
   }
 
-  async add(name: string, backoff: Backoff, signal: AbortSignal): Promise<void> {
-    const lease = await this.#leases.acquire(`count ${hintName(name)}`, PATIENCE_MS, signal);
+  /** Also when whoever guessed has left meanwhile. */
+  async add(name: string, backoff: Backoff): Promise<void> {
+    const { signal: unending } = new AbortController();
+    const lease = await this.#leases.acquire(`count ${hintName(name)}`, PATIENCE_MS, unending);
     try {
       const { count } = await this.of(name, backoff);
       const value = `${count + 1} ${this.#clock.now().getTime()}`;

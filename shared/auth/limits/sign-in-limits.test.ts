@@ -15,12 +15,12 @@ let limits: SignInLimits;
 /** How often a password was compared. */
 let checks = 0;
 
-function makeLimits(countsUnknown = true): SignInLimits {
+function makeLimits(shared = new ProcessHints(clock), isTolerant = false): SignInLimits {
   return new SignInLimits({
-    hints: new ProcessHints(clock),
+    hints: shared,
     leases: new ProcessLeases(clock),
     clock,
-    countsUnknown,
+    isTolerant,
   });
 }
 
@@ -98,11 +98,73 @@ describe('SignInLimits', () => {
     expect(await attempt('unknown', '192.0.2.1', 'nobody')).toBe(1);
   });
 
-  test('a mirror does not count the logins of other registries', async () => {
-    limits = makeLimits(false);
+  test('logins that docker sends along hold up nobody who signs in, whatever is wrong with them', async () => {
+    const hints = new ProcessHints(clock);
+    limits = makeLimits(hints, true);
     for (let index = 0; index < 100; index += 1) {
-      expect(await attempt('unknown', '192.0.2.1', 'hub-user')).toBe('unknown');
+      // One that is refused is taken for nobody's, and not held back: everybody gets what it asks for.
+      await attempt(index % 2 === 0 ? 'wrong' : 'unknown', `192.0.2.${index % 3}`);
     }
+    expect(checks).toBeLessThan(30);
+    limits = makeLimits(hints);
+    expect(await attempt('wrong', '192.0.2.1')).toBe('wrong');
+    expect(await attempt(ALICE, '192.0.2.1')).toBe(ALICE);
+  });
+
+  test('guesses that come together are no more than those that come one by one', async () => {
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => attempt('wrong')));
+    expect(checks).toBe(6);
+    expect(outcomes.filter((outcome) => outcome === 1)).toHaveLength(94);
+    expect(await attempt(ALICE, '198.51.100.1')).toBe(ALICE);
+  });
+
+  test('many names guessed together from one network are few more than those that are free', async () => {
+    const pending: (() => void)[] = [];
+    const guess = (name: string): Promise<unknown> =>
+      limits
+        .attempt({ username: name, address: '192.0.2.1' }, signal, async () => {
+          checks += 1;
+          await new Promise<void>((resolve) => void pending.push(resolve));
+          return 'wrong';
+        })
+        .catch((error: unknown) => error);
+    const all = Array.from({ length: 200 }, (_, index) => guess(`user-${index}`));
+    const answered = Promise.all(all);
+    for (;;) {
+      await settled();
+      const next = pending.splice(0);
+      if (next.length === 0) break;
+      for (const end of next) end();
+    }
+    await answered;
+    expect(checks).toBeGreaterThanOrEqual(50);
+    expect(checks).toBeLessThanOrEqual(50 + 32);
+  });
+
+  test('a hundred machines behind one address sign in together', async () => {
+    const outcomes = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => attempt(ALICE, '192.0.2.1', `ci-${index}`)),
+    );
+    expect(outcomes.every((outcome) => outcome === ALICE)).toBe(true);
+    expect(await Promise.all(Array.from({ length: 100 }, () => attempt(ALICE)))).toEqual(
+      Array.from({ length: 100 }, () => ALICE),
+    );
+  });
+
+  test('a guess counts although whoever made it has left meanwhile', async () => {
+    for (let index = 0; index < 6; index += 1) {
+      const leaving = new AbortController();
+      const guessed = limits.attempt(
+        { username: 'alice', address: '192.0.2.1' },
+        leaving.signal,
+        () => {
+          leaving.abort();
+          return Promise.resolve('wrong');
+        },
+      );
+      await Promise.allSettled([guessed]);
+    }
+    expect(await attempt(ALICE)).toBe(1);
   });
 
   test('one network cannot try everybody, yet who has signed in there before still does', async () => {
@@ -154,5 +216,5 @@ describe('SignInLimits', () => {
 
 /** Everything that needs no time has happened. */
 async function settled(): Promise<void> {
-  for (let index = 0; index < 50; index += 1) await Promise.resolve();
+  for (let index = 0; index < 2_000; index += 1) await Promise.resolve();
 }
