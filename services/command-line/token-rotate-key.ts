@@ -1,4 +1,4 @@
-import { rotateStoredKeys } from '../../shared/auth/tokens/stored-keys.ts';
+import { distrustStoredKeys, rotateStoredKeys } from '../../shared/auth/tokens/stored-keys.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
 import {
   type CommandContext,
@@ -7,14 +7,17 @@ import {
   makesSecret,
   type StoreCommand,
 } from './command.ts';
+import { commandOptions } from './command-options.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
 
 export const tokenRotateKey: StoreCommand = {
   name: 'token rotate-key',
+  usage: '[--distrust]',
   audits: makesSecret,
   summary: 'sign tokens with a new key',
-  help: `Makes a new key in the store, which signs within a minute, and retires the others: they sign no more, and the tokens
-that they signed are good until they lapse. Running servers need not be started again. With AUTH_TOKEN_KEY_FILE the
+  help: `Makes a new key in the store, waits for half a minute until it signs, and retires the others: they sign no more, and the
+tokens that they signed are good until they lapse. With --distrust, for a key that somebody else may have, the others are
+removed at once, and what they signed is refused within two minutes. Running servers need not be started again. With AUTH_TOKEN_KEY_FILE the
 keys are in that file: put a new one before the old one there, and take the old one out when its tokens have lapsed.
 
 Exit code: 0 done, 2 not.`,
@@ -25,9 +28,11 @@ Exit code: 0 done, 2 not.`,
         'the keys are in AUTH_TOKEN_KEY_FILE, not in the store: change that file',
       );
     }
+    const options = commandOptions(context.args, { words: [0, 0] }, { distrust: 'flag' });
     await requireRegistryStore(context);
-    const kid = await rotateStoredKeys(context.stores.records, systemClock, context.signal);
-    context.print(`Tokens will be signed with the new key ${kid}.`);
+    const change = options.isSet('distrust') ? distrustStoredKeys : rotateStoredKeys;
+    const kid = await change(context.stores.records, systemClock, context.signal);
+    context.print(`Tokens are signed with the new key ${kid}.`);
     return EXIT.fine;
   },
 };

@@ -10,13 +10,16 @@ const RETRY_MS = 100;
 /** Makes the first administrator where there is no user, and tells his password: once, and not as a line of the log. */
 export async function announceFirstAdmin(
   users: Users,
-  { clock, log, announce, lifetime }: IdentitiesOptions,
+  { clock, log, announce, audit, lifetime }: IdentitiesOptions,
 ): Promise<void> {
   const giveUpAtMs = clock.monotonicMs() + PATIENCE_MS;
   for (;;) {
     try {
       const admin = await makeFirstAdmin(users, lifetime);
-      if (admin) announce(announcement(admin));
+      if (!admin) return;
+      announce(announcement(admin));
+      const subject = `user ${admin.name}, the first administrator`;
+      audit?.record({ action: 'change-right', result: 'done', by: 'first-start', subject });
       return;
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'UNAVAILABLE') throw error;

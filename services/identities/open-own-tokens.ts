@@ -1,8 +1,7 @@
 import type { SignIn } from '../../shared/auth/sign-in.ts';
 import type { RefreshTokens } from '../../shared/auth/tokens/refresh-tokens.ts';
 import type { TokenConfig } from '../../shared/config/auth-config.ts';
-import type { Clock } from '../../shared/lifecycle/clock.ts';
-import type { Log } from '../../shared/observability/observer.ts';
+import type { SharedHints } from '../../shared/index/ports.ts';
 import type { IdentitiesOptions } from './identities-options.ts';
 import type { TokenParts } from './token-parts.ts';
 
@@ -10,7 +9,7 @@ import type { TokenParts } from './token-parts.ts';
 export async function openOwnTokens(
   config: TokenConfig,
   signIn: SignIn,
-  { role, records, clock, log, lifetime }: IdentitiesOptions,
+  { role, records, clock, log, lifetime, shared }: IdentitiesOptions,
 ): Promise<Omit<TokenParts, 'basicRealm' | 'origins'>> {
   const [{ KeyAgreement }, { KeyFile }, { StoredKeys }, { RefreshTokens }] = await Promise.all([
     import('../../shared/auth/tokens/key-agreement.ts'),
@@ -28,7 +27,7 @@ export async function openOwnTokens(
     lifeSeconds: config.refreshSeconds,
     findStanding: (id, signal) => signIn.standing(id, signal),
   });
-  void removeLapsed(refreshTokens, clock, log, lifetime);
+  void removeLapsed(refreshTokens, shared.hints, { clock, log, lifetime });
   const isOwnKey = config.keyFile !== undefined;
   const agreement = new KeyAgreement({ keys, role, isOwnKey, records, clock, log });
   void agreement.run(lifetime);
@@ -37,16 +36,19 @@ export async function openOwnTokens(
 
 const HOUR_MS = 3600_000;
 
-/** Every hour, until the signal aborts. */
+const REMOVED_HINT = 'lapsed-logins-removed';
+
+/** Every hour, until the signal aborts; one process for all that share the hints. */
 async function removeLapsed(
   tokens: RefreshTokens,
-  clock: Clock,
-  log: Log,
-  lifetime: AbortSignal,
+  hints: SharedHints,
+  { clock, log, lifetime }: Pick<IdentitiesOptions, 'clock' | 'log' | 'lifetime'>,
 ): Promise<void> {
   for (;;) {
     await clock.sleep(HOUR_MS, lifetime).catch(() => undefined);
     if (lifetime.aborted) return;
+    if ((await hints.get(REMOVED_HINT)) !== undefined) continue;
+    await hints.put(REMOVED_HINT, '1', HOUR_MS / 2);
     await tokens.removeLapsed(lifetime).catch((error: unknown) => {
       log.warn({ err: error }, 'sign-ins that have lapsed could not be removed');
     });

@@ -2,14 +2,25 @@ import { readFile } from 'node:fs/promises';
 
 import type { ManagedIdentities } from '../../shared/api/management-api.ts';
 import { publicOrigin } from '../../shared/api/session-cookies.ts';
-import type { PasswordSource, StandingIdentity } from '../../shared/auth/password-source.ts';
+import { BasicAuthenticator } from '../../shared/auth/basic-authenticator.ts';
 import type { HtpasswdSource } from '../../shared/auth/htpasswd/htpasswd-source.ts';
-import type { PasswordComparisons } from '../../shared/auth/password-hash.ts';
+import { PasswordComparisons } from '../../shared/auth/password-hash.ts';
+import type { PasswordSource, StandingIdentity } from '../../shared/auth/password-source.ts';
+import { SignIn } from '../../shared/auth/sign-in.ts';
+import { SignedInPolicy } from '../../shared/auth/signed-in-policy.ts';
 import type { TokenModeConfig } from '../../shared/config/auth-config.ts';
 import type { LdapSettings } from '../../shared/config/ldap-settings.ts';
 import type { OidcSettings } from '../../shared/config/oidc-settings.ts';
-import type { LocalUsers } from '../../shared/management/local-users.ts';
-import type { People } from '../../shared/management/people.ts';
+import { ClientOrigins } from '../../shared/http/client-origin.ts';
+import { CliPasswordSource } from '../../shared/management/cli-password-source.ts';
+import { CliPasswords } from '../../shared/management/cli-passwords.ts';
+import { LocalUsers } from '../../shared/management/local-users.ts';
+import { PasswordChange } from '../../shared/management/password-change.ts';
+import { People } from '../../shared/management/people.ts';
+import { RobotAccounts } from '../../shared/management/robot-accounts.ts';
+import { Robots } from '../../shared/management/robots.ts';
+import { Sessions } from '../../shared/management/sessions.ts';
+import { Users } from '../../shared/management/users.ts';
 import { announceFirstAdmin } from './announce-first-admin.ts';
 import { createSignInGates } from './create-sign-in-gates.ts';
 import type { IdentitiesOptions, OpenIdentities } from './identities-options.ts';
@@ -23,27 +34,26 @@ export async function openTokenMode(
   auth: TokenModeConfig,
   options: IdentitiesOptions,
 ): Promise<OpenIdentities> {
-  const modules = await loadModules();
   const { records, exclusive, shared, clock, lifetime } = options;
   const deps = { records, exclusive, leases: shared.leases, clock };
-  const users = new modules.Users(deps);
-  const comparisons = new modules.PasswordComparisons();
-  const local = new modules.LocalUsers(users, comparisons);
-  const robotRecords = new modules.Robots(deps);
-  const robots = new modules.RobotAccounts({ robots: robotRecords, clock, shutdown: lifetime });
-  const people = new modules.People(records, clock);
+  const users = new Users(deps);
+  const comparisons = new PasswordComparisons();
+  const local = new LocalUsers(users, comparisons);
+  const robotRecords = new Robots(deps);
+  const robots = new RobotAccounts({ robots: robotRecords, clock, shutdown: lifetime });
+  const people = new People(records, clock);
   const htpasswd = await openFile(auth.htpasswdFile, comparisons, () => signIn.forget(), options);
   const findStanding = (id: string, signal: AbortSignal): Promise<StandingIdentity | undefined> =>
     findPerson(id, { local, htpasswd, people, isVouchedFor: vouchers(auth) }, signal);
-  const cliRecords = new modules.CliPasswords(records, clock);
-  const cliPasswords = new modules.CliPasswordSource({
+  const cliRecords = new CliPasswords(records, clock);
+  const cliPasswords = new CliPasswordSource({
     passwords: cliRecords,
     findPerson: async (id, signal) => (await findStanding(id, signal))?.identity,
     clock,
     shutdown: lifetime,
   });
   const gates = await createSignInGates(options);
-  const signIn = new modules.SignIn(
+  const signIn = new SignIn(
     [
       robots,
       cliPasswords,
@@ -56,12 +66,12 @@ export async function openTokenMode(
     gates,
   );
   await announceFirstAdmin(users, options);
-  const origins = new modules.ClientOrigins(auth);
+  const origins = new ClientOrigins(auth);
   const { basicRealm } = auth;
   return {
     // Each role decides by projects in place of it.
-    access: new modules.SignedInPolicy(false),
-    identities: { authenticator: new modules.BasicAuthenticator(signIn, basicRealm), origins },
+    access: new SignedInPolicy(false),
+    identities: { authenticator: new BasicAuthenticator(signIn, basicRealm), origins },
     tokens: { ...(await openOwnTokens(auth.tokens, signIn, options)), basicRealm, origins },
     projectRights: {
       creation: auth.projectCreation,
@@ -71,12 +81,12 @@ export async function openTokenMode(
     managed: {
       isByProjects: true,
       ...{ users, people, robots: robotRecords, cliPasswords: cliRecords },
-      passwordChange: new modules.PasswordChange({
+      passwordChange: new PasswordChange({
         ...{ users, comparisons, gate: gates.usual },
         onChange: () => signIn.forget(),
       }),
       web: await openWeb(
-        { sessions: new modules.Sessions(records, clock), signIn, findPerson: findStanding },
+        { sessions: new Sessions(records, clock), signIn, findPerson: findStanding },
         { oidc: auth.oidc, people },
         options,
       ),
@@ -104,31 +114,6 @@ async function openWeb(
   const stateKey = signInStateKey(oidc.clientSecret);
   const signIn = new OidcSignIn({ ...oidc, callbackUrl }, { clock, stateKey });
   return { ...sessions, pages, oidc: { signIn, people } };
-}
-
-async function loadModules() {
-  const modules = await Promise.all([
-    import('../../shared/auth/basic-authenticator.ts'),
-    import('../../shared/auth/password-hash.ts'),
-    import('../../shared/auth/sign-in.ts'),
-    import('../../shared/auth/signed-in-policy.ts'),
-    import('../../shared/http/client-origin.ts'),
-    import('../../shared/management/cli-password-source.ts'),
-    import('../../shared/management/cli-passwords.ts'),
-    import('../../shared/management/local-users.ts'),
-    import('../../shared/management/people.ts'),
-    import('../../shared/management/robot-accounts.ts'),
-    import('../../shared/management/robots.ts'),
-    import('../../shared/management/users.ts'),
-    import('../../shared/management/password-change.ts'),
-    import('../../shared/management/sessions.ts'),
-  ]);
-  const [basic, hash, signIn, policy, origin, cliSource, cli, local, people, accounts] = modules;
-  const [robots, users, change, sessions] = [modules[10], modules[11], modules[12], modules[13]];
-  return {
-    ...{ ...basic, ...hash, ...signIn, ...policy, ...origin, ...cliSource, ...cli, ...local },
-    ...{ ...people, ...accounts, ...robots, ...users, ...change, ...sessions },
-  };
 }
 
 async function openFile(

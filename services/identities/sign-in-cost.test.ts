@@ -93,7 +93,6 @@ beforeAll(async () => {
       exclusive,
       shared: { hints: new ProcessHints(systemClock), leases },
       audit: undefined,
-      countsUnknown: true,
       announce: () => undefined,
       clock: systemClock,
       log: new RecordedEdge().log,

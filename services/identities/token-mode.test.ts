@@ -150,6 +150,10 @@ const refresh = (token: string): Promise<TestAnswer> =>
 describe('the first start', () => {
   test('makes an administrator whose password is told once, and opens nothing until it is changed', async () => {
     expect(announced).toHaveLength(1);
+    expect(events).toContainEqual({
+      ...{ action: 'change-right', result: 'done', by: 'first-start' },
+      subject: 'user admin, the first administrator',
+    });
     const [, password = ''] = /One-time password {2}(\S+)/.exec(announced[0] ?? '') ?? [];
     expect(password).toMatch(/^[\w-]{24}$/);
     expect(JSON.stringify(edge)).not.toContain(password);
@@ -245,6 +249,13 @@ describe('whoever loses his way in', () => {
     expect((await refresh(token)).status).toBe(200);
     await users.setDisabled('carol', true, unending);
     expect((await refresh(token)).status).toBe(401);
+    const line = { by: 'kept-login', address: expect.any(String) };
+    const actor = { id: 'local:carol', name: 'carol' };
+    expect(events).toContainEqual({
+      ...{ ...line, actor, action: 'make-secret', subject: 'kept login', result: 'done' },
+    });
+    expect(events).toContainEqual({ ...line, actor, action: 'sign-in', result: 'done' });
+    expect(events).toContainEqual({ ...line, action: 'sign-in', result: 'denied', status: 401 });
   });
 
   test('as the holder of a password for the command line has nothing that outlives it', async () => {

@@ -33,7 +33,7 @@ export interface RoleIdentities {
  * different things at the two: a token of one is nothing to the other.
  */
 export function roleIdentities(
-  { identities, tokens, externalTokens, clock }: Platform,
+  { identities, tokens, externalTokens, clock, audit }: Platform,
   { role, policy, projectOf }: RoleIdentitiesOptions,
 ): RoleIdentities {
   if (externalTokens) return externalIdentities(externalTokens, clock, { role, policy, projectOf });
@@ -57,6 +57,7 @@ export function roleIdentities(
     routes: createTokenRoutes(
       new TokenService({
         ...tokens,
+        audit,
         service,
         policy: even,
         projectOf,

@@ -554,6 +554,11 @@ describe('images', () => {
     for (const path of ['tags/v1', `manifests/${DIGEST}`]) {
       expect((await push.call('dave', 'DELETE', `${app}/${path}`)).status).toBe(403);
     }
+    const subject = '/api/v1/users/alice';
+    expect((await push.call('dave', 'PATCH', subject, { isAdmin: true })).status).toBe(403);
+    expect(push.audited).toContainEqual(
+      expect.objectContaining({ result: 'denied', subject: `PATCH ${subject}`, status: 403 }),
+    );
     const end = await push.call('dave', 'DELETE', '/api/v1/projects/daves');
     expect([end.status, errorCode(end)]).toEqual([403, 'DENIED']);
   });

@@ -48,7 +48,10 @@ export async function answerEndpoint(
   const body = new RequestBody(http, () => {
     if (http.headers.expect !== undefined) response.writeContinue();
   });
-  const trail: Trail = { actor: undefined, about: {} };
+  const search = http.url?.split('?', 2)[1] ?? '';
+  // Until the request is understood, which it is not for somebody who may not ask: what it was for.
+  const wanted = `${http.method} ${http.url?.split('?', 1)[0]}`;
+  const trail: Trail = { actor: undefined, about: { subject: wanted } };
   const note = (status: number): void =>
     record(audit, endpoint, trail, { status, address: origins.of(http).address });
   try {
@@ -60,7 +63,6 @@ export async function answerEndpoint(
     trail.actor = identityOf(caller);
     requireClass(caller, endpoint.access);
     if (endpoint.isOwnPageOnly) callers.requireOwnPage(http);
-    const search = http.url?.split('?', 2)[1] ?? '';
     const asked: EndpointCall<unknown, unknown, unknown> = {
       parameters: plainParameters(found.parameters),
       query: endpoint.query === 'any' ? {} : parsedQuery(endpoint.query, search),

@@ -38,11 +38,7 @@ export interface PasswordSource {
    * password is not right, or the account is disabled. Takes as long for the unknown as for the wrong. Where there is
    * more to do than can be done at once, networks take turns. Throws IdentitySourceError when it cannot be asked.
    */
-  check(
-    credentials: Credentials,
-    signal: AbortSignal,
-    network: string,
-  ): Promise<PasswordVerdict>;
+  check(credentials: Credentials, signal: AbortSignal, network: string): Promise<PasswordVerdict>;
   /**
    * Somebody of this source by the id of his identity, as he is today; undefined when he is not of it, gone or disabled.
    * A source without it cannot tell, puts no stamp into its verdicts, and its people get no refresh tokens.

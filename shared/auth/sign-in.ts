@@ -109,7 +109,11 @@ export class SignIn {
     const { username } = credentials;
     try {
       return await this.#gates[gate].attempt({ username, address }, signal, () =>
-        this.#ask(credentials, { network: networkOf(address), isTolerant: gate === 'tolerant' }, signal),
+        this.#ask(
+          credentials,
+          { network: networkOf(address), isTolerant: gate === 'tolerant' },
+          signal,
+        ),
       );
     } catch (error) {
       throw over.aborted && error === over.reason ? unavailable(error) : error;

@@ -188,7 +188,8 @@ export const AUTH_VARIABLES = {
   },
   AUTH_LDAP_ADMIN_GROUP: {
     reader: 'both',
-    description: 'The group whose members are administrators.',
+    description:
+      'The group whose members are administrators: its DN, or the name of one directly below `AUTH_LDAP_GROUP_BASE`.',
     schema: text,
   },
   AUTH_OIDC_ISSUER: {

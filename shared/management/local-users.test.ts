@@ -1,4 +1,5 @@
 import { describe, expect, jest, test } from '@jest/globals';
+import bcrypt from 'bcrypt';
 
 import { PasswordComparisons } from '../auth/password-hash.ts';
 import { IdentitySourceError } from '../auth/password-source.ts';

@@ -158,7 +158,10 @@ export const signingKeysFolder = (role: string): string => `${OWN}/signing/${rol
 export const signingKeyKey = (role: string, kid: string): string =>
   `${signingKeysFolder(role)}/${kid}.json`;
 export const refreshTokensFolder = `${OWN}/refresh-tokens`;
-export const refreshTokenKey = (id: string): string => `${refreshTokensFolder}/${id}.json`;
+/** `person` is the hash of an identity's id. */
+export const refreshTokensOf = (person: string): string => `${refreshTokensFolder}/${person}`;
+export const refreshTokenKey = (person: string, id: string): string =>
+  `${refreshTokensOf(person)}/${id}.json`;
 export const denyFolder = `${OWN}/deny`;
 export const denyKey = (id: string): string => `${denyFolder}/${id}.json`;
 export const pinsFolder = `${OWN}/pins`;

@@ -127,11 +127,15 @@ describe('the users of an htpasswd file', () => {
     });
     await empty.open();
     expect(warnings()).toEqual([[file, expect.stringContaining('nobody can sign in')]]);
-    expect(await empty.check({ username: 'alice', password: 'wonderland' }, unending)).toBe('unknown');
+    expect(await empty.check({ username: 'alice', password: 'wonderland' }, unending)).toBe(
+      'unknown',
+    );
 
     await writeFile(file, await htpasswdLines({ alice: 'wonderland' }));
     await empty.reload();
-    expect(await empty.check({ username: 'alice', password: 'wonderland' }, unending)).toMatchObject({
+    expect(
+      await empty.check({ username: 'alice', password: 'wonderland' }, unending),
+    ).toMatchObject({
       name: 'alice',
     });
     expect(warnings()).toHaveLength(1);

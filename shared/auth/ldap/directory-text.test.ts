@@ -1,6 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { filledFilter, firstName, isBelow, valuesOf } from './directory-text.ts';
+import {
+  filledFilter,
+  firstName,
+  isBelow,
+  isDirectlyBelow,
+  isSameDn,
+  valuesOf,
+} from './directory-text.ts';
 
 describe('directory text', () => {
   test('a name in a filter is nothing but a name', () => {
@@ -36,6 +43,16 @@ describe('directory text', () => {
     ['', []],
   ])('the first name of %s is %j', (dn, expected) => {
     expect(firstName(dn)).toEqual(expected);
+  });
+
+  test('a group is told from one of the same name that somebody made deeper below the base', () => {
+    const base = 'ou=groups,dc=x';
+    expect(isDirectlyBelow('cn=admins,OU=Groups, dc=x', base)).toBe(true);
+    expect(isDirectlyBelow('cn=admins,ou=lab,ou=groups,dc=x', base)).toBe(false);
+    expect(isDirectlyBelow('cn=admins\\,ou=groups,dc=x', base)).toBe(false);
+    expect(isDirectlyBelow(base, base)).toBe(false);
+    expect(isSameDn('CN=Admins, ou=groups,dc=x', 'cn=admins,ou=groups,dc=x')).toBe(true);
+    expect(isSameDn('cn=admins,ou=lab,ou=groups,dc=x', 'cn=admins,ou=groups,dc=x')).toBe(false);
   });
 
   test('values are found whatever the case of the attribute, bytes and empty ones are none', () => {

@@ -26,6 +26,14 @@ export function isBelow(dn: string, base: string): boolean {
   );
 }
 
+/** True for two spellings of one DN. */
+export const isSameDn = (one: string, other: string): boolean =>
+  isBelow(one, other) && isBelow(other, one);
+
+/** True when the DN is one part longer than the base, and below it. */
+export const isDirectlyBelow = (dn: string, base: string): boolean =>
+  isSameDn(splitDn(dn).slice(1).join(','), base);
+
 /** The value that a DN begins with, `developers` of `cn=developers,ou=groups,…`; nothing when it begins with two. */
 export function firstName(dn: string): string[] {
   const [first = ''] = splitDn(dn);

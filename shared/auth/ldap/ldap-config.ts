@@ -15,7 +15,7 @@ export interface LdapConfig {
     readonly nameAttribute: string;
   };
   readonly groups: LdapGroupsConfig | undefined;
-  /** Members of this group are administrators. */
+  /** Members of this group are administrators: its DN, or the name of one directly below the base of groups. */
   readonly adminGroup: string | undefined;
 }
 

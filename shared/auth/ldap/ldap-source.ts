@@ -19,7 +19,14 @@ import {
   type PasswordSource,
   type PasswordVerdict,
 } from '../password-source.ts';
-import { filledFilter, firstName, isBelow, valuesOf } from './directory-text.ts';
+import {
+  filledFilter,
+  firstName,
+  isBelow,
+  isDirectlyBelow,
+  isSameDn,
+  valuesOf,
+} from './directory-text.ts';
 import type { LdapConfig } from './ldap-config.ts';
 import { LdapConnection } from './ldap-connection.ts';
 
@@ -44,6 +51,11 @@ interface Person {
   readonly dn: string;
   readonly name: string;
   readonly memberOf: readonly string[];
+}
+
+interface Group {
+  readonly dn: string;
+  readonly name: string;
 }
 
 /**
@@ -128,29 +140,41 @@ export class LdapSource implements PasswordSource {
     return { dn: `cn=${randomUUID()},${this.#config.users.base}`, name, memberOf: [] };
   }
 
-  async #groupsOf(connection: LdapConnection, person: Person): Promise<readonly string[]> {
+  async #groupsOf(connection: LdapConnection, person: Person): Promise<readonly Group[]> {
     const { groups } = this.#config;
     if (!groups) return [];
     if (groups.kind === 'memberOf') {
-      return person.memberOf.filter((dn) => isBelow(dn, groups.base)).flatMap(firstName);
+      return person.memberOf
+        .filter((dn) => isBelow(dn, groups.base))
+        .flatMap((dn) => firstName(dn).map((name) => ({ dn, name })));
     }
     const entries = await connection.search(groups.base, {
       scope: 'sub',
       filter: filledFilter(groups.filter, { dn: person.dn, username: person.name }),
       attributes: [groups.nameAttribute],
     });
-    return entries.flatMap((entry) => valuesOf(entry, groups.nameAttribute).slice(0, 1));
+    return entries.flatMap((entry) => {
+      const [name] = valuesOf(entry, groups.nameAttribute);
+      return name === undefined ? [] : [{ dn: entry.dn, name }];
+    });
   }
 
-  #identity(person: Person, groups: readonly string[]): Identity {
-    const { adminGroup } = this.#config;
+  #identity(person: Person, groups: readonly Group[]): Identity {
     return {
       kind: 'user',
       id: `ldap:${person.name}`,
       name: person.name,
-      groups: [...new Set(groups)].map((group) => `ldap:${group}`),
-      isAdmin: adminGroup !== undefined && groups.includes(adminGroup),
+      groups: [...new Set(groups.map(({ name }) => `ldap:${name}`))],
+      isAdmin: groups.some((group) => this.#isOfAdmins(group)),
     };
+  }
+
+  /** By its place: whoever may make groups somewhere below the base would make one of that name. */
+  #isOfAdmins({ dn, name }: Group): boolean {
+    const { adminGroup, groups } = this.#config;
+    if (adminGroup === undefined || !groups) return false;
+    if (adminGroup.includes('=')) return isSameDn(dn, adminGroup);
+    return name === adminGroup && isDirectlyBelow(dn, groups.base);
   }
 }
 

@@ -23,7 +23,12 @@ const MAX_HELD = 256;
 /** Guesses of one name that come together are one after the other, or none of them would know of the others. */
 const OF_PAIR = { running: Infinity, runningEach: 1, waiting: 4_096, waitingEach: 128 } as const;
 /** So many strangers of one network at once: as many guesses may go beyond what is free. */
-const OF_NETWORK = { running: Infinity, runningEach: 32, waiting: 4_096, waitingEach: 256 } as const;
+const OF_NETWORK = {
+  running: Infinity,
+  runningEach: 32,
+  waiting: 4_096,
+  waitingEach: 256,
+} as const;
 /** How long an attempt waits for one under the same name in another process. */
 const ELSEWHERE_MS = 5_000;
 

@@ -1,3 +1,5 @@
+import path from 'node:path';
+
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import jwt from 'jsonwebtoken';
 
@@ -5,7 +7,7 @@ import { ManualClock } from '../../index/testing/manual-clock.ts';
 import { MemoryRecordStore } from '../../index/testing/memory-record-store.ts';
 import { tokenKeyKey } from '../../storage/object-keys.ts';
 import { unending } from '../../storage/testing/contract-support.ts';
-import { rotateStoredKeys, StoredKeys } from './stored-keys.ts';
+import { distrustStoredKeys, rotateStoredKeys, StoredKeys } from './stored-keys.ts';
 import { TokenIssuer } from './token-issuer.ts';
 import { OwnTokenVerifier } from './token-verifier.ts';
 
@@ -55,14 +57,14 @@ describe('keys that lie in the store', () => {
     const [one, other] = [replica(), replica()];
     const before = await one.issue();
     await other.believes(before);
-    const kid = await rotateStoredKeys(records, clock, unending);
-    expect(kid).not.toBe(kidOf(before));
-    // The private part of the old one is nowhere any more.
-    const retired = JSON.parse(
-      (await records.get(tokenKeyKey(kidOf(before)), unending))!.toString(),
-    ) as object;
-    expect(retired).not.toHaveProperty('privateKey');
-
+    const old = tokenKeyKey(kidOf(before));
+    clock.advance(60_000);
+    const rotating = rotateStoredKeys(records, clock, unending);
+    while (clock.sleepers === 0) await new Promise((resolve) => setImmediate(resolve));
+    const made = [...records.records.keys()].find((key) => key !== old) ?? '';
+    const kid = path.posix.basename(made, '.json');
+    const again = await one.issue();
+    expect(kidOf(again)).toBe(kidOf(before));
     for (let second = 0; second <= LIFE + 60; second += 10) {
       const [ours, theirs] = [await one.issue(), await other.issue()];
       expect([second, await other.believes(ours), await one.believes(theirs)]).toEqual([
@@ -75,9 +77,13 @@ describe('keys that lie in the store', () => {
         const published = (await other.keys.published()).map((key) => key.kid);
         expect(published.sort()).toEqual([kid, kidOf(before)].sort());
       }
-      expect([second, await other.believes(before)]).toEqual([second, second < LIFE + 60]);
+      expect([second, await other.believes(again)]).toEqual([second, second < LIFE + 60]);
       clock.advance(10_000);
+      if (second === 20) expect(await rotating).toBe(kid);
     }
+    // The private part of the old one is nowhere any more.
+    const retired = JSON.parse((await records.get(old, unending))!.toString()) as object;
+    expect(retired).not.toHaveProperty('privateKey');
     // Once nothing that the old one signed can be good, it is believed and published no more.
     clock.advance(2 * 3600_000);
     expect((await other.keys.published()).map((key) => key.kid)).toEqual([kid]);
@@ -119,5 +125,16 @@ describe('keys that lie in the store', () => {
       Buffer.from('{"schemaVersion":1,"publicKey":"x"}'),
     );
     await expect(replica().issue()).rejects.toThrow('cannot be read');
+  });
+
+  test('that are distrusted are refused by a process that signs nothing, too', async () => {
+    const [one, other] = [replica(), replica()];
+    const token = await one.issue();
+    expect(await other.believes(token)).toBe(true);
+    const kid = await distrustStoredKeys(records, clock, unending);
+    clock.advance(15_000);
+    expect(await other.believes(token)).toBe(false);
+    expect(kidOf(await one.issue())).toBe(kid);
+    expect([...records.records.keys()]).toEqual([tokenKeyKey(kid)]);
   });
 });

@@ -81,7 +81,8 @@ export class StoredKeys implements TokenKeys {
   }
 
   async find(kid: string): Promise<KeyObject | undefined> {
-    if (!this.#keys.has(kid)) await this.#atMost(SEARCH_AGAIN_MS);
+    // One that is known may have been taken away meanwhile.
+    await this.#atMost(this.#keys.has(kid) ? READ_AGAIN_MS : SEARCH_AGAIN_MS);
     const key = this.#keys.get(kid);
     return key && this.#isBelieved(key) ? key.publicKey : undefined;
   }
@@ -97,13 +98,14 @@ export class StoredKeys implements TokenKeys {
     return retiredAtMs === undefined || this.#clock.now().getTime() < retiredAtMs + BELIEVED_MS;
   }
 
-  /** The newest that all processes know by now; where there is none, the newest. */
+  /** The newest that all processes know by now; where there is none, the oldest. */
   #newest(): SigningKey | undefined {
     const now = this.#clock.now().getTime();
     const able = [...this.#keys.values()]
       .filter(({ retiredAtMs }) => retiredAtMs === undefined)
       .sort((one, other) => other.createdAtMs - one.createdAtMs || (one.kid < other.kid ? -1 : 1));
-    const chosen = able.find(({ createdAtMs }) => createdAtMs + SIGNS_AFTER_MS <= now) ?? able[0];
+    const chosen =
+      able.find(({ createdAtMs }) => createdAtMs + SIGNS_AFTER_MS <= now) ?? able.at(-1);
     const { kid, privateKey } = chosen ?? {};
     return kid === undefined || !privateKey ? undefined : { kid, privateKey };
   }
@@ -127,19 +129,45 @@ export class StoredKeys implements TokenKeys {
   }
 }
 
-/**
- * Makes a new key, which signs in half a minute, and retires the others: their private parts are removed at once, their
- * tokens are believed until they lapse. Returns the id of the new one.
- */
+/** Makes a new key, waits until it signs in every process, and retires the others. Resolves with its id. */
 export async function rotateStoredKeys(
+  records: RecordStore,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<string> {
+  const kid = await putNewKey(records, clock, signal);
+  // Until then the others sign: a process that does not know the new one yet would refuse its tokens.
+  await clock.sleep(SIGNS_AFTER_MS, signal);
+  await retireKeys(records, clock, signal, kid);
+  return kid;
+}
+
+/**
+ * Makes a new key and removes all others: within READ_AGAIN_MS no process signs with them, and their tokens are refused as
+ * soon as what was verified is verified again. Resolves with its id.
+ */
+export async function distrustStoredKeys(
   records: RecordStore,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<string> {
   const known = await readKeys(records, signal);
   const kid = await putNewKey(records, clock, signal);
+  for (const other of known.keys()) await records.delete(tokenKeyKey(other), signal);
+  return kid;
+}
+
+/** All but one: their private parts are removed, their tokens are believed until they lapse. */
+async function retireKeys(
+  records: RecordStore,
+  clock: Clock,
+  signal: AbortSignal,
+  newest: string,
+): Promise<void> {
+  const known = await readKeys(records, signal);
   const now = clock.now();
   for (const key of known.values()) {
+    if (key.kid === newest) continue;
     if (key.retiredAtMs !== undefined && key.retiredAtMs + BELIEVED_MS < now.getTime()) {
       await records.delete(tokenKeyKey(key.kid), signal);
     } else if (key.retiredAtMs === undefined) {
@@ -156,7 +184,6 @@ export async function rotateStoredKeys(
       );
     }
   }
-  return kid;
 }
 
 async function putNewKey(records: RecordStore, clock: Clock, signal: AbortSignal): Promise<string> {

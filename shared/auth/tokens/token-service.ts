@@ -1,3 +1,4 @@
+import type { AuditEvent, AuditLog } from '../../observability/audit-log.ts';
 import { RegistryError, registryError } from '../../oci/errors.ts';
 import {
   type Access,
@@ -8,6 +9,7 @@ import {
 } from '../access.ts';
 import type { ClientOrigin } from '../authenticator.ts';
 import { basicChallenge, wrongPassword } from '../challenge.ts';
+import type { Identity } from '../identity.ts';
 import type { Credentials, ProvedIdentity } from '../password-source.ts';
 import { requireSafe, type SignIn } from '../sign-in.ts';
 import type { ProjectOf } from './bearer-policy.ts';
@@ -30,6 +32,8 @@ export interface TokenServiceOptions {
    * its Docker Hub login to every mirror.
    */
   readonly toleratesStrangers: boolean;
+  /** Undefined: nobody keeps a record. */
+  readonly audit?: AuditLog | undefined;
 }
 
 /** A request for a token, whichever way it came. */
@@ -49,6 +53,9 @@ export interface TokenAnswer extends IssuedToken {
   readonly grants: readonly Grant[];
   readonly refreshToken: string | undefined;
 }
+
+/** Every name is looked up, and these questions cost whoever asks them nothing. */
+const MAX_ANONYMOUS_SCOPES = 10;
 
 /** Issues tokens for what is asked and allowed; less than what was asked is no error (distribution, token.md). */
 export class TokenService {
@@ -76,14 +83,17 @@ export class TokenService {
 
   /** What may be kept in place of the password; undefined: nothing, and clients keep the password. */
   async #standIn(
-    { proof, isOffline }: TokenRequest,
+    { proof, isOffline, origin }: TokenRequest,
     identity: ProvedIdentity | undefined,
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const { refreshTokens } = this.#options;
     if (proof.kind === 'refresh') return proof.token;
     if (proof.kind === 'nothing' || !identity || !isOffline) return undefined;
-    return await refreshTokens.issue(identity, signal);
+    const made = await refreshTokens.issue(identity, signal);
+    if (made !== undefined)
+      this.#note({ action: 'make-secret', subject: 'kept login' }, origin, identity);
+    return made;
   }
 
   /** Undefined: nobody in particular. */
@@ -107,7 +117,11 @@ export class TokenService {
   ): Promise<ProvedIdentity | undefined> {
     const { refreshTokens, signIn } = this.#options;
     if (proof.kind === 'nothing') return undefined;
-    if (proof.kind === 'refresh') return await refreshTokens.identify(proof.token, signal);
+    if (proof.kind === 'refresh') {
+      const identity = await refreshTokens.identify(proof.token, signal);
+      this.#note({ action: 'sign-in' }, origin, identity);
+      return identity;
+    }
     try {
       const gate = isForAll ? 'tolerant' : 'usual';
       const verdict = await signIn.check(proof.credentials, origin, signal, { gate });
@@ -121,9 +135,24 @@ export class TokenService {
     }
   }
 
+  #note(
+    { action, subject }: Pick<AuditEvent, 'action' | 'subject'>,
+    { address }: ClientOrigin,
+    identity: Identity | undefined,
+  ): void {
+    this.#options.audit?.record({
+      ...{ action, address, by: 'kept-login' },
+      ...(subject !== undefined && { subject }),
+      ...(identity
+        ? { result: 'done', actor: { id: identity.id, name: identity.name } }
+        : { result: 'denied', status: 401 }),
+    });
+  }
+
   /** True where strangers are tolerated and all that is asked for is what everybody may pull. */
   async #isForAll(scopes: readonly Scope[], signal: AbortSignal): Promise<boolean> {
     if (!this.#options.toleratesStrangers || scopes.length === 0) return false;
+    if (scopes.length > MAX_ANONYMOUS_SCOPES) return false;
     for (const { type, name, actions } of scopes) {
       const isPull = type === 'repository' && actions.every((action) => action === 'pull');
       if (!isPull) return false;
@@ -139,9 +168,15 @@ export class TokenService {
     signal: AbortSignal,
   ): Promise<readonly Grant[]> {
     const { policy } = this.#options;
+    const isAnonymous = principal.kind === 'anonymous';
     const grants: Grant[] = [];
-    for (const { type, name, actions } of scopes) {
-      const asked = askedAccess(type, name, actions);
+    for (const { type, name, actions } of isAnonymous
+      ? scopes.slice(0, MAX_ANONYMOUS_SCOPES)
+      : scopes) {
+      // Nobody in particular never pushes or deletes: nothing is looked up for that.
+      const asked = askedAccess(type, name, actions).filter(
+        ({ action }) => !isAnonymous || action === 'pull' || action === 'list',
+      );
       const allowed: string[] = [];
       for (const access of asked) {
         if (!(await policy.allows(principal, access, signal))) continue;
