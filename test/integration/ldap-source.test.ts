@@ -33,6 +33,7 @@ uid: bob
 cn: Bob
 sn: B
 userPassword: battery staple
+memberOf: cn=registry-admins,${groups}
 
 dn: uid=twin,${users}
 objectClass: inetOrgPerson
@@ -65,6 +66,23 @@ dn: cn=registry-admins,${groups}
 objectClass: groupOfNames
 cn: registry-admins
 member: uid=bob,${users}
+
+dn: uid=dora,${users}
+objectClass: inetOrgPerson
+uid: dora
+cn: Dora
+sn: D
+userPassword: swiper
+memberOf: cn=registry-admins,ou=lab,${groups}
+
+dn: ou=lab,${groups}
+objectClass: organizationalUnit
+ou: lab
+
+dn: cn=registry-admins,ou=lab,${groups}
+objectClass: groupOfNames
+cn: registry-admins
+member: uid=dora,${users}
 
 dn: ou=referred,${users}
 objectClass: referral
@@ -137,6 +155,21 @@ describeWithTools(['slapd', 'openssl'], 'LdapSource at OpenLDAP', () => {
       groups: ['ldap:developers'],
       isAdmin: false,
     });
+  });
+
+  test('a group with the name of the administrators that somebody made deeper below makes none', async () => {
+    const search = { kind: 'search', base: groups, filter: '(member={dn})', nameAttribute: 'cn' };
+    for (const how of [search, { kind: 'memberOf', base: groups }] as NonNullable<
+      LdapConfig['groups']
+    >[]) {
+      for (const adminGroup of ['registry-admins', `CN=registry-admins, ${groups}`]) {
+        const changes = { groups: how, adminGroup };
+        expect(await check('dora', 'swiper', changes)).toMatchObject({ isAdmin: false });
+        expect(await check('bob', 'battery staple', changes)).toMatchObject({ isAdmin: true });
+      }
+    }
+    const named = { adminGroup: `cn=registry-admins,ou=lab,${groups}` };
+    expect(await check('dora', 'swiper', named)).toMatchObject({ isAdmin: true });
   });
 
   test('a group of the same name outside of the base of groups gives nothing', async () => {
