@@ -48,9 +48,9 @@ export async function answerEndpoint(
   const body = new RequestBody(http, () => {
     if (http.headers.expect !== undefined) response.writeContinue();
   });
-  const search = http.url?.split('?', 2)[1] ?? '';
+  const [path = '', search = ''] = http.url?.split('?', 2) ?? [];
   // Until the request is understood, which it is not for somebody who may not ask: what it was for.
-  const wanted = `${http.method} ${http.url?.split('?', 1)[0]}`;
+  const wanted = `${http.method ?? ''} ${path}`;
   const trail: Trail = { actor: undefined, about: { subject: wanted } };
   const note = (status: number): void =>
     record(audit, endpoint, trail, { status, address: origins.of(http).address });

@@ -30,7 +30,7 @@
  *     dirty/<journal id>.json
  *     deleting/<alg>-<hex>.<run>.<phase>               a blob that is being removed (shared/content/removal)
  *     keys/<kid>.json                                  a key of tokens
- *     refresh-tokens/<id>.json                         who may have new tokens without his password
+ *     refresh-tokens/<person>/<end><id>.json           who may have new tokens without his password
  *     deny/<id>.json                                   a reference or digest that nobody may have
  *     pins/<id>.json                                   cached images that stay
  *     eviction/<run>.json                              blobs that a run is about to leave without links

@@ -91,8 +91,9 @@ export class TokenService {
     if (proof.kind === 'refresh') return proof.token;
     if (proof.kind === 'nothing' || !identity || !isOffline) return undefined;
     const made = await refreshTokens.issue(identity, signal);
-    if (made !== undefined)
+    if (made !== undefined) {
       this.#note({ action: 'make-secret', subject: 'kept login' }, origin, identity);
+    }
     return made;
   }
 
