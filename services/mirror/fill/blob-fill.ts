@@ -91,7 +91,7 @@ export class BlobFill {
       body = start.body;
       if (!body.isWhole && source.isLeading) storing = this.#storeAlong(body, signal);
       opened(start);
-      await this.#receive(start.first, body, signal);
+      await this.#receiveUnlessEnded(start.first, body, signal);
       body.markVerified();
       if (!storing) await this.#settle(body, signal);
     } catch (error) {
@@ -140,6 +140,21 @@ export class BlobFill {
       onFault(error, 'fill');
       return undefined;
     });
+  }
+
+  async #receiveUnlessEnded(
+    first: FillBytes,
+    body: SpooledBody,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // The writer may wait for a reader that takes nothing, whatever becomes of the bytes that come.
+    const end = (): void => body.fail(signal.reason as Error);
+    signal.addEventListener('abort', end, { once: true });
+    try {
+      await this.#receive(first, body, signal);
+    } finally {
+      signal.removeEventListener('abort', end);
+    }
   }
 
   async #receive(first: FillBytes, body: SpooledBody, signal: AbortSignal): Promise<void> {

@@ -52,6 +52,7 @@ async function receiveChunks(body: Readable, accept: AcceptBytes): Promise<unkno
 /** Read straight into the blocks that the bytes are then taken from. */
 async function receiveLent(body: LentBody, accept: AcceptBytes): Promise<unknown> {
   const blocks = new Blocks();
+  let accepting = Promise.resolve();
   let refusal: unknown;
   const refuse = (error: unknown): void => {
     refusal = error;
@@ -64,6 +65,7 @@ async function receiveLent(body: LentBody, accept: AcceptBytes): Promise<unknown
         : // What came with the head of the answer.
           accept(Buffer.from(piece));
       if (!accepted) return true;
+      accepting = accepted;
       accepted.then(() => body.more(), refuse);
     } catch (error) {
       refuse(error);
@@ -77,6 +79,8 @@ async function receiveLent(body: LentBody, accept: AcceptBytes): Promise<unknown
       body.once('close', () => resolve(undefined));
       body.lend(take, () => blocks.next());
     });
+    // A body can end while the last piece is still being taken, out of a block that is used again from here on.
+    await accepting;
     if (refusal !== undefined) throw refusal as Error;
     return fault;
   } finally {

@@ -1,4 +1,4 @@
-import { Readable, Writable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { beforeEach, describe, expect, test } from '@jest/globals';
@@ -7,35 +7,10 @@ import { until } from '../../../shared/http/testing/recorded-edge.ts';
 import { ManualClock } from '../../../shared/index/testing/manual-clock.ts';
 import { MemoryWindows } from './memory-window.ts';
 import { SpooledBody } from './spooled-body.ts';
+import { Limited } from './testing/limited.ts';
 
 const MIB = 1024 * 1024;
 const TOTAL_BYTES = 16 * MIB;
-
-/** Takes as many bytes as it is allowed to. */
-class Limited extends Writable {
-  readonly chunks: Buffer[] = [];
-  bytes = 0;
-  #allowed: number;
-  #waiting: (() => void) | undefined;
-
-  constructor(allowed = Infinity) {
-    super();
-    this.#allowed = allowed;
-  }
-
-  allowAll(): void {
-    this.#allowed = Infinity;
-    this.#waiting?.();
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    // The memory is used again.
-    this.chunks.push(Buffer.from(chunk));
-    this.bytes += chunk.length;
-    if (this.bytes < this.#allowed) done();
-    else this.#waiting = done;
-  }
-}
 
 describe('a body in a window', () => {
   let clock: ManualClock;
@@ -62,7 +37,7 @@ describe('a body in a window', () => {
     body.release();
   }
 
-  const isWhole = ({ chunks }: Limited): boolean => Buffer.concat(chunks).equals(bytes);
+  const isWhole = (taken: Limited): boolean => taken.all.equals(bytes);
 
   test('waits for the one that stores it, and for nobody else', async () => {
     const store = body.readToStore()!;
@@ -102,7 +77,7 @@ describe('a body in a window', () => {
     writing.catch(() => undefined);
     await until(() => client.bytes === end);
     await copied;
-    expect(Buffer.concat(client.chunks).equals(bytes.subarray(0, end))).toBe(true);
+    expect(client.all.equals(bytes.subarray(0, end))).toBe(true);
     await expect(writing).rejects.toThrow('nobody reads');
   });
 

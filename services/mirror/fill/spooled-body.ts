@@ -41,6 +41,7 @@ export class SpooledBody implements FollowedBody {
   #isVerified = false;
   #failure: Error | undefined;
   #written = 0;
+  #isAppending = false;
   /** Up to here bytes are written or about to be: what a window lies before is lost. */
   #claimed = 0;
   #isReleased = false;
@@ -88,6 +89,9 @@ export class SpooledBody implements FollowedBody {
   }
 
   async #appendToWindow(chunk: Buffer): Promise<void> {
+    // Bytes of two at once would lie in another order than the one they came in.
+    if (this.#isAppending) throw new Error('the last bytes are still being appended');
+    this.#isAppending = true;
     for (let start = 0; start < chunk.length; start += WINDOW_PIECE_BYTES) {
       const piece = chunk.subarray(start, start + WINDOW_PIECE_BYTES);
       await this.#makeRoom(piece.length);
@@ -96,6 +100,7 @@ export class SpooledBody implements FollowedBody {
       this.#written += piece.length;
       this.#wake();
     }
+    this.#isAppending = false;
   }
 
   /** Resolves when all bytes are in the file. */
@@ -134,6 +139,7 @@ export class SpooledBody implements FollowedBody {
   fail(error: Error): void {
     this.#failure = error;
     this.#wake();
+    this.#wakeWriter?.();
   }
 
   /** The writer needs the file no more. */
@@ -218,6 +224,7 @@ export class SpooledBody implements FollowedBody {
     const passed = this.#claimed + bytes - this.#windowBytes;
     for (;;) {
       if (passed <= 0) return;
+      if (this.#failure) throw this.#failure;
       if (this.#readers.size === 0) throw new Error('nobody reads the download any more');
       const leader = this.#storing ?? this.#fastestReader();
       if (!leader) return;
