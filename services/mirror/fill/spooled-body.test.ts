@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -79,6 +80,55 @@ describe('a body in a window', () => {
     await copied;
     expect(client.all.equals(bytes.subarray(0, end))).toBe(true);
     await expect(writing).rejects.toThrow('nobody reads');
+  });
+
+  test('loses nobody who is as fast as the store, however fast the writer', async () => {
+    const store = body.readToStore()!;
+    const everybody = Array.from({ length: 8 }, () => new Limited(MIB));
+    const [stored, ...clients] = everybody as [Limited, ...Limited[]];
+    const copied = clients.map((client) => body.read(0, TOTAL_BYTES)!.copyTo(client));
+    const over = Promise.all([write(), pipeline(store, stored), ...copied]);
+    over.catch(() => undefined);
+    for (let bytes = MIB; bytes < TOTAL_BYTES; bytes += MIB) {
+      await until(() => everybody.every((taken) => taken.bytes >= bytes));
+      for (const taken of everybody) taken.allow(bytes + MIB);
+    }
+    for (const taken of everybody) taken.allowAll();
+    await over;
+    expect(everybody.every(isWhole)).toBe(true);
+  });
+
+  test('waits for those who read it although somebody waits for a part that is to come', async () => {
+    const late = body.read(12 * MIB, 4 * MIB)!.copyTo(new Limited());
+    late.catch(() => undefined);
+    const slow = new Limited(MIB);
+    const copied = body.read(0, TOTAL_BYTES)!.copyTo(slow);
+    const writing = write();
+    await until(() => clock.sleepers > 0);
+    expect(hasWritten).toBe(false);
+    slow.allowAll();
+    await Promise.all([writing, copied, late]);
+    expect(isWhole(slow)).toBe(true);
+  });
+
+  test('leaves out a store that takes nothing although a client moves on', async () => {
+    const store = body.readToStore()!;
+    const client = new Limited();
+    const steps: number[] = [];
+    const reader = body.read(0, TOTAL_BYTES)!;
+    const writing = write();
+    await until(() => clock.sleepers > 0);
+    // Inside the window it takes a step each time before the store's time is up.
+    for (let n = 0; n < 2; n += 1) {
+      clock.advance(10_000);
+      await once(reader, 'readable');
+      steps.push((reader.read(100_000) as Buffer).length);
+      await until(() => clock.sleepers > 0 || store.destroyed);
+    }
+    expect(steps).toEqual([100_000, 100_000]);
+    await until(() => store.destroyed);
+    await Promise.all([writing, pipeline(reader, client)]);
+    expect(client.bytes).toBe(TOTAL_BYTES - 200_000);
   });
 
   test('is given up when neither a store nor anybody else reads it', async () => {

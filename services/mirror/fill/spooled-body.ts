@@ -29,7 +29,7 @@ const STORE_STALL_MS = 15_000;
  *
  * A file that holds them all never waits for anybody. Its last bytes are in memory too, where they are read by whoever
  * keeps up, without waiting for the disk. A window holds the last ones alone: it moves on with the reader
- * that stores them, and without one with the fastest of the others; who falls behind it gets a WindowPassedError.
+ * that stores them, and without one with the fastest of the others; who falls far behind it gets a WindowPassedError.
  */
 export class SpooledBody implements FollowedBody {
   readonly totalBytes: number;
@@ -219,41 +219,49 @@ export class SpooledBody implements FollowedBody {
     this.#closeIfUnused();
   }
 
-  /** Waits until the window may move on by `bytes`. Throws when nobody reads any more. */
+  /**
+   * Waits until the window may move on by `bytes`. Half of it stays behind the reader that it moves with, for those that
+   * are about as fast. Throws when nobody reads any more.
+   */
   async #makeRoom(bytes: number): Promise<void> {
     const passed = this.#claimed + bytes - this.#windowBytes;
+    if (passed <= 0) return;
+    let last: { readonly leader: SpoolReader; readonly position: number } | undefined;
+    let sinceMs = 0;
     for (;;) {
-      if (passed <= 0) return;
       if (this.#failure) throw this.#failure;
       if (this.#readers.size === 0) throw new Error('nobody reads the download any more');
       const leader = this.#storing ?? this.#fastestReader();
-      if (!leader) return;
-      if (leader.position >= passed) return;
-      const hasMoved = await this.#waitForReader(leader);
-      if (!hasMoved && leader === this.#storing) {
-        leader.destroy(new Error('the store takes nothing'));
+      if (!leader || leader.position - passed >= this.#windowBytes / 2) return;
+      const nowMs = this.#clock.monotonicMs();
+      if (leader !== last?.leader || leader.position !== last.position) {
+        last = { leader, position: leader.position };
+        sinceMs = nowMs;
       }
+      const isStalled = nowMs - sinceMs >= STORE_STALL_MS;
+      if (isStalled && leader === this.#storing) {
+        leader.destroy(new Error('the store takes nothing'));
+      } else await this.#pauseWriter(isStalled ? STORE_STALL_MS : sinceMs + STORE_STALL_MS - nowMs);
     }
   }
 
   #fastestReader(): SpoolReader | undefined {
     let fastest: SpoolReader | undefined;
     for (const reader of this.#readers) {
-      // It waits for the digest, and so for the writer: to wait for it would be for ever.
+      // It waits for the digest, or for bytes still to come, and so for the writer: to wait for it would be for ever.
       if (reader.position >= reader.end - HOLD_BACK_BYTES) continue;
+      if (reader.position > this.#claimed) continue;
       if (!fastest || reader.position > fastest.position) fastest = reader;
     }
     return fastest;
   }
 
-  /** False when the reader has not moved for too long. */
-  async #waitForReader(reader: SpoolReader): Promise<boolean> {
-    const { position } = reader;
-    const moved = new AbortController();
-    this.#wakeWriter = () => moved.abort();
-    await this.#clock.sleep(STORE_STALL_MS, moved.signal).catch(() => undefined);
+  /** Until a reader moves or goes, or so many milliseconds. */
+  async #pauseWriter(ms: number): Promise<void> {
+    const woken = new AbortController();
+    this.#wakeWriter = () => woken.abort();
+    await this.#clock.sleep(ms, woken.signal).catch(() => undefined);
     this.#wakeWriter = undefined;
-    return moved.signal.aborted || reader.position > position;
   }
 
   #isPassed(position: number): boolean {

@@ -16,9 +16,13 @@ export class Limited extends Writable {
     return Buffer.concat(this.#chunks);
   }
 
+  allow(bytes: number): void {
+    this.#allowed = bytes;
+    if (this.bytes < bytes) this.#waiting?.();
+  }
+
   allowAll(): void {
-    this.#allowed = Infinity;
-    this.#waiting?.();
+    this.allow(Infinity);
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
