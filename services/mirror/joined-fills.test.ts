@@ -8,6 +8,9 @@ import { until } from '../../shared/http/testing/recorded-edge.ts';
 import type { Leases } from '../../shared/index/ports.ts';
 import { ProcessLeases } from '../../shared/index/store/process-leases.ts';
 import { systemClock } from '../../shared/lifecycle/clock.ts';
+import type { BlobStore } from '../../shared/storage/blob-store.ts';
+import { StorageError } from '../../shared/storage/errors.ts';
+import { withPut } from '../../shared/storage/with-put.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { type FixtureBlob, randomBlob } from '../../test/support/oci-fixtures.ts';
 import { isLinked } from './testing/is-linked.ts';
@@ -133,6 +136,20 @@ describe('downloads of two mirrors', () => {
     expect(follower.fills.map(({ joined }) => joined)).toEqual(['followed', 'led']);
   });
 
+  test('go on at the upstream without the one that asked it, although the store cannot be read', async () => {
+    const [leader, follower] = [await start(), await start({ blobs: withoutOpen })];
+    const goOn = pauseAt(MIB);
+    const lost = await beginPull(leader);
+    const second = await beginPull(follower);
+    const stopped = leader.stop();
+    mirrors = [follower];
+    await expect(lost.whole).rejects.toThrow();
+    goOn();
+    await stopped;
+    await expectWhole(second);
+    expect(gets()).toBe(2);
+  });
+
   test('are stored by the follower when the one that asks the upstream cannot', async () => {
     const [leader, follower] = [await start({ blobs: withoutPut }), await start()];
     const goOn = pauseAt(MIB);
@@ -188,6 +205,12 @@ describe('downloads of two mirrors', () => {
 interface BegunPull {
   readonly whole: Promise<Buffer>;
 }
+
+/** A store that gives nothing back. */
+const withoutOpen = (blobs: BlobStore): BlobStore => ({
+  ...withPut(blobs, (...blob) => blobs.put(...blob)),
+  open: () => Promise.reject(new StorageError('blob.open', 'unreachable')),
+});
 
 /** Leases of one program, as several processes of it have them. */
 function programLeases(): Leases {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { openAnswer } from '../../shared/http/testing/http-client.ts';
-import { until } from '../../shared/http/testing/recorded-edge.ts';
+import { type LogLine, until } from '../../shared/http/testing/recorded-edge.ts';
 import { type FakeUpstream, startFakeUpstream } from '../../test/support/fake-upstream.ts';
 import { randomBlob } from '../../test/support/oci-fixtures.ts';
 import { isLinked } from './testing/is-linked.ts';
@@ -35,6 +35,9 @@ describe('a blob that does not fit the spool', () => {
   const start = (options: TestMirrorOptions = {}): Promise<TestMirror> =>
     startTestMirror(upstream.url, { spoolMaxBytes: 1000, ...options });
   const blobPath = (digest: string): string => `/v2/hello/blobs/${digest}`;
+  const failedFills = (): LogLine[] =>
+    mirror.edge.lines.filter(({ fields }) => fields['operation'] === 'blob.fill');
+
   test('is verified and kept all the same', async () => {
     // More than the window in memory.
     const large = randomBlob(12 * MIB);
@@ -43,6 +46,8 @@ describe('a blob that does not fit the spool', () => {
     upstream.behaviour.flipsBit = true;
     await expect(mirror.send(blobPath(large.digest))).rejects.toThrow();
     await expect(mirror.send(blobPath(large.digest), range)).rejects.toThrow();
+    // The window has passed the second client, so that it had its answer before its download had ended.
+    await until(() => failedFills().length === 2);
     expect(await mirror.files()).toEqual([]);
     upstream.behaviour.flipsBit = false;
     upstream.forget();

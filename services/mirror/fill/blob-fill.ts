@@ -8,6 +8,7 @@ import { RunningDigest } from './running-digest.ts';
 import type { Spool } from './spool.ts';
 import type { SpoolFile } from './spool-file.ts';
 import { SpooledBody } from './spooled-body.ts';
+import { TrickleError } from './trickle-watch.ts';
 
 /** How a fill began, for everyone who joined it. */
 export type FillOpening =
@@ -20,7 +21,7 @@ export type FillOpening =
 
 export interface BlobFillOptions {
   readonly digest: Digest;
-  readonly spool: Spool;
+  readonly spool: Pick<Spool, 'create' | 'createWindow'>;
   readonly clock: Clock;
   readonly source: FillSource;
   /** Stores the bytes, which are verified where they are a file, and links them. Reads a stream, or destroys it. */
@@ -31,7 +32,7 @@ export interface BlobFillOptions {
   readonly onFault: (error: unknown, stage: 'fill' | 'store') => void;
 }
 
-/** How often a broken body is continued without a byte of progress, and in all. */
+/** How often a broken body is continued without progress worth the name, and in all. */
 const MAX_FRUITLESS_RESUMES = 3;
 const MAX_RESUMES = 20;
 const RESUME_DELAY_MS = 100;
@@ -130,16 +131,9 @@ export class BlobFill {
 
   async #makeRoom(bytes: number): Promise<SpoolFile | undefined> {
     const { spool, onFault } = this.#options;
-    try {
-      const whole = await spool.create(bytes);
-      if (whole) return whole;
-    } catch (error) {
-      onFault(error, 'fill');
-    }
-    return spool.createWindow(bytes).catch((error: unknown) => {
-      onFault(error, 'fill');
-      return undefined;
-    });
+    const onDiskFault = (error: unknown): undefined => void onFault(error, 'fill');
+    const whole = await spool.create(bytes).catch(onDiskFault);
+    return whole ?? (await spool.createWindow(bytes, onDiskFault));
   }
 
   async #receiveUnlessEnded(
@@ -171,10 +165,11 @@ export class BlobFill {
     let fruitless = 0;
     for (let resumes = 0; ; resumes += 1) {
       const before = this.#receivedBytes;
-      const fault = await receiveBody(source, before, accept);
+      const fault = await receiveBody(source, before, accept, this.#options.clock);
       if (this.#receivedBytes === body.totalBytes) break;
       signal.throwIfAborted();
-      fruitless = this.#receivedBytes > before ? 0 : fruitless + 1;
+      const hasFruit = this.#receivedBytes > before && !(fault instanceof TrickleError);
+      fruitless = hasFruit ? 0 : fruitless + 1;
       if (resumes === MAX_RESUMES || fruitless === MAX_FRUITLESS_RESUMES) {
         throw new BrokenFillError('the upstream keeps breaking off', { cause: fault });
       }

@@ -5,6 +5,7 @@ import type { Lease, Leases } from '../../../shared/index/ports.ts';
 import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { Digest } from '../../../shared/oci/digest.ts';
 import type { FillObservation } from '../../../shared/observability/observer.ts';
+import { StorageError } from '../../../shared/storage/errors.ts';
 import type { Outcome } from '../upstream/outcome.ts';
 import type { UpstreamBlob } from '../upstream/upstream-client.ts';
 import type { FillBytes, FillBytesOutcome, FillSource } from './fill-source.ts';
@@ -204,8 +205,14 @@ export class JointSource implements FillSource {
   async #fromStore(fromByte: number, signal: AbortSignal): Promise<FillBytesOutcome | undefined> {
     const { isStored, openStored } = this.#options;
     if (fromByte === 0) return (await isStored(signal)) ? { kind: 'held' } : undefined;
-    const stored = await openStored(fromByte, signal);
-    return stored && { kind: 'found', value: stored };
+    try {
+      const stored = await openStored(fromByte, signal);
+      return stored && { kind: 'found', value: stored };
+    } catch (error) {
+      // Clients are in the middle of it, and the upstream has the rest too.
+      if (error instanceof StorageError) return undefined;
+      throw error;
+    }
   }
 
   /** Breaks a body off whose sender is no longer the holder, or owes bytes for too long. Never rejects. */

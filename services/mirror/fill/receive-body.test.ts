@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { expect, test } from '@jest/globals';
 
+import { systemClock } from '../../../shared/lifecycle/clock.ts';
 import { LentBody } from '../../../shared/plain-http/lent-body.ts';
 import { receiveBody } from './receive-body.ts';
 import { SharedBlock } from './shared-block.ts';
@@ -10,7 +10,7 @@ import { SharedBlock } from './shared-block.ts';
 const connection = { resume: () => undefined, release: () => undefined, destroy: () => undefined };
 const makeBody = (): LentBody => new LentBody(connection, 1000, Buffer.alloc(0));
 const received = (body: LentBody, accept: () => Promise<void>): Promise<unknown> =>
-  receiveBody({ body, offset: 0, totalBytes: 1000, from: 'upstream' }, 0, accept);
+  receiveBody({ body, offset: 0, totalBytes: 1000, from: 'upstream' }, 0, accept, systemClock);
 
 test('waits until the last piece is taken, although the connection broke, and only then uses its memory again', async () => {
   const body = makeBody();
@@ -20,7 +20,7 @@ test('waits until the last piece is taken, although the connection broke, and on
   const { buffer } = body;
   body.feed(buffer.subarray(0, 100));
   body.destroy(new Error('hung up'));
-  await once(body, 'close');
+  await new Promise((resolve) => body.once('close', resolve));
   await turn();
   expect(isOver).toBe(false);
   expect(new SharedBlock().bytes.buffer).not.toBe(buffer.buffer);

@@ -2,8 +2,10 @@ import type { Readable } from 'node:stream';
 
 import { noteFreshBytes } from '../../../shared/lifecycle/fresh-bytes.ts';
 import { LentBody } from '../../../shared/plain-http/lent-body.ts';
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { FillBytes } from './fill-source.ts';
 import { SharedBlock } from './shared-block.ts';
+import { TrickleWatch } from './trickle-watch.ts';
 
 /** Less room than this in a block is not read into. */
 const MIN_READ_BYTES = 64 * 1024;
@@ -13,21 +15,35 @@ export type AcceptBytes = (bytes: Buffer, block?: SharedBlock) => Promise<void> 
 
 /**
  * Gives the bytes from `position` on to `accept`, skipping those before it. Resolves at the end of the body, however it
- * came to that; what broke it is returned. Only what `accept` throws is thrown.
+ * came to that; what broke it is returned, a TrickleError where an upstream sent next to nothing. Only what `accept`
+ * throws is thrown.
  */
 export async function receiveBody(
   source: FillBytes,
   position: number,
   accept: AcceptBytes,
+  clock: Clock,
 ): Promise<unknown> {
-  const { body, offset } = source;
+  const { body, offset, from } = source;
+  const watch = new TrickleWatch(clock);
   let skip = position - offset;
   const acceptFrom: AcceptBytes = (bytes, block) => {
     const wanted = skip < bytes.length ? bytes.subarray(skip) : undefined;
     skip = Math.max(skip - bytes.length, 0);
-    return wanted && accept(wanted, block);
+    const accepted = wanted && accept(wanted, block);
+    watch.came(bytes.length, accepted);
+    return accepted;
   };
-  return body instanceof LentBody ? receiveLent(body, acceptFrom) : receiveChunks(body, acceptFrom);
+  const ended = new AbortController();
+  // Others have watched theirs: another replica its upstream, and the store's client the store.
+  if (from === 'upstream') void watch.run(body, ended.signal);
+  try {
+    return await (body instanceof LentBody
+      ? receiveLent(body, acceptFrom)
+      : receiveChunks(body, acceptFrom));
+  } finally {
+    ended.abort();
+  }
 }
 
 async function receiveChunks(body: Readable, accept: AcceptBytes): Promise<unknown> {

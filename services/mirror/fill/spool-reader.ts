@@ -10,9 +10,12 @@ const MAX_SPARE = 64;
 
 const spare: Buffer[] = [];
 
-/** The byte is overwritten by later ones: the reader was too slow for the window. */
-export class WindowPassedError extends Error {
-  override readonly name = 'WindowPassedError';
+/**
+ * The spool does not have the byte: it is overwritten by later ones, as the reader was too slow for the window, or the
+ * disk did not take it or does not give it back. It may be had elsewhere.
+ */
+export class NotSpooledError extends Error {
+  override readonly name = 'NotSpooledError';
 }
 
 type ContinueFrom = (position: number, end: number) => Promise<Readable>;
@@ -20,7 +23,7 @@ type ContinueFrom = (position: number, end: number) => Promise<Readable>;
 export interface SpoolReaderOptions {
   readonly position: number;
   readonly end: number;
-  /** The rest, [position, end), from elsewhere, for a reader that fell behind the window. */
+  /** The rest, [position, end), from elsewhere, for a reader whose next byte is not in the spool. */
   readonly continueFrom?: ContinueFrom;
 }
 
@@ -39,7 +42,7 @@ export interface FollowedBody {
     end: number,
     isReaderGone: () => boolean,
   ): Promise<Available | undefined>;
-  /** The number of bytes read. Throws WindowPassedError when they are bytes of elsewhere. */
+  /** The number of bytes read. Throws NotSpooledError when they are not the ones that were written there. */
   readAt(buffer: Buffer, position: number, length: number): Promise<number>;
   readerMoved(): void;
   readerGone(reader: SpoolReader): void;
@@ -93,7 +96,7 @@ export class SpoolReader extends Readable {
       if (own && spare.length < MAX_SPARE) spare.push(own);
     } catch (error) {
       const { continueFrom } = this.#options;
-      if (!(error instanceof WindowPassedError && continueFrom)) throw error;
+      if (!(error instanceof NotSpooledError && continueFrom)) throw error;
       await this.#copyRest(continueFrom, writes, inspect);
     } finally {
       writes.end();
@@ -135,7 +138,7 @@ export class SpoolReader extends Readable {
       await this.#readNext();
     } catch (error) {
       const { continueFrom } = this.#options;
-      if (error instanceof WindowPassedError && continueFrom) void this.#goOn(continueFrom);
+      if (error instanceof NotSpooledError && continueFrom) void this.#goOn(continueFrom);
       else this.destroy(error as Error);
     }
   }

@@ -76,6 +76,19 @@ describe('Spool', () => {
     await spool.close();
   });
 
+  test('has windows in memory although nothing can be opened on the disk', async () => {
+    const spool = await openSpool(1e9);
+    await rm(base, { recursive: true });
+    const faults: unknown[] = [];
+    const window = await spool.createWindow(1e9, (error) => void faults.push(error));
+    expect(window?.windowBytes).toBe(4 * 1024 * 1024);
+    expect(faults).toEqual([expect.objectContaining({ code: 'ENOENT' })]);
+    await window?.close();
+    // The disk is left alone for a while.
+    expect(await spool.create(10)).toBeUndefined();
+    await spool.close();
+  });
+
   test('gives back what was written to it', async () => {
     const spool = await openSpool();
     const file = (await spool.create(10))!;

@@ -26,8 +26,8 @@ const FOLDER_PREFIX = 'twinport-spool-';
 const LOCK_NAME = 'lock';
 /** A folder whose lock nobody listens at yet may be one that is being made. */
 const YOUNG_MS = 60_000;
-/** How long nothing new is spooled after a write has failed, so that the retries of those it failed pass through. */
-const REST_AFTER_WRITE_ERROR_MS = 30_000;
+/** How long nothing new is spooled after the disk has failed, so that the retries of those it failed pass it by. */
+const REST_AFTER_FAULT_MS = 30_000;
 
 /**
  * Room on the local disk for blobs on their way in. Every process has a folder of its own below the base folder, locked
@@ -73,7 +73,7 @@ export class Spool {
 
   /**
    * A file of up to `bytes`, or undefined when the spool or its disk has no room for it now, or when the disk has just
-   * refused a write.
+   * failed.
    */
   create(bytes: number): Promise<SpoolFile | undefined> {
     return this.#createFile(bytes);
@@ -92,9 +92,7 @@ export class Spool {
       // Its folder is closed to others; the file may become one of the store's.
       const handle = await open(path, 'wx+');
       const created = new ReservedFile(handle, path, {
-        writeFailed: () => {
-          this.#restsUntilMs = this.#clock.monotonicMs() + REST_AFTER_WRITE_ERROR_MS;
-        },
+        writeFailed: () => this.#rest(),
         closed: () => {
           this.#files.delete(created);
           this.#giveBack(bytes);
@@ -103,21 +101,32 @@ export class Spool {
       file = created;
       this.#files.add(file);
       return file;
+    } catch (error) {
+      this.#rest();
+      throw error;
     } finally {
       if (!file) this.#giveBack(bytes);
     }
   }
 
   /**
-   * For a blob of `totalBytes` that does not fit: a file of its last bytes, or a few of them in memory. Undefined when
-   * there is no room for that either.
+   * For a blob of `totalBytes` that does not fit: a file of its last bytes, or a few of them in memory, whatever the disk
+   * does. Undefined when there is no room for that either.
    */
-  async createWindow(totalBytes: number): Promise<SpoolFile | undefined> {
+  async createWindow(
+    totalBytes: number,
+    onDiskFault: (error: unknown) => void,
+  ): Promise<SpoolFile | undefined> {
     for (const bytes of WINDOW_BYTES) {
-      const file = bytes < totalBytes ? await this.#createFile(bytes) : undefined;
+      if (bytes >= totalBytes) continue;
+      const file = await this.#createFile(bytes).catch(onDiskFault);
       if (file) return new RingFile(file, bytes);
     }
     return this.#memory.create();
+  }
+
+  #rest(): void {
+    this.#restsUntilMs = this.#clock.monotonicMs() + REST_AFTER_FAULT_MS;
   }
 
   #giveBack(bytes: number): void {

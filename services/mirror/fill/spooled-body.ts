@@ -7,9 +7,9 @@ import type { SpoolFile } from './spool-file.ts';
 import {
   type Available,
   type FollowedBody,
+  NotSpooledError,
   SpoolReader,
   type SpoolReaderOptions,
-  WindowPassedError,
 } from './spool-reader.ts';
 
 /** The end of what a reader gets is kept from it until the whole is known to be right, so that no wrong body completes. */
@@ -29,7 +29,7 @@ const STORE_STALL_MS = 15_000;
  *
  * A file that holds them all never waits for anybody. Its last bytes are in memory too, where they are read by whoever
  * keeps up, without waiting for the disk. A window holds the last ones alone: it moves on with the reader
- * that stores them, and without one with the fastest of the others; who falls far behind it gets a WindowPassedError.
+ * that stores them, and without one with the fastest of the others; who falls far behind it gets a NotSpooledError.
  */
 export class SpooledBody implements FollowedBody {
   readonly totalBytes: number;
@@ -96,7 +96,9 @@ export class SpooledBody implements FollowedBody {
       const piece = chunk.subarray(start, start + WINDOW_PIECE_BYTES);
       await this.#makeRoom(piece.length);
       this.#claimed += piece.length;
-      await this.#file.append([piece]);
+      await this.#file.append([piece]).catch((error: unknown) => {
+        throw this.#writeFailed(error);
+      });
       this.#written += piece.length;
       this.#wake();
     }
@@ -124,9 +126,16 @@ export class SpooledBody implements FollowedBody {
       this.#written = end;
       this.#recent.forget(end);
     } catch (error) {
-      this.#writeFault = error instanceof Error ? error : new Error(String(error));
+      this.#writeFailed(error);
     }
     this.#writing = undefined;
+  }
+
+  /** Nothing that comes now can be kept: readers go on elsewhere behind what there is. */
+  #writeFailed(error: unknown): Error {
+    this.#writeFault = error instanceof Error ? error : new Error(String(error));
+    this.#wake();
+    return this.#writeFault;
   }
 
   /** The digest matches: readers get the rest. */
@@ -135,7 +144,10 @@ export class SpooledBody implements FollowedBody {
     this.#wake();
   }
 
-  /** Readers are destroyed with the error: none of them ends as if it were complete. */
+  /**
+   * Readers are destroyed with the error: none of them ends as if it were complete. Only when it was the disk that failed
+   * they may go on.
+   */
   fail(error: Error): void {
     this.#failure = error;
     this.#wake();
@@ -176,7 +188,7 @@ export class SpooledBody implements FollowedBody {
 
   /**
    * Waits until a reader up to `end` may read beyond `position`. Undefined when the reader is gone before that. A block
-   * of what it may read is retained for it. Throws what the fill failed with, or WindowPassedError.
+   * of what it may read is retained for it. Throws what the fill failed with, or NotSpooledError.
    */
   async availableFrom(
     position: number,
@@ -184,7 +196,7 @@ export class SpooledBody implements FollowedBody {
     isReaderGone: () => boolean,
   ): Promise<Available | undefined> {
     while (!isReaderGone()) {
-      if (this.#failure) throw this.#failure;
+      if (this.#failure && !this.#writeFault) throw this.#failure;
       this.#requireInWindow(position);
       const received = this.isWhole ? this.#claimed : this.#written;
       const limit = this.#isVerified ? end : Math.min(received, end - HOLD_BACK_BYTES);
@@ -194,13 +206,18 @@ export class SpooledBody implements FollowedBody {
         piece?.block?.retain();
         return { limit, piece };
       }
+      if (this.#writeFault) {
+        throw new NotSpooledError('the disk took no more', { cause: this.#writeFault });
+      }
       await new Promise<void>((resolve) => this.#wakeReaders.push(resolve));
     }
     return undefined;
   }
 
   async readAt(buffer: Buffer, position: number, length: number): Promise<number> {
-    const count = await this.#file.read(buffer, position, length);
+    const count = await this.#file.read(buffer, position, length).catch((error: unknown) => {
+      throw new NotSpooledError('the disk does not give it back', { cause: error });
+    });
     // What was overwritten in the meantime are bytes of elsewhere.
     this.#requireInWindow(position);
     return count;
@@ -269,7 +286,7 @@ export class SpooledBody implements FollowedBody {
   }
 
   #requireInWindow(position: number): void {
-    if (this.#isPassed(position)) throw new WindowPassedError('the window has moved on');
+    if (this.#isPassed(position)) throw new NotSpooledError('the window has moved on');
   }
 
   #wake(): void {

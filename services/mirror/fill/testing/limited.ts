@@ -18,7 +18,10 @@ export class Limited extends Writable {
 
   allow(bytes: number): void {
     this.#allowed = bytes;
-    if (this.bytes < bytes) this.#waiting?.();
+    if (this.bytes >= bytes) return;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
   }
 
   allowAll(): void {
