@@ -7,16 +7,15 @@ import type {
   BlobRedirect,
   ContentSource,
 } from '../../shared/content/content-source.ts';
-import type { MembershipIndex } from '../../shared/index/ports.ts';
 import type { Clock } from '../../shared/lifecycle/clock.ts';
-import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { Digest } from '../../shared/oci/digest.ts';
 import { type RangeRequest, type ResolvedRange, resolveRange } from '../../shared/oci/range.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
-import type { Log, Observer } from '../../shared/observability/observer.ts';
+import type { Observer } from '../../shared/observability/observer.ts';
 import type { BlobBody, BlobStat, BlobStore } from '../../shared/storage/blob-store.ts';
-import { RangeNotSatisfiableError, StorageError } from '../../shared/storage/errors.ts';
+import { RangeNotSatisfiableError } from '../../shared/storage/errors.ts';
 import { type BlobFills, type BlobRequest, readerKey } from './blob-fills.ts';
+import type { BlobProofs } from './blob-proofs.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import type { BlobFill } from './fill/blob-fill.ts';
 import { passThrough } from './fill/pass-through.ts';
@@ -30,12 +29,11 @@ import type { Admission, Verdicts } from './verdict.ts';
 export interface BlobPullOptions {
   readonly local: ContentSource<RepositoryName>;
   readonly blobs: BlobStore;
-  readonly members: MembershipIndex;
   readonly verdicts: Verdicts;
   readonly fills: BlobFills;
+  readonly proofs: BlobProofs;
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly log: Log;
 }
 
 /** A joined fill can end between its being found and its being read; what it left is then found in the store. */
@@ -143,64 +141,26 @@ export class BlobPull {
   ): Promise<BlobBody | BlobRedirect | 'again' | undefined> {
     const { range } = options;
     const { repository, digest, admission } = request;
-    const { local, blobs, fills } = this.#options;
+    const { local, blobs, fills, proofs } = this.#options;
     if (admission.isHeldServable) {
       const held = await local.blob(repository.cached, digest, options, signal);
       if (held) return this.#observed.hit(request, held);
     }
     const running = fills.find(digest);
-    const reader = readerKey(request);
-    const isOwnFill = running?.repositories.has(reader) ?? false;
+    const isOwnFill = running?.repositories.has(readerKey(request)) ?? false;
     // The bytes are here through another repository, or on their way: this one's upstream must show that it has them.
     // One that is not trusted shows that by delivering them.
     const isWordEnough = repository.upstream.trusted && !isOwnFill;
     if (isWordEnough && (running ?? (await blobs.stat(digest, signal)))) {
-      const proof = await admission.client.headBlob(repository.upstreamRepository, digest, signal);
+      const proof = await proofs.prove(request, signal);
       if (proof.kind !== 'found') {
         refuseUnlessAbsent(proof, repository);
         return undefined;
       }
-      if (running && (await this.#isMarked(repository, admission))) {
-        running.repositories.set(reader, repository.cached);
-      }
-      const stored = await this.#linkStored(request, range, signal);
+      const stored = await blobs.open(digest, range, signal);
       if (stored) return this.#observed.hit(request, stored);
     }
     return this.#follow(request, range, signal);
-  }
-
-  /** False when the marker that must come before a link could not be written: the blob is then only passed on. */
-  async #isMarked(repository: CachedRepository, admission: Admission): Promise<boolean> {
-    try {
-      await this.#options.verdicts.beforeStore(repository, admission);
-      return true;
-    } catch (error) {
-      if (error instanceof StorageError) return false;
-      throw error;
-    }
-  }
-
-  /** The stored blob, after linking it into the repository; undefined when it is not stored. */
-  async #linkStored(
-    { repository, digest, admission }: BlobRequest,
-    range: RangeRequest | undefined,
-    signal: AbortSignal,
-  ): Promise<BlobBody | undefined> {
-    const { blobs, members, verdicts } = this.#options;
-    const body = await blobs.open(digest, range, signal);
-    if (!body) return undefined;
-    try {
-      await verdicts.beforeStore(repository, admission);
-      await members.add(repository.cached, 'blob', digest, signal);
-      crashPoint('fill.blob-linked');
-    } catch (error) {
-      // The upstream has said that these bytes are its own: they may be read, whether or not that can be written down.
-      this.#options.log.warn(
-        { operation: 'blob.link', err: error },
-        'the cache could not be written',
-      );
-    }
-    return body;
   }
 
   /** Joins the fill of the digest, or begins it. */

@@ -17,6 +17,7 @@ import type { Platform } from '../platform/platform.ts';
 import { accessName } from './access-name.ts';
 import type { BackgroundTasks } from './background-tasks.ts';
 import { BlobFills } from './blob-fills.ts';
+import { BlobProofs } from './blob-proofs.ts';
 import { BlobPull } from './blob-pull.ts';
 import { Completion } from './completion.ts';
 import { ConfirmationRecords } from './confirmation-records.ts';
@@ -117,7 +118,8 @@ export function createMirroredContent(
     absent,
   });
   const fills = new BlobFills({ ...platform, ...parts, local, members, verdicts });
-  const blobPull = new BlobPull({ ...platform, local, members, verdicts, fills });
+  const proofs = new BlobProofs({ ...platform, ...parts, members, verdicts, fills });
+  const blobPull = new BlobPull({ ...platform, local, verdicts, fills, proofs });
   const held = new HeldContent(members, manifests);
   const pulls = { local, manifests: manifestPull, blobs: blobPull, held };
   const completion = new Completion({ ...platform, ...parts, ...pulls });
