@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeEach, describe, expect, jest, test } from '@jest/globals';
 
 import { createStoreIndex } from '../index/store/create-store-index.ts';
 import { ManualClock } from '../index/testing/manual-clock.ts';
@@ -13,6 +13,12 @@ const HOUR_MS = 3_600_000;
 const signal = new AbortController().signal;
 const CACHED = 'mirror/library/app' as RepositoryName;
 const PUSHED = 'team/app' as RepositoryName;
+const ORIGIN = {
+  schemaVersion: 1,
+  upstreamUrl: 'u',
+  upstreamRepository: 'r',
+  verdict: 'public',
+} as const;
 const [one, two] = [digestOf(Buffer.from('one')), digestOf(Buffer.from('two'))];
 
 describe('when cached manifests were last used', () => {
@@ -30,11 +36,7 @@ describe('when cached manifests were last used', () => {
     records = new MemoryRecordStore();
     clock = new ManualClock();
     const { origins } = createStoreIndex(records, clock);
-    await origins.put(
-      CACHED,
-      { schemaVersion: 1, upstreamUrl: 'u', upstreamRepository: 'r', verdict: 'public' },
-      signal,
-    );
+    await origins.put(CACHED, ORIGIN, signal);
   });
 
   test('is written once an hour and manifest, and read by the next process', async () => {
@@ -59,6 +61,24 @@ describe('when cached manifests were last used', () => {
         [two, hourAfter(1)],
       ]),
     );
+  });
+
+  test('is written of the others when one repository cannot be', async () => {
+    const others = Array.from({ length: 3 }, (_, n) => `mirror/library/n${n}` as RepositoryName);
+    const { origins } = createStoreIndex(records, clock);
+    for (const name of others) await origins.put(name, ORIGIN, signal);
+    const put = jest.spyOn(records, 'put').mockImplementation((key, bytes) => {
+      if (key === lastUseKey(CACHED)) return Promise.reject(new Error('it is locked'));
+      records.records.set(key, bytes);
+      return Promise.resolve();
+    });
+    const use = open();
+    for (const name of [CACHED, ...others]) use.touch(name, one);
+    await expect(use.flush(signal)).rejects.toThrow('it is locked');
+    for (const name of others) expect((await readLastUse(records, name, signal)).size).toBe(1);
+    put.mockRestore();
+    await use.flush(signal);
+    expect(await read()).toEqual(new Map([[one, hourAfter(1)]]));
   });
 
   test('is not noted of what was pushed', async () => {

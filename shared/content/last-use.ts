@@ -17,6 +17,8 @@ const FLUSH_MS = 10 * 1000;
 /** Uses that a process remembers to have told already; one that is forgotten is told again. */
 const MAX_TOLD = 50_000;
 const MAX_PENDING = 50_000;
+/** When so many repositories cannot be written, the store takes nothing. */
+const MAX_FAULTS = 10;
 /** Manifests of one repository in its record; beyond that the longest unused are left out. */
 const MAX_RECORDED = 20_000;
 
@@ -60,9 +62,21 @@ export class LastUse {
     notes.set(digest, hour);
   }
 
-  /** Writes what was noted. Throws StorageError; nothing is lost then. */
+  /** Writes what was noted, of one repository whatever becomes of another. Throws StorageError; nothing is lost then. */
   async flush(signal: AbortSignal): Promise<void> {
-    for (const [repository, notes] of this.#pending) await this.#flush(repository, notes, signal);
+    const faults: unknown[] = [];
+    for (const [repository, notes] of [...this.#pending]) {
+      try {
+        await this.#flush(repository, notes, signal);
+      } catch (error) {
+        faults.push(error);
+        // Behind those that may well be written.
+        this.#pending.delete(repository);
+        this.#pending.set(repository, notes);
+        if (signal.aborted || faults.length === MAX_FAULTS) break;
+      }
+    }
+    if (faults.length > 0) throw faults[0] as Error;
   }
 
   /** Flushes every ten seconds until the signal aborts, and a last time then. */
