@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 
+import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import { noteFreshBytes } from '../../../shared/lifecycle/fresh-bytes.ts';
 import { LentBody } from '../../../shared/plain-http/lent-body.ts';
-import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { FillBytes } from './fill-source.ts';
 import { SharedBlock } from './shared-block.ts';
 import { TrickleWatch } from './trickle-watch.ts';
