@@ -50,6 +50,7 @@ async function turns(): Promise<void> {
 
 /** A file on a disk with room for so many bytes. */
 class SmallDisk implements SpoolFile {
+  readonly path = 'never given away';
   #bytes = Buffer.alloc(0);
   readonly #roomBytes: number;
 

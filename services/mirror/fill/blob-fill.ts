@@ -7,8 +7,10 @@ import { type AcceptBytes, receiveBody } from './receive-body.ts';
 import { RunningDigest } from './running-digest.ts';
 import type { Spool } from './spool.ts';
 import type { SpoolFile } from './spool-file.ts';
-import { SpooledBody } from './spooled-body.ts';
+import type { SpooledBody } from './spooled-body.ts';
 import { TrickleError } from './trickle-watch.ts';
+import { WholeBody } from './whole-body.ts';
+import { WindowBody } from './window-body.ts';
 
 /** How a fill began, for everyone who joined it. */
 export type FillOpening =
@@ -44,7 +46,11 @@ class BrokenFillError extends Error {
 
 type FillStart =
   | Exclude<FillOpening, { kind: 'following' }>
-  | { readonly kind: 'following'; readonly body: SpooledBody; readonly first: FillBytes };
+  | {
+      readonly kind: 'following';
+      readonly body: SpooledBody;
+      readonly first: FillBytes;
+    };
 
 /**
  * One download of a blob, a task of its own: upstream (or another replica's fill) -> spool -> store. Clients follow the
@@ -90,7 +96,7 @@ export class BlobFill {
         return;
       }
       body = start.body;
-      if (!body.isWhole && source.isLeading) storing = this.#storeAlong(body, signal);
+      if (body.path === undefined && source.isLeading) storing = this.#storeAlong(body, signal);
       opened(start);
       await this.#receiveUnlessEnded(start.first, body, signal);
       body.markVerified();
@@ -121,9 +127,15 @@ export class BlobFill {
     if (outcome.kind === 'held') return outcome;
     if (outcome.kind !== 'found') return { kind: 'failed', outcome };
     const first = outcome.value;
-    const file = await this.#makeRoom(first.totalBytes);
+    const { totalBytes } = first;
+    const file = await this.#makeRoom(totalBytes);
     if (file) {
-      return { kind: 'following', body: new SpooledBody(file, first.totalBytes, clock), first };
+      const windowBytes = file.windowBytes ?? totalBytes;
+      const body =
+        windowBytes < totalBytes
+          ? new WindowBody(file, windowBytes, totalBytes, clock)
+          : new WholeBody(file, totalBytes);
+      return { kind: 'following', body, first };
     }
     first.body.on('error', () => undefined).destroy();
     return { kind: 'does-not-fit' };
@@ -171,7 +183,9 @@ export class BlobFill {
       const hasFruit = this.#receivedBytes > before && !(fault instanceof TrickleError);
       fruitless = hasFruit ? 0 : fruitless + 1;
       if (resumes === MAX_RESUMES || fruitless === MAX_FRUITLESS_RESUMES) {
-        throw new BrokenFillError('the upstream keeps breaking off', { cause: fault });
+        throw new BrokenFillError('the upstream keeps breaking off', {
+          cause: fault,
+        });
       }
       source = await this.#resume(body.totalBytes, signal);
     }

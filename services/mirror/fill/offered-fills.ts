@@ -40,7 +40,10 @@ export class OfferedFills {
     const { body } = opening;
     if (fromByte > body.totalBytes) return { kind: 'absent' };
     const stream = body.read(fromByte, body.totalBytes - fromByte);
-    if (!stream) return { kind: body.isWhole || body.hasFailed ? 'absent' : 'behind' };
+    if (!stream)
+      return {
+        kind: fromByte < body.firstByte && !body.hasFailed ? 'behind' : 'absent',
+      };
     return {
       kind: 'following',
       totalBytes: body.totalBytes,

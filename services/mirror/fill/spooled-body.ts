@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
 
-import type { Clock } from '../../../shared/lifecycle/clock.ts';
-import { RecentBytes } from './recent-bytes.ts';
+import type { Piece } from './recent-bytes.ts';
 import type { SharedBlock } from './shared-block.ts';
 import type { SpoolFile } from './spool-file.ts';
 import {
@@ -14,134 +13,73 @@ import {
 
 /** The end of what a reader gets is kept from it until the whole is known to be right, so that no wrong body completes. */
 export const HOLD_BACK_BYTES = 64 * 1024;
-/** What is gathered for one call of the system: each goes through the thread pool. */
-const BATCH_BYTES = 256 * 1024;
-/** What may be in memory alone; whoever has more waits for the disk. */
-const UNWRITTEN_BYTES = 512 * 1024;
-/** Pieces that are written at once where only a window is kept: much smaller than any window. */
-const WINDOW_PIECE_BYTES = 256 * 1024;
-/** How long the writer waits for a store that takes nothing, before it goes on without it. */
-const STORE_STALL_MS = 15_000;
 
 /**
  * The bytes of a fill while they arrive: one writer, any number of readers at their own speed. The file goes when the
- * writer has let go and the last reader is gone.
- *
- * A file that holds them all never waits for anybody. Its last bytes are in memory too, where they are read by whoever
- * keeps up, without waiting for the disk. A window holds the last ones alone: it moves on with the reader
- * that stores them, and without one with the fastest of the others; who falls far behind it gets a NotSpooledError.
+ * writer has let go and the last reader is gone. See WholeBody and WindowBody for what of them is there.
  */
-export class SpooledBody implements FollowedBody {
+export abstract class SpooledBody implements FollowedBody {
   readonly totalBytes: number;
-  readonly #file: SpoolFile;
-  readonly #windowBytes: number;
-  readonly #clock: Clock;
-  readonly #readers = new Set<SpoolReader>();
-  #storing: SpoolReader | undefined;
+  protected readonly file: SpoolFile;
+  protected readonly readers = new Set<SpoolReader>();
   #isVerified = false;
   #failure: Error | undefined;
-  #written = 0;
-  #isAppending = false;
-  /** Up to here bytes are written or about to be: what a window lies before is lost. */
-  #claimed = 0;
-  #isReleased = false;
-  readonly #recent = new RecentBytes();
-  /** Never rejects. */
-  #writing: Promise<void> | undefined;
   #writeFault: Error | undefined;
+  #isReleased = false;
   #wakeReaders: (() => void)[] = [];
-  #wakeWriter: (() => void) | undefined;
 
-  constructor(file: SpoolFile, totalBytes: number, clock: Clock) {
-    this.#file = file;
-    this.#windowBytes = file.windowBytes ?? totalBytes;
-    this.#clock = clock;
+  constructor(file: SpoolFile, totalBytes: number) {
+    this.file = file;
     this.totalBytes = totalBytes;
   }
 
-  /** All bytes stay until the end. */
-  get isWhole(): boolean {
-    return this.#windowBytes >= this.totalBytes;
-  }
+  /** Where all bytes can be had as a file, once they are flushed. */
+  abstract get path(): string | undefined;
 
-  get hasFailed(): boolean {
-    return this.#failure !== undefined;
-  }
+  /** The first byte that is still there. */
+  abstract get firstByte(): number;
 
-  /** Whether all bytes can be had as a file, once they are flushed. */
-  get path(): string | undefined {
-    return this.isWhole ? this.#file.path : undefined;
-  }
+  /** Behind the last byte that can be read. */
+  protected abstract get received(): number;
 
   /**
    * The next bytes; those of a block are in use until it is released. Undefined when more may be appended at once, else
    * it resolves when that is so. The disk's faults come out at a later call.
    */
-  append(chunk: Buffer, block?: SharedBlock): Promise<void> | undefined {
-    if (!this.isWhole) return this.#appendToWindow(chunk);
-    this.#recent.push(chunk, block);
-    this.#claimed += chunk.length;
-    this.#wake();
-    const unwrittenBytes = this.#claimed - this.#written;
-    if (unwrittenBytes >= BATCH_BYTES) this.#writing ??= this.#writeRecent();
-    const isTooMuch = unwrittenBytes >= UNWRITTEN_BYTES;
-    return isTooMuch || this.#writeFault ? this.#settleWrites() : undefined;
-  }
-
-  async #appendToWindow(chunk: Buffer): Promise<void> {
-    // Bytes of two at once would lie in another order than the one they came in.
-    if (this.#isAppending) throw new Error('the last bytes are still being appended');
-    this.#isAppending = true;
-    for (let start = 0; start < chunk.length; start += WINDOW_PIECE_BYTES) {
-      const piece = chunk.subarray(start, start + WINDOW_PIECE_BYTES);
-      await this.#makeRoom(piece.length);
-      this.#claimed += piece.length;
-      await this.#file.append([piece]).catch((error: unknown) => {
-        throw this.#writeFailed(error);
-      });
-      this.#written += piece.length;
-      this.#wake();
-    }
-    this.#isAppending = false;
-  }
+  abstract append(chunk: Buffer, block?: SharedBlock): Promise<void> | undefined;
 
   /** Resolves when all bytes are in the file. */
-  async flush(): Promise<void> {
-    while (this.#written < this.#claimed) {
-      this.#writing ??= this.#writeRecent();
-      await this.#settleWrites();
-    }
+  abstract flush(): Promise<void>;
+
+  /** A reader has moved or gone, or the fill has failed. */
+  abstract readerMoved(): void;
+
+  /** Bytes from the position on that are in memory. */
+  protected abstract inMemory(position: number, limit: number): Piece | undefined;
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
-  async #settleWrites(): Promise<void> {
-    await this.#writing;
-    if (this.#writeFault) throw this.#writeFault;
+  protected get failure(): Error | undefined {
+    return this.#failure;
   }
 
-  /** What is unwritten now; what comes meanwhile is gathered for the next time. */
-  async #writeRecent(): Promise<void> {
-    const end = this.#claimed;
-    try {
-      await this.#file.append(this.#recent.from(this.#written));
-      this.#written = end;
-      this.#recent.forget(end);
-    } catch (error) {
-      this.#writeFailed(error);
-    }
-    this.#writing = undefined;
+  protected get writeFault(): Error | undefined {
+    return this.#writeFault;
   }
 
   /** Nothing that comes now can be kept: readers go on elsewhere behind what there is. */
-  #writeFailed(error: unknown): Error {
+  protected writeFailed(error: unknown): Error {
     this.#writeFault = error instanceof Error ? error : new Error(String(error));
-    this.#wake();
+    this.wake();
     return this.#writeFault;
   }
 
   /** The digest matches: readers get the rest. */
   markVerified(): void {
     this.#isVerified = true;
-    this.#wake();
+    this.wake();
   }
 
   /**
@@ -150,8 +88,8 @@ export class SpooledBody implements FollowedBody {
    */
   fail(error: Error): void {
     this.#failure = error;
-    this.#wake();
-    this.#wakeWriter?.();
+    this.wake();
+    this.readerMoved();
   }
 
   /** The writer needs the file no more. */
@@ -169,21 +107,19 @@ export class SpooledBody implements FollowedBody {
     length: number,
     options: Pick<SpoolReaderOptions, 'continueFrom'> = {},
   ): SpoolReader | undefined {
-    if (this.#failure || (this.#isReleased && this.#readers.size === 0)) return undefined;
-    if (this.#isPassed(offset) && !options.continueFrom) return undefined;
+    if (this.#failure || (this.#isReleased && this.readers.size === 0)) return undefined;
+    if (offset < this.firstByte && !options.continueFrom) return undefined;
     const end = offset + length;
     const reader = new SpoolReader(this, { position: offset, end, ...options });
-    this.#readers.add(reader);
+    this.readers.add(reader);
     return reader;
   }
 
-  /** All bytes, for who stores them. A window waits for this reader as long as it moves. */
+  /** All bytes, for who stores them while they come. */
   readToStore(): Readable | undefined {
     const reader = this.read(0, this.totalBytes);
     // A store that gives up does not listen any more.
-    reader?.on('error', () => undefined);
-    this.#storing = reader;
-    return reader;
+    return reader?.on('error', () => undefined);
   }
 
   /**
@@ -197,17 +133,18 @@ export class SpooledBody implements FollowedBody {
   ): Promise<Available | undefined> {
     while (!isReaderGone()) {
       if (this.#failure && !this.#writeFault) throw this.#failure;
-      this.#requireInWindow(position);
-      const received = this.isWhole ? this.#claimed : this.#written;
-      const limit = this.#isVerified ? end : Math.min(received, end - HOLD_BACK_BYTES);
+      this.#requireThere(position);
+      const limit = this.#isVerified ? end : Math.min(this.received, end - HOLD_BACK_BYTES);
       if (this.#isVerified || limit > position) {
-        const piece = this.#recent.at(position, limit);
+        const piece = this.inMemory(position, limit);
         // Before anything else runs: a block that nobody retains is filled with other bytes.
         piece?.block?.retain();
         return { limit, piece };
       }
       if (this.#writeFault) {
-        throw new NotSpooledError('the disk took no more', { cause: this.#writeFault });
+        throw new NotSpooledError('the disk took no more', {
+          cause: this.#writeFault,
+        });
       }
       await new Promise<void>((resolve) => this.#wakeReaders.push(resolve));
     }
@@ -215,93 +152,41 @@ export class SpooledBody implements FollowedBody {
   }
 
   async readAt(buffer: Buffer, position: number, length: number): Promise<number> {
-    const count = await this.#file.read(buffer, position, length).catch((error: unknown) => {
-      throw new NotSpooledError('the disk does not give it back', { cause: error });
+    const count = await this.file.read(buffer, position, length).catch((error: unknown) => {
+      throw new NotSpooledError('the disk does not give it back', {
+        cause: error,
+      });
     });
     // What was overwritten in the meantime are bytes of elsewhere.
-    this.#requireInWindow(position);
+    this.#requireThere(position);
     return count;
   }
 
-  readerMoved(): void {
-    this.#wakeWriter?.();
-  }
-
   readerGone(reader: SpoolReader): void {
-    if (!this.#readers.delete(reader)) return;
-    if (this.#storing === reader) this.#storing = undefined;
+    if (!this.readers.delete(reader)) return;
     // So that those which wait for bytes find out that they are destroyed.
-    this.#wake();
-    this.#wakeWriter?.();
+    this.wake();
+    this.readerMoved();
     this.#closeIfUnused();
   }
 
-  /**
-   * Waits until the window may move on by `bytes`. Half of it stays behind the reader that it moves with, for those that
-   * are about as fast. Throws when nobody reads any more.
-   */
-  async #makeRoom(bytes: number): Promise<void> {
-    const passed = this.#claimed + bytes - this.#windowBytes;
-    if (passed <= 0) return;
-    let last: { readonly leader: SpoolReader; readonly position: number } | undefined;
-    let sinceMs = 0;
-    for (;;) {
-      if (this.#failure) throw this.#failure;
-      if (this.#readers.size === 0) throw new Error('nobody reads the download any more');
-      const leader = this.#storing ?? this.#fastestReader();
-      if (!leader || leader.position - passed >= this.#windowBytes / 2) return;
-      const nowMs = this.#clock.monotonicMs();
-      if (leader !== last?.leader || leader.position !== last.position) {
-        last = { leader, position: leader.position };
-        sinceMs = nowMs;
-      }
-      const isStalled = nowMs - sinceMs >= STORE_STALL_MS;
-      if (isStalled && leader === this.#storing) {
-        leader.destroy(new Error('the store takes nothing'));
-      } else await this.#pauseWriter(isStalled ? STORE_STALL_MS : sinceMs + STORE_STALL_MS - nowMs);
-    }
-  }
-
-  #fastestReader(): SpoolReader | undefined {
-    let fastest: SpoolReader | undefined;
-    for (const reader of this.#readers) {
-      // It waits for the digest, or for bytes still to come, and so for the writer: to wait for it would be for ever.
-      if (reader.position >= reader.end - HOLD_BACK_BYTES) continue;
-      if (reader.position > this.#claimed) continue;
-      if (!fastest || reader.position > fastest.position) fastest = reader;
-    }
-    return fastest;
-  }
-
-  /** Until a reader moves or goes, or so many milliseconds. */
-  async #pauseWriter(ms: number): Promise<void> {
-    const woken = new AbortController();
-    this.#wakeWriter = () => woken.abort();
-    await this.#clock.sleep(ms, woken.signal).catch(() => undefined);
-    this.#wakeWriter = undefined;
-  }
-
-  #isPassed(position: number): boolean {
-    return position < this.#claimed - this.#windowBytes;
-  }
-
-  #requireInWindow(position: number): void {
-    if (this.#isPassed(position)) throw new NotSpooledError('the window has moved on');
-  }
-
-  #wake(): void {
+  /** Readers look again at what there is for them. */
+  protected wake(): void {
     const waiting = this.#wakeReaders;
     this.#wakeReaders = [];
     for (const wake of waiting) wake();
   }
 
-  #closeIfUnused(): void {
-    if (this.#isReleased && this.#readers.size === 0) void this.#close();
+  /** Gives up what is in memory and the file. */
+  protected async close(): Promise<void> {
+    await this.file.close().catch(() => undefined);
   }
 
-  async #close(): Promise<void> {
-    await this.#writing;
-    this.#recent.clear();
-    await this.#file.close().catch(() => undefined);
+  #requireThere(position: number): void {
+    if (position < this.firstByte) throw new NotSpooledError('the window has moved on');
+  }
+
+  #closeIfUnused(): void {
+    if (this.#isReleased && this.readers.size === 0) void this.close();
   }
 }

@@ -7,21 +7,22 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { until } from '../../../shared/http/testing/recorded-edge.ts';
 import { ManualClock } from '../../../shared/index/testing/manual-clock.ts';
 import { MemoryWindows } from './memory-window.ts';
-import { SpooledBody } from './spooled-body.ts';
 import { Limited } from './testing/limited.ts';
+import { WindowBody } from './window-body.ts';
 
 const MIB = 1024 * 1024;
 const TOTAL_BYTES = 16 * MIB;
 
 describe('a body in a window', () => {
   let clock: ManualClock;
-  let body: SpooledBody;
+  let body: WindowBody;
   let bytes: Buffer;
   let hasWritten: boolean;
 
   beforeEach(() => {
     clock = new ManualClock();
-    body = new SpooledBody(new MemoryWindows().create()!, TOTAL_BYTES, clock);
+    const ring = new MemoryWindows().create()!;
+    body = new WindowBody(ring, ring.windowBytes, TOTAL_BYTES, clock);
     bytes = Buffer.alloc(
       TOTAL_BYTES,
       'a body in which every place differs from its neighbours, 12345',
