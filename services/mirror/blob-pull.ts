@@ -24,7 +24,7 @@ import { ObservedBlobs } from './observed-blobs.ts';
 import { servedFrom } from './served-from.ts';
 import { unavailable } from './upstream/outcome.ts';
 import { refuseUnlessAbsent } from './upstream-refusal.ts';
-import type { Admission, Verdicts } from './verdict.ts';
+import type { Verdicts } from './verdict.ts';
 
 export interface BlobPullOptions {
   readonly local: ContentSource<RepositoryName>;
