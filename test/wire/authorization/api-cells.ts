@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import { API_OPERATIONS, type ApiOperation } from './api-operations.ts';
 import type { NamedAsker } from './askers.ts';
 import { type Answer, codeOf } from './client.ts';
-import { apiRefusal, type Project, type Told } from './model.ts';
+import { apiRefusal, may, type Project, type Told } from './model.ts';
 import type { Sent } from './operations.ts';
 import type { Registries } from './registries.ts';
 
@@ -18,14 +18,16 @@ interface ApiCell {
 
 const PROJECTS: readonly Project[] = ['public', 'secret', 'others', 'absent'];
 
+/** By passwords for the command line they are like `grouped`. */
+const OF_PROVIDER_BY_SESSION = ['twofold', 'both', 'namesake', 'left'];
+
 /** Tokens are refused here, and so are credentials that are not right: a few of them are enough. */
 const isAsked = ({ proof, who, title }: NamedAsker): boolean =>
   proof === 'nothing' ||
-  proof === 'password' ||
-  (proof === 'token' && ['nobody', 'developer', 'root', 'builder'].includes(who)) ||
-  ['revoked', 'mistaken', 'expired', 'a token that is none', 'a token of another key'].includes(
-    title,
-  );
+  proof === 'cookie' ||
+  (proof === 'password' && !OF_PROVIDER_BY_SESSION.includes(who)) ||
+  (proof === 'token' && ['nobody', 'root'].includes(who)) ||
+  ['revoked', 'expired', 'a token of another key'].includes(title);
 
 export const makeApiCells = (askers: readonly NamedAsker[]): readonly ApiCell[] =>
   askers.filter(isAsked).flatMap((asker) =>
@@ -34,16 +36,14 @@ export const makeApiCells = (askers: readonly NamedAsker[]): readonly ApiCell[] 
         operation,
         project,
       })),
-    )
-      .map(({ operation, project }, serial) => {
-        const { access, task, told } = operation;
-        const refused = apiRefusal(asker, access, task, project);
-        const isAllowed = refused === undefined;
-        const missing = operation.missing ?? { status: 404, code: 'NAME_UNKNOWN' };
-        const answer = task !== undefined && project === 'absent' ? missing : told;
-        return { asker, operation, project, isAllowed, expected: refused ?? answer, serial };
-      })
-      .filter(({ operation, isAllowed }) => !(isAllowed && operation.isHarmful === true)),
+    ).map(({ operation, project }, serial) => {
+      const { access, task, told } = operation;
+      const refused = apiRefusal(asker, access, task, project);
+      const isAllowed = refused === undefined;
+      const missing = operation.missing ?? { status: 404, code: 'NAME_UNKNOWN' };
+      const answer = task !== undefined && project === 'absent' ? missing : told;
+      return { asker, operation, project, isAllowed, expected: refused ?? answer, serial };
+    }),
   );
 
 const AT_ONCE = 32;
@@ -92,10 +92,17 @@ export const apiComplaints = (outcomes: readonly ApiOutcome[]): readonly string[
     const { expected } = cell;
     const found = codeOf(answer);
     const isRight =
-      answer.status === expected.status && (expected.code === undefined || found === expected.code);
-    const got = `${answer.status} ${found ?? ''}`;
+      answer.status === expected.status &&
+      (expected.code === undefined || found === expected.code) &&
+      answer.body.includes(expected.says ?? '');
+    const got = `${answer.status} ${found ?? ''} ${answer.body.toString('utf8', 0, 100)}`;
     return isRight ? [] : [`${titleOf(cell)}: got ${got}, expected ${JSON.stringify(expected)}`];
   });
+
+const maySee = ({ who, proof }: NamedAsker, project: Project): boolean =>
+  (proof === 'password' || proof === 'cookie') &&
+  project !== 'absent' &&
+  may(who, 'pull', { kind: 'project', project }, 'push');
 
 /** Refusals for a project that is private that are not like those for one that is not there. */
 export function apiUnlike(outcomes: readonly ApiOutcome[]): readonly string[] {
@@ -104,7 +111,8 @@ export function apiUnlike(outcomes: readonly ApiOutcome[]): readonly string[] {
     const { asker, operation, project, isAllowed } = cell;
     // What is public may be told from all else.
     if (isAllowed || project === 'public' || asker.who === 'root') return [];
-    if (status === 403) return [];
+    // Who may see a project may be told that he may do nothing to it.
+    if (operation.task !== undefined && maySee(asker, project)) return [];
     const shown = Object.entries(headers).filter(([header]) => header !== 'date');
     const text = JSON.stringify([status, shown, body.toString()]).replaceAll(project, '<project>');
     const key = `${asker.title} ${operation.id} ${operation.task ?? ''}`;

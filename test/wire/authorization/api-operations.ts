@@ -17,8 +17,6 @@ export interface ApiOperation {
   readonly told: Told;
   /** To those who may everything, where there is no such project. */
   readonly missing?: Told;
-  /** Those who may are not asked to try it. */
-  readonly isHarmful?: true;
 }
 
 const UNKNOWN: Told = { status: 404, code: 'NAME_UNKNOWN' };
@@ -62,7 +60,7 @@ const change = (
   id: string,
   method: string,
   [real, harmless]: readonly [string, string],
-  more: Pick<ApiOperation, 'told' | 'body' | 'isHarmful'>,
+  more: Pick<ApiOperation, 'told' | 'body'>,
 ): ApiOperation => ({
   id,
   method,
@@ -72,7 +70,7 @@ const change = (
   ...more,
 });
 
-const layerOf = (project: Project) => CONTENT[project === 'absent' ? 'secret' : project];
+const contentOf = (project: Project) => CONTENT[project === 'absent' ? 'secret' : project];
 
 export const API_OPERATIONS: readonly ApiOperation[] = [
   read('getHealth', 'reader', '/api/v1/health'),
@@ -106,7 +104,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
   ofProject('listRobots', 'signed-in', 'decide', '/robots'),
   ofRepository('listTags', () => 'tags'),
   ofRepository('listManifests', () => 'manifests'),
-  ofRepository('getManifest', (project) => `manifests/${layerOf(project).manifest.digest}`),
+  ofRepository('getManifest', (project) => `manifests/${contentOf(project).manifest.digest}`),
   {
     ...ofRepository('deleteTag', () => ''),
     method: 'DELETE',
@@ -123,7 +121,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     access: 'signed-in',
     task: 'delete',
     path: (project, isAllowed) => {
-      const { manifest } = layerOf(project);
+      const { manifest } = contentOf(project);
       const { digest } = isAllowed ? looseManifest('nobody pushed it') : manifest;
       return `/api/v1/repositories/${project}/app/-/manifests/${digest}`;
     },
@@ -155,7 +153,10 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     }),
     task: 'approve',
   },
-  change('deleteProject', 'DELETE', ['', ''], { told: { status: 204 }, isHarmful: true }),
+  // There is something in all of them: who may is told that.
+  change('deleteProject', 'DELETE', ['', ''], {
+    told: { status: 403, code: 'DENIED', says: 'has images' },
+  }),
   change('addRobot', 'POST', ['/robots', '/robots'], {
     body: (isAllowed) => ({
       name: isAllowed ? 'Not a name' : 'intruder',
@@ -175,4 +176,16 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
 ];
 
 /** Of people with a browser: their own tests try them. */
-export const OF_BROWSERS: readonly string[] = ['getSession', 'signIn', 'signOut', 'changePassword'];
+export const OF_BROWSERS: readonly (readonly [id: string, access: ApiAccess])[] = [
+  ['getSession', 'signed-in'],
+  ['signIn', 'open'],
+  ['signOut', 'signed-in'],
+  ['changePassword', 'open'],
+];
+
+/** All that the mirror has of it. */
+export const AT_MIRROR: typeof OF_BROWSERS = [
+  ['getAccount', 'signed-in'],
+  ['getHealth', 'reader'],
+  ['getDocument', 'open'],
+];

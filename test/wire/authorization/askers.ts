@@ -2,6 +2,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 
 import jwt from 'jsonwebtoken';
 
+import { formToken } from '../../../shared/api/session-cookies.ts';
 import { basic } from '../../../shared/auth/testing/htpasswd-lines.ts';
 import { keyId } from '../../../shared/auth/tokens/token-keys.ts';
 import { type Accounts, inTurn } from './accounts.ts';
@@ -23,6 +24,8 @@ export interface NamedAsker extends Asker {
   readonly isBad: boolean;
   /** Asks for what has the same rights by other names, too. */
   readonly isCurious: boolean;
+  /** Somebody like him asks for the rest. */
+  readonly isBrief: boolean;
   /** By a password for the command line. */
   readonly isCli: boolean;
   headers(question: Question): Promise<Readonly<Record<string, string>>>;
@@ -35,16 +38,18 @@ export type GetToken = (
   scopes: readonly string[],
 ) => Promise<string>;
 
+/** Of another source: their rights follow from groups. */
+const OF_PROVIDER = ['grouped', 'twofold', 'both', 'namesake', 'left'];
 const PEOPLE = ['stranger', 'guest', 'developer', 'maintainer', 'keeper', 'root'];
 const ROBOTS = ['puller', 'pusher', 'builder', 'sweeper', 'elsewhere', 'leftover'];
 
 const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
-/** Everybody who asks, with every way to say who he is. */
+/** Everybody who asks, with every way to say who he is; without `forged` there are no wrong ones among them. */
 export function makeAskers(
   accounts: Accounts,
   getToken: GetToken,
-  key: KeyObject,
+  forged: { readonly key: KeyObject; readonly pages: string } | undefined,
 ): readonly NamedAsker[] {
   const account = (who: string): readonly [string, string] => {
     const found = accounts.get(who);
@@ -57,6 +62,7 @@ export function makeAskers(
     proof,
     isBad: proof === 'other-token',
     isCurious: ['nobody', 'stranger', 'guest', 'root', 'puller', 'elsewhere'].includes(who),
+    isBrief: OF_PROVIDER.includes(who),
     isCli: false,
     headers: async ({ role, scope, source }) =>
       bearer(
@@ -73,9 +79,29 @@ export function makeAskers(
     proof: 'password',
     isBad: false,
     isCurious: ['stranger', 'guest', 'leftover'].includes(who),
-    isCli: false,
+    isBrief: OF_PROVIDER.includes(who),
+    isCli: OF_PROVIDER.includes(who),
     headers: () => Promise.resolve({ authorization: basic(...account(who)) }),
   });
+  const withSession = (who: Somebody): NamedAsker => {
+    const token = accounts.session(who) ?? '';
+    const headers = {
+      cookie: `twinport-session=${token}`,
+      origin: forged?.pages ?? '',
+      'sec-fetch-site': 'same-origin',
+      'x-twinport-form': formToken(token),
+    };
+    return {
+      title: `${who} with a session`,
+      who,
+      proof: 'cookie',
+      isBad: false,
+      isCurious: false,
+      isBrief: true,
+      isCli: false,
+      headers: () => Promise.resolve(headers),
+    };
+  };
   const keeper = withPassword('keeper');
   const known = [...PEOPLE, ...ROBOTS];
   return [
@@ -85,6 +111,7 @@ export function makeAskers(
       proof: 'nothing',
       isBad: false,
       isCurious: true,
+      isBrief: false,
       isCli: false,
       headers: () => Promise.resolve({}),
     },
@@ -93,19 +120,23 @@ export function makeAskers(
     {
       ...keeper,
       title: 'keeper by a password for the command line',
+      isBrief: true,
       isCli: true,
       headers: () => Promise.resolve({ authorization: basic(...account('laptop')) }),
     },
     ...known.map((who) => withToken(who, 'token')),
+    ...OF_PROVIDER.map(withPassword),
+    ...['grouped', 'left'].map((who) => withToken(who, 'token')),
+    ...[...OF_PROVIDER, 'root'].map(withSession),
     withToken('stranger', 'pull-token'),
     withToken('developer', 'pull-token'),
     withToken('maintainer', 'other-token'),
     withToken('root', 'other-token'),
-    ...badAskers(account, getToken, key),
+    ...(forged ? badAskers(account, getToken, forged.key) : []),
   ];
 }
 
-function scopesFor(
+export function scopesFor(
   proof: 'token' | 'pull-token' | 'other-token',
   scope: string,
   source: string | undefined,
@@ -138,6 +169,7 @@ function badAskers(
     proof: 'bad',
     isBad: true,
     isCurious: false,
+    isBrief: true,
     isCli: false,
     headers,
   });
@@ -191,7 +223,7 @@ function badAskers(
 }
 
 /** In 10.0.0.0/8, which proxies tell of. */
-const addressOf = (serial: number): string =>
+export const addressOf = (serial: number): string =>
   `10.${(serial >> 16) & 255}.${(serial >> 8) & 255}.${serial & 255}`;
 
 type Claims = ReturnType<typeof claimsFor>;
@@ -199,7 +231,7 @@ type Claims = ReturnType<typeof claimsFor>;
 /** An administrator's, for everything that the name has; right but for what is changed in it. */
 function claimsFor(role: Role, scope: string) {
   const now = Math.floor(Date.now() / 1000);
-  const project = { public: 'public-today', secret: 'secret-today', others: 'others-today' };
+  const projects = ['public', 'secret', 'others', 'cached', 'passed'];
   const [first = ''] = scope.replace(/^local\//, '').split('/');
   return {
     iss: 'twinport',
@@ -214,7 +246,7 @@ function claimsFor(role: Role, scope: string) {
         type: 'repository',
         name: scope,
         actions: ['pull', 'push', 'delete'],
-        ...(first in project && { project: project[first as keyof typeof project] }),
+        ...(projects.includes(first) && { project: `${first}-today` }),
       },
     ],
   };

@@ -1,5 +1,5 @@
 import type { NamedAsker } from './askers.ts';
-import { isAllowed, may, refusal, type Role, type Told } from './model.ts';
+import { BY_PROJECTS, refusal, type Role, type Rules, type Told } from './model.ts';
 import { type Name, NAMES } from './names.ts';
 import { EXPLANATION, type Operation, READ_OPERATIONS } from './operations.ts';
 import { WRITE_OPERATIONS } from './write-operations.ts';
@@ -22,9 +22,14 @@ export function describeCell({ role, asker, operation, name }: Cell): string {
 }
 
 /** All of them. */
-export function makeCells(role: Role, askers: readonly NamedAsker[]): readonly Cell[] {
+export function makeCells(
+  role: Role,
+  askers: readonly NamedAsker[],
+  rules: Rules = BY_PROJECTS,
+  names: readonly Name[] = NAMES[role],
+): readonly Cell[] {
   return askers.flatMap((asker) =>
-    NAMES[role]
+    names
       .flatMap((name) => operationsFor(role, name, asker).map((operation) => ({ name, operation })))
       .map(({ name, operation }, serial) => ({
         role,
@@ -32,7 +37,7 @@ export function makeCells(role: Role, askers: readonly NamedAsker[]): readonly C
         operation,
         name,
         serial,
-        ...verdict(role, asker, operation, name),
+        ...verdict({ role, asker, operation, name }, rules),
       })),
   );
 }
@@ -40,40 +45,42 @@ export function makeCells(role: Role, askers: readonly NamedAsker[]): readonly C
 function operationsFor(
   role: Role,
   { depth, spelling }: Name,
-  { isBad, isCurious }: NamedAsker,
+  { isBad, isBrief, isCurious }: NamedAsker,
 ): readonly Operation[] {
   if (depth === 'main reads' && !isCurious) return [];
-  const isMainOnly = isBad || depth !== 'every operation';
-  const all = role === 'mirror' ? [...READ_OPERATIONS, EXPLANATION] : READ_OPERATIONS;
-  const reads = isMainOnly ? all.filter(({ isMain }) => isMain) : all;
+  // Who has no right credentials has none for one name as for another, whether it is public or not.
+  if (isBad && depth !== 'every operation' && spelling !== 'public/app') return [];
+  const isLikeSecret = spelling === 'others/app' && !isCurious;
+  const isMainOnly = isBrief || isLikeSecret || depth !== 'every operation';
+  const ofDepth = (operations: readonly Operation[]): readonly Operation[] =>
+    isMainOnly ? operations.filter(({ isMain }) => isMain) : operations;
+  const reads = ofDepth(role === 'mirror' ? [...READ_OPERATIONS, EXPLANATION] : READ_OPERATIONS);
   if (depth === 'main reads') return reads;
   // A mirror refuses all of them alike.
   if (role === 'mirror' && spelling !== 'secret/app') return reads;
-  const writes = isMainOnly ? WRITE_OPERATIONS.filter(({ isMain }) => isMain) : WRITE_OPERATIONS;
-  return [...reads, ...writes];
+  if (role === 'mirror' && !isCurious) {
+    return [...reads, ...WRITE_OPERATIONS.filter(({ isMain }) => isMain)];
+  }
+  return [...reads, ...ofDepth(WRITE_OPERATIONS)];
 }
 
 function verdict(
-  role: Role,
-  asker: NamedAsker,
-  operation: Operation,
-  name: Name,
+  { role, asker, operation, name }: Pick<Cell, 'role' | 'asker' | 'operation' | 'name'>,
+  rules: Rules,
 ): Pick<Cell, 'isAllowed' | 'expected'> {
   if (role === 'mirror' && operation.isRead !== true) {
     return { isAllowed: false, expected: { status: 405, code: 'UNSUPPORTED' } };
   }
-  if (!isAllowed(asker, operation.right, name.place, role)) {
+  if (!rules.isAllowed(asker, operation.right, name.place, role)) {
     return { isAllowed: false, expected: refusal(asker) };
   }
   const told = operation.told(name);
-  return {
-    isAllowed: true,
-    expected: isMounted(role, asker, operation) && told.status === 202 ? { status: 201 } : told,
-  };
+  const { source } = operation;
+  // The blob that is to be mounted is there and may be read.
+  const isMounted =
+    source !== undefined &&
+    source !== 'absent' &&
+    rules.mayRead(asker, { kind: 'project', project: source }, role);
+  const isMade = isMounted && told.status === 202;
+  return { isAllowed: true, expected: isMade ? { status: 201 } : told };
 }
-
-/** Whether the blob that is to be mounted is there and may be read. */
-const isMounted = (role: Role, { who }: NamedAsker, { source }: Operation): boolean =>
-  source !== undefined &&
-  source !== 'absent' &&
-  may(who, 'pull', { kind: 'project', project: source }, role);

@@ -1,10 +1,10 @@
-import { digestOf } from '../../../shared/oci/digest.ts';
+import { type Digest, digestOf } from '../../../shared/oci/digest.ts';
 import { MEDIA_TYPES } from '../../../shared/oci/media-types.ts';
 
 /** Bytes under a name. */
 export interface Content {
   readonly bytes: Buffer;
-  readonly digest: string;
+  readonly digest: Digest;
 }
 
 /** What one repository holds; no two have a digest in common. */
@@ -12,12 +12,12 @@ export interface RepositoryContent {
   readonly config: Content;
   readonly layer: Content;
   /** The layer and the manifest are there under this algorithm, too. */
-  readonly layer512: string;
+  readonly layer512: Digest;
   /** In nobody's way: for mounts. */
   readonly mountable: Content;
   /** Tagged `v1`. */
   readonly manifest: Content;
-  readonly manifest512: string;
+  readonly manifest512: Digest;
   /** An index of the manifest, tagged `multi`. */
   readonly index: Content;
   /** Its subject is the manifest. */

@@ -10,6 +10,7 @@ import type { Registries } from './registries.ts';
 import { SERVICES } from './token-desk.ts';
 
 const PEOPLE = ['nobody', 'stranger', 'guest', 'developer', 'maintainer', 'keeper', 'root'];
+const OF_PROVIDER = ['grouped', 'twofold', 'both', 'namesake', 'left'];
 const ROBOTS = ['puller', 'pusher', 'builder', 'sweeper', 'elsewhere', 'leftover'];
 const UNKNOWN = ['revoked', 'mistaken', 'expired', 'switched-off'];
 const EVERYTHING: readonly Right[] = ['pull', 'push', 'delete'];
@@ -36,7 +37,9 @@ export function makeQuestions(role: Role): readonly Question[] {
   const names = new Map(NAMES[role].map((name) => [name.scope, name]));
   return [...names.values()].flatMap((name) =>
     ASKED.flatMap(([words, rights]) =>
-      [...PEOPLE, ...ROBOTS, ...UNKNOWN].map((who) => question(role, who, name, [words, rights])),
+      [...PEOPLE, ...UNKNOWN, ...(words === '*' ? [...ROBOTS, ...OF_PROVIDER] : [])].map((who) =>
+        question(role, who, name, [words, rights]),
+      ),
     ),
   );
 }
@@ -109,6 +112,7 @@ function accessOf(body: Buffer): unknown {
 
 /** What the store holds before anybody has asked for anything, and whose it is. */
 const STORED: Readonly<Record<string, (role: Role) => Place>> = {
+  'cached/app': () => ({ kind: 'project', project: 'cached' }),
   'mirror/library/hello': () => ({ kind: 'upstream', isShared: false }),
   'others/app': () => ({ kind: 'project', project: 'others' }),
   'public/app': () => ({ kind: 'project', project: 'public' }),
@@ -128,4 +132,4 @@ export const listedFor = (who: string, role: Role): readonly string[] =>
 
 export const isStored = (name: string): boolean => Object.hasOwn(STORED, name);
 
-export const KNOWN = [...PEOPLE, ...ROBOTS];
+export const KNOWN = [...PEOPLE, ...OF_PROVIDER, ...ROBOTS];

@@ -5,19 +5,38 @@
 
 export type Role = 'push' | 'mirror';
 export type Right = 'pull' | 'push' | 'delete';
-export type Project = 'public' | 'secret' | 'others' | 'absent';
+/** `cached` and `passed` are caches of other registries: made by people, and of the mirror's configuration. */
+export type Project = 'public' | 'secret' | 'others' | 'absent' | 'cached' | 'passed';
 
 const EVERYTHING: readonly Right[] = ['pull', 'push', 'delete'];
 
-/** What a member of `public` and `secret` may, and what `stranger`, who is the maintainer of `others`, may there. */
-const PEOPLE: Readonly<Record<string, Partial<Record<Project, readonly Right[]>>>> = {
+type Rights = Partial<Record<Project, readonly Right[]>>;
+const inTeam = (...rights: readonly Right[]): Rights => ({
+  public: rights,
+  secret: rights,
+  cached: rights,
+  passed: rights,
+});
+
+/** What members of all projects but `others` may there, and what `stranger`, who is the maintainer of that, may in it. */
+const PEOPLE: Readonly<Record<string, Rights>> = {
   stranger: { others: EVERYTHING },
-  guest: { public: ['pull'], secret: ['pull'] },
-  developer: { public: ['pull', 'push'], secret: ['pull', 'push'] },
-  maintainer: { public: EVERYTHING, secret: EVERYTHING },
-  keeper: { public: EVERYTHING, secret: EVERYTHING },
+  guest: inTeam('pull'),
+  developer: inTeam('pull', 'push'),
+  maintainer: inTeam(...EVERYTHING),
+  keeper: inTeam(...EVERYTHING),
+  /** Of a group of developers. */
+  grouped: inTeam('pull', 'push'),
+  /** Of a group of guests and one of maintainers. */
+  twofold: inTeam(...EVERYTHING),
+  /** A guest, and of a group of developers. */
+  both: inTeam('pull', 'push'),
+  /** Of groups that are called nearly like those of maintainers. */
+  namesake: {},
+  /** Not of the group of maintainers any more. */
+  left: {},
 };
-const ROBOTS: typeof PEOPLE = {
+const ROBOTS: Readonly<Record<string, Rights>> = {
   puller: { secret: ['pull'] },
   pusher: { secret: ['push'] },
   builder: { secret: ['pull', 'push'] },
@@ -32,9 +51,10 @@ export type Somebody = string;
 
 /**
  * How he shows who he is. `token` is asked for with every right to what the request names, `pull-token` with that to
- * pull, `other-token` with every right to something else; `bad`: credentials that are not right.
+ * pull, `other-token` with every right to something else; `cookie`: a session of a browser, which is for its pages and for the
+ * management API; `bad`: credentials that are not right.
  */
-type Proof = 'nothing' | 'password' | 'token' | 'pull-token' | 'other-token' | 'bad';
+type Proof = 'nothing' | 'password' | 'token' | 'pull-token' | 'other-token' | 'cookie' | 'bad';
 
 /** What a name means at a role. */
 export type Place =
@@ -61,11 +81,13 @@ export interface Asker {
 }
 
 /** Whether a request gets as far as being done. */
-export function isAllowed({ who, proof }: Asker, right: Right, place: Place, role: Role): boolean {
+function isAllowed({ who, proof }: Asker, right: Right, place: Place, role: Role): boolean {
   switch (proof) {
     case 'bad':
     case 'other-token':
       return false;
+    case 'cookie':
+      return may('nobody', right, place, role);
     case 'nothing':
     case 'password':
       return may(who, right, place, role);
@@ -86,14 +108,64 @@ const looksFirst = (who: Somebody, right: Right, place: Place, role: Role): bool
 export interface Told {
   readonly status: number;
   readonly code?: string;
+  /** Stands in the message: tells it from a refusal of the same status. */
+  readonly says?: string;
 }
 
 /** What somebody is told who may not. The same for what is there and for what is not. */
 export function refusal({ who, proof }: Asker): Told {
   if (proof === 'password') return { status: 403, code: 'DENIED' };
-  const isSomebody = proof !== 'bad' && proof !== 'nothing' && who !== 'nobody';
+  const isUnknown = proof === 'bad' || proof === 'nothing' || proof === 'cookie';
+  const isSomebody = !isUnknown && who !== 'nobody';
   return { status: 401, code: isSomebody ? 'DENIED' : 'UNAUTHORIZED' };
 }
+
+/** What a mode of AUTH_MODE lets happen. */
+export interface Rules {
+  isAllowed(asker: Asker, right: Right, place: Place, role: Role): boolean;
+  /** Of a right to another repository than the one of the request. */
+  mayRead(asker: Asker, place: Place, role: Role): boolean;
+}
+
+/** `token`: what projects say. */
+export const BY_PROJECTS: Rules = {
+  isAllowed,
+  mayRead: ({ who }, place, role) => may(who, 'pull', place, role),
+};
+
+/** The same with AUTH_PROJECT_CREATION=admins. */
+export const BY_PROJECTS_OF_ADMINS: Rules = {
+  ...BY_PROJECTS,
+  isAllowed: (asker, right, place, role) => {
+    const isAbsent = place.kind === 'project' && place.project === 'absent';
+    return (!isAbsent || asker.who === 'root') && isAllowed(asker, right, place, role);
+  },
+};
+
+const isForSignedIn = (place: Place): boolean =>
+  place.kind === 'upstream' ? place.isShared : place.project === 'passed';
+
+/** `htpasswd`: projects are not asked. `isPullPublic`: with AUTH_ANONYMOUS_PULL. */
+export function byFile(isPullPublic: boolean): Rules {
+  const mayBy = ({ who, proof }: Asker, right: Right, place: Place, role: Role): boolean => {
+    if (proof === 'bad' || proof === 'other-token') return false;
+    if (proof === 'pull-token' && right !== 'pull') return false;
+    if (who !== 'nobody') return true;
+    const isServed = role === 'push' || !isForSignedIn(place);
+    return right === 'pull' && isPullPublic && isServed;
+  };
+  return {
+    isAllowed: mayBy,
+    mayRead: (asker, place, role) => mayBy(asker, 'pull', place, role),
+  };
+}
+
+/** `external`: what a token says, and nothing else. */
+export const BY_TOKENS_ALONE: Rules = {
+  isAllowed: ({ proof }, right) =>
+    proof === 'token' || (proof === 'pull-token' && right === 'pull'),
+  mayRead: ({ proof }) => proof === 'token',
+};
 
 /** The rights that a token has, of those that were asked for to one name; less than what was asked for is no error. */
 export const granted = (
@@ -137,7 +209,7 @@ export function apiRefusal(
   if (access === 'open') return undefined;
   if (proof === 'bad') return NOBODY;
   // Tokens are for repositories.
-  if (proof !== 'nothing' && proof !== 'password') return DENIED;
+  if (proof !== 'nothing' && proof !== 'password' && proof !== 'cookie') return DENIED;
   const refused = who === 'nobody' ? NOBODY : DENIED;
   if (!isOfClass(who, isCli, access)) return refused;
   if (task === undefined || mayManage(who, task, project)) return undefined;

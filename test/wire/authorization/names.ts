@@ -3,6 +3,7 @@ import type { Place, Project, Role, Told } from './model.ts';
 
 export const OURS = 'push.example:5000';
 export const VAULT = 'vault.example';
+export const PASSED = 'passed.example';
 
 /** What repositories of this store and of the upstreams hold. */
 export const CONTENT = {
@@ -14,6 +15,9 @@ export const CONTENT = {
   hubOthers: makeContent('docker.io/others/app'),
   hidden: makeContent('org/hidden'),
   vault: makeContent('vault/team/app'),
+  cached: makeContent('cached/app'),
+  /** Private at its upstream. */
+  passed: makeContent('passed/app'),
 };
 
 /** A name as it stands on the path, and what it means at a role. */
@@ -35,6 +39,10 @@ export interface Name {
   readonly isReadOnly?: true;
   /** How thoroughly it is tried. */
   readonly depth: 'every operation' | 'main operations' | 'main reads';
+  /** What is cached is evicted, not deleted. */
+  readonly isCache?: true;
+  /** At the mirror its upstream cannot be asked: what is not held is told so. */
+  readonly isCutOff?: true;
   /** Those that nobody without rights can tell from each other. */
   readonly likes: string;
 }
@@ -50,13 +58,27 @@ interface More {
   readonly prefix?: 'local/';
   readonly ns?: string;
   readonly scope?: string;
+  /** Where it is not there although the project is. */
+  readonly isThere?: false;
+  /** A copy of another registry's, where that can be asked or not. */
+  readonly cache?: 'asked' | 'cut off';
 }
+
+/** By other names, some of them of other registries, the store or an upstream has them. */
+const FOREIGN: Readonly<Record<Project, RepositoryContent>> = {
+  public: CONTENT.vault,
+  secret: CONTENT.others,
+  others: CONTENT.secret,
+  absent: CONTENT.others,
+  cached: CONTENT.passed,
+  passed: CONTENT.cached,
+};
 
 /** `team/app`, as a project of this store. All of them have names of one length. */
 function here(project: Project, repository: 'app' | 'nix', more: More): Name {
-  const { depth, prefix = '', ns } = more;
-  const spelling = `${prefix}${project === 'absent' ? 'absent' : project}/${repository}`;
-  const isThere = repository === 'app' && project !== 'absent';
+  const { depth, prefix = '', ns, cache } = more;
+  const spelling = `${prefix}${project}/${repository}`;
+  const isThere = (more.isThere ?? true) && repository === 'app' && project !== 'absent';
   const content = project === 'absent' || !isThere ? CONTENT.secret : CONTENT[project];
   return {
     spelling,
@@ -64,9 +86,11 @@ function here(project: Project, repository: 'app' | 'nix', more: More): Name {
     scope: more.scope ?? spelling,
     place: { kind: 'project', project },
     content,
-    foreign: project === 'secret' || project === 'absent' ? CONTENT.others : CONTENT.secret,
+    foreign: FOREIGN[project],
     isThere,
-    ...(prefix !== '' && { isReadOnly: true }),
+    ...((prefix !== '' || cache) && { isReadOnly: true }),
+    ...(cache && { isCache: true }),
+    ...(cache === 'cut off' && { isCutOff: true }),
     depth,
     likes: `${prefix}?${ns ?? ''}`,
   };
@@ -89,10 +113,11 @@ function upstream(spelling: string, content: RepositoryContent, more: Upstream =
     scope,
     place: { kind: 'upstream', isShared },
     content,
-    foreign: CONTENT.secret,
+    foreign: content === CONTENT.vault ? CONTENT.secret : CONTENT.vault,
     isThere,
     ...(always && { always }),
     isReadOnly: true,
+    isCache: true,
     depth,
     likes: `upstream ${spelling} ${ns ?? ''}`,
   };
@@ -109,6 +134,9 @@ const AT_PUSH: readonly Name[] = [
   here('secret', 'nix', { depth: MAIN }),
   here('absent', 'app', { depth: EVERY }),
   here('others', 'app', { depth: EVERY }),
+  here('cached', 'app', { depth: MAIN, cache: 'asked' }),
+  // What only an account may read is kept nowhere.
+  here('passed', 'app', { depth: MAIN, cache: 'asked', isThere: false }),
   ...(['public', 'secret', 'others', 'absent'] as const).flatMap((project) => [
     here(project, 'app', { depth: project === 'secret' ? MAIN : READS, prefix: 'local/' }),
     here(project, 'app', { depth: READS, ns: OURS }),
@@ -129,10 +157,18 @@ const AT_PUSH: readonly Name[] = [
   upstream('local/vault/team/app', CONTENT.vault, MISSING),
 ];
 
+const passedByHost: Name = {
+  ...here('passed', 'app', { depth: READS, ns: PASSED, cache: 'asked', scope: 'passed/app' }),
+  spelling: 'app',
+  likes: 'passed by its host',
+};
+
 const AT_MIRROR: readonly Name[] = [
   here('public', 'app', { depth: MAIN }),
   here('secret', 'app', { depth: EVERY }),
   here('secret', 'nix', { depth: READS }),
+  here('cached', 'app', { depth: MAIN, cache: 'cut off' }),
+  here('passed', 'app', { depth: MAIN, cache: 'asked' }),
   ...(['public', 'secret', 'others', 'absent'] as const).flatMap((project) => [
     here(project, 'app', { depth: READS, prefix: 'local/' }),
     here(project, 'app', { depth: READS, ns: OURS, scope: `local/${project}/app` }),
@@ -153,6 +189,7 @@ const AT_MIRROR: readonly Name[] = [
     always: HIDDEN,
   }),
   upstream('vault/team/app', CONTENT.vault, { isShared: true }),
+  passedByHost,
   upstream('team/app', CONTENT.vault, { ns: VAULT, scope: 'vault/team/app', isShared: true }),
 ];
 

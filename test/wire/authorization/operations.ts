@@ -44,6 +44,9 @@ export const at = ({ name: { spelling, ns } }: Target, rest: string): string =>
 export const NO_MANIFEST: Told = { status: 404, code: 'MANIFEST_UNKNOWN' };
 export const NO_BLOB: Told = { status: 404, code: 'BLOB_UNKNOWN' };
 
+/** docs/mirror.md, "What is answered": a miss that could not be asked is never 404. */
+const UNASKED: Told = { status: 503, code: 'UNAVAILABLE' };
+
 interface Reading {
   readonly status?: number;
   readonly missing: Told;
@@ -83,7 +86,7 @@ const absent = (
   isMain = false,
 ): Operation => ({
   ...read(method, title, rest, { missing: told, isMain }),
-  told: ({ always }) => always ?? told,
+  told: ({ always, isCutOff }) => always ?? (isCutOff ? UNASKED : told),
 });
 
 const ofManifest = { missing: NO_MANIFEST };

@@ -1,17 +1,14 @@
 import pLimit from 'p-limit';
 
-import { basic } from '../../../shared/auth/testing/htpasswd-lines.ts';
 import type { NamedAsker } from './askers.ts';
 import { type Cell, describeCell } from './cells.ts';
 import { type Answer, codeOf } from './client.ts';
-import type { Name } from './names.ts';
+import { CONTENT, type Name } from './names.ts';
 import type { Sent, Target } from './operations.ts';
-import type { Registries } from './registries.ts';
+import type { Headers, Registries } from './registries.ts';
 
 const AT_ONCE = 64;
 const NOBODYS_SESSION = '00000000-0000-4000-8000-000000000000';
-
-type Headers = Readonly<Record<string, string>>;
 
 export interface Outcome {
   readonly cell: Cell;
@@ -19,24 +16,26 @@ export interface Outcome {
   readonly sent: Sent;
 }
 
+type Asked = Pick<Registries, 'client' | 'asRoot' | 'ownersOf'>;
+
 /** Asks everything, some at once. */
 export class CellRun {
-  readonly #registries: Registries;
-  /** The administrator's. */
+  readonly #registries: Asked;
+  /** Of the first owner. */
   readonly #sessions = new Map<string, string>();
   /** Of somebody else, who may push there. */
   readonly #others = new Map<string, string>();
   #marks = 0;
 
-  constructor(registries: Registries) {
+  constructor(registries: Asked) {
     this.#registries = registries;
   }
 
   async run(cells: readonly Cell[]): Promise<readonly Outcome[]> {
     for (const repository of ['public/app', 'secret/app', 'others/app']) {
-      const other = repository === 'others/app' ? 'stranger' : 'keeper';
-      this.#sessions.set(repository, await this.#open(repository, this.#password('root')));
-      this.#others.set(repository, await this.#open(repository, this.#password(other)));
+      const [one, other] = this.#registries.ownersOf(repository);
+      this.#sessions.set(repository, await this.#open(repository, one));
+      this.#others.set(repository, await this.#open(repository, other));
     }
     const limit = pLimit(AT_ONCE);
     return await Promise.all(cells.map((cell) => limit(() => this.#ask(cell))));
@@ -88,11 +87,6 @@ export class CellRun {
     return String(headers['docker-upload-uuid']);
   }
 
-  #password(who: string): Headers {
-    const account = this.#registries.accounts.get(who);
-    return account ? { authorization: basic(...account) } : {};
-  }
-
   #nextMark(): string {
     this.#marks += 1;
     return this.#marks.toString(36).padStart(5, '0');
@@ -141,6 +135,32 @@ export function unlike(outcomes: readonly Outcome[]): readonly string[] {
 }
 
 const titleOf = ({ title }: NamedAsker): string => title;
+
+/** Digests of what a repository holds and words that stand in it, by whose they are. */
+const MARKS = Object.entries(CONTENT).map(([owner, content]) => ({
+  owner: owner as keyof typeof CONTENT,
+  marks: [
+    ...[content.config, content.layer, content.manifest, content.index, content.referrer].map(
+      ({ digest }) => digest.slice('sha256:'.length),
+    ),
+    content.layer512.slice('sha512:'.length),
+    content.layer.bytes.toString('utf8', 0, 30),
+  ],
+}));
+
+/** Answers that show something of a repository that was not asked for: not its bytes, and not what they are called. */
+export const leaks = (outcomes: readonly Outcome[]): readonly string[] =>
+  outcomes.flatMap((outcome) => {
+    const { cell, answer, sent } = outcome;
+    const text = JSON.stringify(answer.headers) + answer.body.toString('utf8');
+    const shown = MARKS.filter(
+      ({ owner, marks }) =>
+        !(cell.isAllowed && cell.name.isThere && CONTENT[owner] === cell.name.content) &&
+        // What somebody asks for may be said to him.
+        marks.some((mark) => text.includes(mark) && !sent.path.includes(mark)),
+    );
+    return shown.map(({ owner }) => `${describeCell(cell)} shows something of ${owner}`);
+  });
 
 function firstDifference(one: string, other: string): string {
   let at = 0;

@@ -93,9 +93,8 @@ const removal = (
     method: 'DELETE',
     path: at(target, target.mark === '' ? real(target.name) : rest(target.mark)),
   }),
-  told: ({ isThere, isReadOnly, place }) => {
-    // docs/mirror.md: what is cached is evicted, not deleted.
-    if (place.kind === 'upstream') return RESERVED;
+  told: ({ isThere, isReadOnly, isCache }) => {
+    if (isCache) return isThere ? RESERVED : missing;
     return isThere && !isReadOnly ? { status: 202 } : missing;
   },
   before,
