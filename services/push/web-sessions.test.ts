@@ -280,6 +280,54 @@ describe('the pages', () => {
     expect([out.status, cookieOf(out)]).toEqual([303, `${SESSION}=`]);
   });
 
+  test('change a one-time password, for whoever has it and for pages of this server alone', async () => {
+    const user = { name: 'newcomer', password: PASSWORD, isAdmin: false, mustChange: true };
+    await push.users.add(user, unending);
+    const change = (fields: Record<string, string>, headers: Record<string, string> = OWN_PAGE) =>
+      form('/auth/password', { username: 'newcomer', password: PASSWORD, ...fields }, headers);
+    const newPassword = 'battery horse correct';
+    expect((await push.send('/auth/')).body.toString()).toContain('href="/auth/password"');
+    expect((await push.send('/auth/password')).status).toBe(200);
+    expect((await change({ newPassword }, { origin: 'https://evil.example' })).status).toBe(403);
+    const wrong = await change({ newPassword, username: '"><b>', password: 'another' });
+    expect(wrong.status).toBe(401);
+    expect(wrong.body.toString()).toContain('value="&quot;&gt;&lt;b&gt;"');
+    expect((await change({ newPassword: 'short' })).status).toBe(400);
+    const changed = await change({ newPassword });
+    expect([changed.status, cookieOf(changed)]).toEqual([200, '']);
+    expect((await change({ newPassword })).status).toBe(401);
+    const signedIn = await form(
+      '/auth/sign-in',
+      { username: 'newcomer', password: newPassword },
+      OWN_PAGE,
+    );
+    expect(signedIn.status).toBe(303);
+  });
+
+  test('tell people in words what went wrong, and where to go on', async () => {
+    const begun = await signIn();
+    const headers = { cookie: cookieOf(begun), ...OWN_PAGE };
+    const late = await form('/auth/passwords', { label: 'x', formToken: 'x' }, OWN_PAGE);
+    expect([late.status, late.headers['content-type']]).toEqual([401, 'text/html; charset=utf-8']);
+    expect(late.body.toString()).toContain('You are signed out');
+    const wrong = await form('/auth/passwords', { label: '<b>', formToken: 'x' }, headers);
+    expect([wrong.status, wrong.headers['content-type']]).toEqual([
+      403,
+      'text/html; charset=utf-8',
+    ]);
+    expect(wrong.body.toString()).toMatch(/role="alert"[^<]*a change by a session needs/);
+    const formToken = formTokenOf(begun);
+    const endless = await form('/auth/passwords', { label: 'x', days: '999', formToken }, headers);
+    expect([endless.status, endless.headers['content-type']]).toEqual([
+      400,
+      'text/html; charset=utf-8',
+    ]);
+    for (const path of ['/auth', '/auth/sign-in', '/auth/passwords']) {
+      const answer = await push.send(path);
+      expect([path, answer.status, answer.headers.location]).toEqual([path, 303, '/auth/']);
+    }
+  });
+
   test('are asked to sign in by pages of others in vain', async () => {
     const evil = { origin: 'https://evil.example' };
     const fields = { username: 'alice', password: PASSWORD };

@@ -15,6 +15,7 @@ import { type Callers, requireClass } from './callers.ts';
 import { type Caller, identityOf } from './caller.ts';
 import type { AuditSubject, Endpoint, EndpointCall, EndpointReply } from './endpoint.ts';
 import type { FoundEndpoint } from './endpoint-table.ts';
+import { problemPage } from './pages/page-reply.ts';
 import { isFormToken, parseCookies } from './session-cookies.ts';
 
 /** No request of the API needs more. */
@@ -81,13 +82,21 @@ export async function answerEndpoint(
     note(status);
     await sendAnswer(http, response, { status, ...rendered(endpoint, reply) });
   } catch (error) {
-    if (!response.headersSent) note(renderError(error).status);
-    throw challenged(error, http);
+    if (response.headersSent) throw error;
+    note(renderError(error).status);
+    if (!isForPeople(endpoint, error)) throw challenged(error, http);
+    const { status, headers } = error;
+    const page = rendered(endpoint, problemPage(error));
+    await sendAnswer(http, response, { ...page, status, headers: { ...headers, ...page.headers } });
   } finally {
     body.destroy();
   }
   return body.receivedBytes;
 }
+
+/** Faults of ours are left to what puts them down. */
+const isForPeople = ({ isPage }: Endpoint, error: unknown): error is RegistryError =>
+  isPage === true && error instanceof RegistryError && error.status < 500;
 
 /** What becomes known of a call on its way. */
 interface Trail {

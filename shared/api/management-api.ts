@@ -35,6 +35,7 @@ import { type UsedBytes, usageEndpoint } from './endpoints/usage-endpoint.ts';
 import { userEndpoints } from './endpoints/user-endpoints.ts';
 import { accountPages } from './pages/account-pages.ts';
 import { oidcEndpoints } from './pages/oidc-endpoints.ts';
+import { passwordPages } from './pages/password-pages.ts';
 import { ProjectGate } from './project-gate.ts';
 import { WebSignIn } from './web-sign-in.ts';
 
@@ -123,7 +124,7 @@ function served(endpoints: readonly Endpoint[], answering: EndpointAnswering): E
 }
 
 /** All endpoints that there are with these parts. */
-function managementEndpoints(deps: ManagementApiDependencies): Endpoint[] {
+export function managementEndpoints(deps: ManagementApiDependencies): Endpoint[] {
   const { parts, policy, onProjectChange, usedBytes, clock, version } = deps;
   const { administration, identities } = parts;
   const isByProjects = identities?.isByProjects ?? false;
@@ -147,21 +148,23 @@ function identityEndpoints(identities: ManagedIdentities | undefined, clock: Clo
     ...accountEndpoints({ clock, cliPasswords, passwordChange }),
     ...(users ? userEndpoints({ users, onChange: onAccountChange }) : []),
     ...(people ? peopleEndpoints({ people, onChange: onAccountChange }) : []),
-    ...(web ? webEndpoints(web, cliPasswords, clock) : []),
+    ...(web ? webEndpoints(web, identities, clock) : []),
   ];
 }
 
 function webEndpoints(
   options: NonNullable<ManagedIdentities['web']>,
-  cliPasswords: CliPasswords | undefined,
+  { cliPasswords, passwordChange }: ManagedIdentities,
   clock: Clock,
 ): Endpoint[] {
   const { oidc, signIn, pages } = options;
   const web = new WebSignIn(options, signIn);
   const hasOidc = oidc !== undefined;
+  const changesPasswords = passwordChange !== undefined;
   return [
     ...sessionEndpoints(web),
     ...(oidc ? oidcEndpoints({ oidc: oidc.signIn, people: oidc.people, web, pages }) : []),
-    ...(cliPasswords ? accountPages({ web, hasOidc, cliPasswords, clock }) : []),
+    ...(cliPasswords ? accountPages({ web, hasOidc, changesPasswords, cliPasswords, clock }) : []),
+    ...(passwordChange ? passwordPages(passwordChange) : []),
   ];
 }

@@ -14,7 +14,7 @@ import {
 import { formToken } from '../session-cookies.ts';
 import type { WebSignIn } from '../web-sign-in.ts';
 import { type Html, html } from './html.ts';
-import { PAGE_HEADERS, PAGE_STYLE, pageReply, sendTo } from './page-reply.ts';
+import { PAGE_HEADERS, PAGE_STYLE, pageReply, problemText, sendTo } from './page-reply.ts';
 
 const HOME = '/auth/';
 const FORM_TOKEN = z.string().exactOptional();
@@ -22,6 +22,8 @@ const FORM_TOKEN = z.string().exactOptional();
 export interface AccountPagesDependencies {
   readonly web: WebSignIn;
   readonly hasOidc: boolean;
+  /** People of this registry change their passwords on a page beside. */
+  readonly changesPasswords: boolean;
   readonly cliPasswords: CliPasswords;
   readonly clock: Clock;
 }
@@ -62,6 +64,8 @@ export function accountPages(deps: AccountPagesDependencies): Endpoint[] {
         );
       },
     }),
+    // What the address line has after a form was answered, when somebody asks for it once more.
+    ...['/auth', '/auth/sign-in', '/auth/passwords'].map(toHome),
     ...(web.takesPasswords ? [signInForm(deps)] : []),
     endpoint({
       method: 'POST',
@@ -78,6 +82,18 @@ export function accountPages(deps: AccountPagesDependencies): Endpoint[] {
     ...passwordForms(deps),
   ];
 }
+
+const toHome = (path: string): Endpoint =>
+  endpoint({
+    method: 'GET',
+    path,
+    id: `homeOf${path}`,
+    summary: 'To the page',
+    access: 'open',
+    isPage: true,
+    status: 303,
+    answer: () => Promise.resolve(sendTo(HOME, [])),
+  });
 
 const signInForm = (deps: AccountPagesDependencies): Endpoint =>
   endpoint({
@@ -96,7 +112,8 @@ const signInForm = (deps: AccountPagesDependencies): Endpoint =>
         return sendTo(HOME, [setCookie]);
       } catch (error) {
         if (!(error instanceof RegistryError) || error.status >= 500) throw error;
-        return signInPage(deps, error.status, `That did not succeed: ${error.message}.`);
+        const { username } = body;
+        return signInPage(deps, error.status, { message: error.message, username });
       }
     },
   });
@@ -124,8 +141,11 @@ function passwordForms({ cliPasswords, clock }: AccountPagesDependencies): Endpo
           'Your new password',
           html`<p>It is shown this once:</p>
             <p><code>${secret}</code></p>
-            <p>Use it with your user name: <code>docker login -u ${owner.name} ${host}</code></p>
-            <p><a href="/auth/">Back</a></p>`,
+            <p>
+              Use it with your user name:
+              <code>docker login -u ${shellWord(owner.name)} ${host}</code>
+            </p>
+            <p><a class="button" href="/auth/">I have kept it</a></p>`,
         );
       },
     }),
@@ -147,25 +167,43 @@ function passwordForms({ cliPasswords, clock }: AccountPagesDependencies): Endpo
   ];
 }
 
+/** As a shell takes it for one word. */
+const shellWord = (text: string): string =>
+  /^[\w.@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+
 function signInPage(
-  { web, hasOidc }: AccountPagesDependencies,
+  { web, hasOidc, changesPasswords }: AccountPagesDependencies,
   status: number,
-  problem = '',
+  problem?: { readonly message: string; readonly username: string },
 ): ReturnType<typeof pageReply> {
   return pageReply(
     'Sign in',
-    html`${problem === '' ? [] : html`<p>${problem}</p>`}
+    html`${problem ? problemText(problem.message) : []}
     ${hasOidc ? html`<p><a class="button" href="/auth/oidc/login">Sign in with your organisation</a></p>` : []}
     ${
       web.takesPasswords
         ? html`<form method="post" action="/auth/sign-in">
-            <label>User name <input name="username" autocomplete="username" required /></label>
+            <label
+              >User name
+              <input
+                name="username"
+                value="${problem?.username ?? ''}"
+                autocomplete="username"
+                autocapitalize="none"
+                spellcheck="false"
+                required
+            /></label>
             <label
               >Password
               <input name="password" type="password" autocomplete="current-password" required
             /></label>
             <button>Sign in</button>
           </form>`
+        : []
+    }
+    ${
+      web.takesPasswords && changesPasswords
+        ? html`<p><a href="/auth/password">Change your password, or a one-time password</a></p>`
         : []
     }`,
     status,
@@ -186,7 +224,11 @@ function passwordsPage(
         <td>${expiresAt.slice(0, 10)}</td>
         <td>
           <form method="post" action="/auth/passwords/revoke">
-            ${token}<input type="hidden" name="id" value="${id}" /><button>Revoke</button>
+            ${token}<input type="hidden" name="id" value="${id}" /><button
+              aria-label="Revoke ${label}"
+            >
+              Revoke
+            </button>
           </form>
         </td>
       </tr> `,
@@ -196,19 +238,7 @@ function passwordsPage(
       Programs such as docker sign in with your user name and one of these, so that they never have
       the password you sign in with here.
     </p>
-    <table>
-      <thead>
-        <tr>
-          <th>For</th>
-          <th>Made</th>
-          <th>Ends</th>
-          <th></th>
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
+    ${rows.length === 0 ? html`<p>You have none yet.</p>` : passwordTable(rows)}
     <form method="post" action="/auth/passwords">
       ${token}
       <label>For <input name="label" required maxlength="100" placeholder="my laptop" /></label>
@@ -217,3 +247,18 @@ function passwordsPage(
     </form>
     <form method="post" action="/auth/sign-out">${token}<button>Sign out</button></form>`;
 }
+
+const passwordTable = (rows: readonly Html[]): Html =>
+  html`<table>
+    <thead>
+      <tr>
+        <th scope="col">For</th>
+        <th scope="col">Made</th>
+        <th scope="col">Ends</th>
+        <td></td>
+      </tr>
+    </thead>
+    <tbody>
+      ${rows}
+    </tbody>
+  </table>`;

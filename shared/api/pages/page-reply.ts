@@ -1,4 +1,5 @@
 import { type HeaderFields, HEADERS } from '../../http/headers.ts';
+import type { RegistryError } from '../../oci/errors.ts';
 import type { EndpointReply } from '../endpoint.ts';
 import { type Html, html } from './html.ts';
 
@@ -37,6 +38,19 @@ export function pageReply(title: string, content: Html, status = 200): EndpointR
   };
 }
 
+/** Told at once to those who listen to the page. */
+export const problemText = (message: string): Html =>
+  html`<p role="alert">That did not succeed: ${message}.</p>`;
+
+/** What a person is shown in place of an error that programs read. */
+export const problemPage = ({ status, message }: RegistryError): EndpointReply =>
+  pageReply(
+    status === 401 ? 'You are signed out' : 'That did not succeed',
+    html`${status === 401 ? [] : problemText(message)}
+      <p><a class="button" href="/auth/">${status === 401 ? 'Sign in' : 'Back'}</a></p>`,
+    status,
+  );
+
 /** To another page of ours, to be asked for by GET. */
 export const sendTo = (location: string, cookies: readonly string[]): EndpointReply => ({
   status: 303,
@@ -59,5 +73,7 @@ td form { margin: 0; }
 label { display: block; margin: 0.6rem 0; }
 input { display: block; font: inherit; padding: 0.35rem; width: 100%; max-width: 24rem; box-sizing: border-box; }
 button, a.button { font: inherit; padding: 0.35rem 0.8rem; }
+a.button { display: inline-block; border: 1px solid; border-radius: 0.2rem; text-decoration: none; }
+[role='alert'] { border-left: 0.25rem solid #c33; padding-left: 0.6rem; }
 code { overflow-wrap: anywhere; font-size: 1.05rem; user-select: all; }
 `;
