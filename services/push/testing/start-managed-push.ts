@@ -1,3 +1,4 @@
+import type { PushConfig } from '../../../shared/config/config.ts';
 import type { ManagedIdentities } from '../../../shared/api/management-api.ts';
 import { BasicAuthenticator } from '../../../shared/auth/basic-authenticator.ts';
 import { PasswordComparisons } from '../../../shared/auth/password-hash.ts';
@@ -52,10 +53,14 @@ interface ApiAnswer extends TestAnswer {
 }
 
 /** A push service with the users root (an administrator), alice, bob, carol and dave, and its management API. */
-export async function startManagedPush(oidc?: Oidc): Promise<ManagedPush> {
+export async function startManagedPush(
+  oidc?: Oidc,
+  config: Partial<PushConfig> = {},
+): Promise<ManagedPush> {
   const audited: AuditEvent[] = [];
   const made: { parts?: Parts } = {};
   const push = await startPush({
+    config,
     audit: { record: (event) => void audited.push(event) },
     over: async (store) => {
       await markStore(store.records, unending);
