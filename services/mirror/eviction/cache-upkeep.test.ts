@@ -157,6 +157,31 @@ test('a look that fails is told, counted, and tried again', async () => {
   expect(looks()).toBe(2);
 });
 
+test('a look that fails after much was stored is not put off for an interval', async () => {
+  const [mirror] = await start(1);
+  const bytes = Buffer.alloc(MAX_BYTES);
+  await mirror!.upkeep.counting(store.blobs).put(digestOf(bytes), bytes, bytes.length, unending);
+  mirror!.look = () => Promise.reject(new Error('the store is down'));
+  await pass(30);
+  expect(looks()).toBe(1);
+  mirror!.look = () => Promise.resolve();
+  await pass(30);
+  expect(looks()).toBe(2);
+  await pass(30);
+  expect(looks()).toBe(2);
+});
+
+test('a look that fails is another mirror’s to take', async () => {
+  const [first, second] = await start(2);
+  for (const mirror of [first!, second!]) {
+    mirror.look = () =>
+      looks() === 1 ? Promise.reject(new Error('the store is down')) : Promise.resolve();
+  }
+  await pass(30);
+  await pass(30);
+  expect([first!.looks, second!.looks]).toEqual([1, 1]);
+});
+
 test('without a budget nobody ever looks', async () => {
   await start(1, []);
   await pass(30);

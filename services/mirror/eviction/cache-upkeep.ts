@@ -64,14 +64,16 @@ export class CacheUpkeep {
     const { eviction, leases, hints, config, clock, observer } = this.#options;
     const lease = await leases.acquire('cache-eviction', 0, signal);
     if (!lease) return;
-    this.#storedBytes = 0;
+    const storedBytes = this.#storedBytes;
     this.#ranAtMs = clock.monotonicMs();
-    await hints.put(LOOKED, '1', config.intervalSeconds * 900).catch(() => undefined);
     observer.eviction({ kind: 'began' });
     let isFault = true;
     try {
       await eviction.run(AbortSignal.any([signal, lease.lost]));
       isFault = false;
+      // A run that fails takes nobody's turn, and what was stored before it is still to be looked at.
+      this.#storedBytes -= storedBytes;
+      await hints.put(LOOKED, '1', config.intervalSeconds * 900).catch(() => undefined);
     } finally {
       observer.eviction({ kind: 'ended', at: clock.now(), isFault });
       await lease.release();
