@@ -301,6 +301,21 @@ describe('a blob on its way', () => {
     expect(await isLinked(mirror, layer.digest, 'mirror/library/other')).toBe(true);
   });
 
+  test('that is here through another repository is asked for once, however many want it', async () => {
+    await pullAll();
+    upstream.addBlob('library/other', layer.digest, layer.bytes);
+    upstream.forget();
+    const held = Promise.withResolvers<undefined>();
+    upstream.behaviour.hold = held.promise;
+    const wanted = Array.from({ length: 20 }, () => mirror.send(blobPath(layer.digest, 'other')));
+    await until(() => upstream.seen.length > 0);
+    held.resolve(undefined);
+    for (const { body } of await Promise.all(wanted)) {
+      expect(body.equals(layer.bytes)).toBe(true);
+    }
+    expect(upstream.seen.map(({ method }) => method)).toEqual(['HEAD']);
+  });
+
   test('that is here through another repository is not readable where the upstream lacks it', async () => {
     await pullAll();
     const answer = await mirror.send(blobPath(layer.digest, 'stranger'));
@@ -402,6 +417,18 @@ describe('a held tag', () => {
     ['fails', { code: 500 }],
     ['denies', { code: 403, body: '{"errors":[{"code":"DENIED"}]}' }],
     ['is a gallery', { code: 404, headers: { 'content-type': 'text/html' }, body: '<h1>' }],
+    [
+      'is gone behind its proxy',
+      { code: 404, headers: { 'content-type': 'text/plain' }, body: '404 page not found' },
+    ],
+    [
+      'has no route at its gateway',
+      {
+        code: 404,
+        headers: { 'content-type': 'application/json' },
+        body: '{"message":"no route"}',
+      },
+    ],
   ])('is served with a warning when the upstream %s', async (_, status) => {
     upstream.behaviour.status = status;
     const answer = await mirror.send(manifestPath('1'));

@@ -432,6 +432,7 @@ function sendJson(
     .writeHead(status, {
       'content-type': 'application/json',
       'content-length': body.length,
+      'docker-distribution-api-version': 'registry/2.0',
       ...headers,
     })
     .end(body);

@@ -35,6 +35,16 @@ function errorCodeOf(value: unknown): string | undefined {
   return isError ? (first as { code: string }).code : undefined;
 }
 
+/** It comes from a registry: what stands before one sends no such header. */
+const isFromRegistry = (response: ExchangeResponse): boolean =>
+  response.header('docker-distribution-api-version') !== undefined;
+
+const isAbsence = ({ status }: ExchangeResponse): boolean => status === 404 || status === 410;
+
+/** A HEAD's 404 that anybody may have given: only the body that a GET would have tells. */
+export const isUntoldAbsence = (response: ExchangeResponse): boolean =>
+  isAbsence(response) && !isFromRegistry(response) && !isHtml(response);
+
 /** The registry's own word that it knows no repository of that name. Reads the body. */
 export async function isUnknownName(response: ExchangeResponse): Promise<boolean> {
   const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, response.url);
@@ -43,7 +53,8 @@ export async function isUnknownName(response: ExchangeResponse): Promise<boolean
 
 /**
  * What an answer that is no success means. Reads or discards the body. A page for people is never a statement about
- * content, nor is a refusal by a host that the upstream redirected to. `isPull`: a manifest was asked for by GET.
+ * content, nor is a refusal by a host that the upstream redirected to, nor a 404 that is not a registry's own: a proxy
+ * whose registry is gone answers so. `isPull`: a manifest was asked for by GET.
  */
 export async function readFailure(
   response: ExchangeResponse,
@@ -57,6 +68,11 @@ export async function readFailure(
     const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, url);
     return { kind: 'denied', isRegistryAnswer: isRegistryErrorBody(parseJson(body)) };
   }
+  if (isAbsence(response) && !isHtml(response)) {
+    const body = await readBody(response.body, ERROR_BODY_MAX_BYTES, url);
+    if (isFromRegistry(response) || isRegistryErrorBody(parseJson(body))) return NOT_FOUND;
+    return unavailable('garbage', `${url.host} answered ${status}, and not as a registry does`);
+  }
   const retryAfterSeconds = parseRetryAfter(response.header('retry-after'), now);
   if (status === 429 && isPull) {
     // Docker Hub's limit of pulls comes in the spec's form; the one on abuse, which is on everything, is plain text.
@@ -66,7 +82,6 @@ export async function readFailure(
   }
   response.discard();
   if (status === 429) return limitedFor(retryAfterSeconds);
-  if ((status === 404 || status === 410) && !isHtml(response)) return NOT_FOUND;
   const reason = status >= 500 || status === 408 ? 'server-error' : 'garbage';
   return unavailable(reason, `${url.host} answered ${status}`, retryAfterSeconds);
 }

@@ -5,7 +5,7 @@ import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import { type Digest, parseDigest } from '../../../shared/oci/digest.ts';
 import { MANIFEST_ACCEPT, MANIFEST_MAX_BYTES } from '../../../shared/oci/media-types.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../../../shared/oci/reference.ts';
-import { isHtml, isUnknownName, readFailure } from './answer.ts';
+import { isHtml, isUnknownName, isUntoldAbsence, readFailure } from './answer.ts';
 import { AuthorizedExchange, type AuthorizedExchangeOptions } from './authorized-exchange.ts';
 import { contentLength, contentRange } from './content-headers.ts';
 import { type ExchangeResponse, readBody } from './http-exchange.ts';
@@ -78,7 +78,10 @@ export class UpstreamClient {
     this.#onQuota = options.onQuota;
   }
 
-  /** Costs nothing of Docker Hub's pull budget. Falls back to a GET where HEAD is not known (GitHub Packages: 405). */
+  /**
+   * Costs nothing of Docker Hub's pull budget. Falls back to a GET where HEAD is not known (GitHub Packages: 405), and
+   * where a 404 may be somebody else's than the registry's.
+   */
   async headManifest(
     repository: RepositoryName,
     reference: ManifestReference,
@@ -94,13 +97,17 @@ export class UpstreamClient {
       const answer = await this.#ask(ask, bounded);
       if (answer.kind !== 'found') return answer;
       const { value: response } = answer;
-      if (response.status === 405 || response.status === 501) return 'unsupported' as const;
+      const isUnsupported = response.status === 405 || response.status === 501;
+      if (isUnsupported || isUntoldAbsence(response)) {
+        response.discard();
+        return 'unclear' as const;
+      }
       if (response.status !== 200) return this.#failure(response);
       response.discard();
       if (isHtml(response)) return this.#garbage('a web page instead of a manifest');
       return found({ digest: parseDigest(response.header('docker-content-digest') ?? '') });
     });
-    if (outcome !== 'unsupported') return outcome;
+    if (outcome !== 'unclear') return outcome;
     const got = await this.getManifest(repository, reference, signal);
     return got.kind === 'found' ? found({ digest: got.value.digest }) : got;
   }
@@ -150,8 +157,9 @@ export class UpstreamClient {
         response.discard();
         return isHtml(response) ? this.#garbage('a web page instead of a blob') : found({ size });
       }
-      const isUnclear = status === 200 || status === 405 || (status >= 300 && status < 400);
-      if (!isUnclear) return this.#failure(response);
+      const isElsewhere = status >= 300 && status < 400;
+      const isUnclear = status === 200 || status === 405 || isUntoldAbsence(response);
+      if (!isElsewhere && !isUnclear) return this.#failure(response);
       response.discard();
       const opened = await this.#openBlob({ repository, path, range: 'bytes=0-0' }, bounded);
       if (opened.kind !== 'found') return opened;
@@ -280,7 +288,7 @@ export class UpstreamClient {
   }
 
   /** Runs the work with a deadline that ends with it; an open body stays under the caller's signal. */
-  async #bounded<Value extends Outcome<unknown> | 'unsupported'>(
+  async #bounded<Value extends Outcome<unknown> | 'unclear'>(
     deadlineMs: number,
     signal: AbortSignal,
     work: (signal: AbortSignal) => Promise<Value>,
@@ -292,7 +300,7 @@ export class UpstreamClient {
     }, deadlineMs);
     try {
       const outcome = await work(AbortSignal.any([signal, deadline.signal]));
-      if (outcome !== 'unsupported') this.#onOutcome(outcome);
+      if (outcome !== 'unclear') this.#onOutcome(outcome);
       return outcome;
     } catch (error) {
       signal.throwIfAborted();

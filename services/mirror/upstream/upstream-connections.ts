@@ -5,6 +5,7 @@ import type { Clock } from '../../../shared/lifecycle/clock.ts';
 import type { SharedHints } from '../../../shared/index/ports.ts';
 import type { Observer } from '../../../shared/observability/observer.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
+import { ConnectionTurns, withConnections } from './connection-turns.ts';
 import { ANONYMOUS, CredentialBudget, withBudget } from './credential-budget.ts';
 import { type PoolMember, withCredentials } from './credential-pool.ts';
 import { HttpExchange } from './http-exchange.ts';
@@ -107,12 +108,16 @@ export class UpstreamConnections {
       observer.level('breakerOpen', config.project, { set: 0 });
       const onAccount = (credential: string, isRefused: boolean): void =>
         this.#noteAccount(config, credential, isRefused);
-      const { requestsPerSecond } = config;
+      const { requestsPerSecond, maxConnections } = config;
       const rate =
         requestsPerSecond === undefined ? undefined : new RequestRate(requestsPerSecond, clock);
+      const turns =
+        maxConnections === undefined ? undefined : new ConnectionTurns(maxConnections, clock);
       const guarded = (client: Upstream): Upstream => {
         const asked = withBreaker(client, breaker, { host: upstream.host, clock });
-        const rated = rate ? withRate(asked, rate, clock, lifetime) : asked;
+        // Outside the breaker: who waits for a turn of ours tells nothing of the upstream.
+        const connected = turns ? withConnections(asked, turns) : asked;
+        const rated = rate ? withRate(connected, rate, clock, lifetime) : connected;
         return withoutBlocked(rated, config.project, blocks);
       };
       const configured = withCredentials({ accounts, anonymous, onAccount });

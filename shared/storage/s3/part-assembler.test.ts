@@ -32,6 +32,11 @@ describe('the sizes of parts', () => {
     expect(first * MAX_PARTS).toBeGreaterThanOrEqual(size);
     expect(first).toBeLessThan(GIB);
   });
+
+  test('grow no further for an announcement of more than a bucket takes', () => {
+    const largest = firstPartBytes(10 * MIB, 5 * 1024 * GIB);
+    expect(firstPartBytes(10 * MIB, 900_000_000_000_000)).toBe(largest);
+  });
 });
 
 describe('PartAssembler', () => {

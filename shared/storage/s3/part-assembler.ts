@@ -2,6 +2,7 @@ import type { PartPool } from './part-pool.ts';
 
 /** What S3 allows in one multipart upload. */
 const MAX_PARTS = 10_000;
+const MAX_OBJECT_BYTES = 5 * 1024 ** 4;
 /** Parts double in size after this many, so that a stream of unknown length may grow to 15 times 2,500 first parts. */
 const PARTS_PER_SIZE = 2_500;
 const FIRST_BLOCK_BYTES = 64 * 1024;
@@ -10,9 +11,12 @@ const BLOCK_GROWTH = 4;
 const SMALL_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 
-/** The part size to begin with: the configured one, or larger when the known size needs it. */
+/**
+ * The part size to begin with: the configured one, or larger when the announced size needs it. Whoever announces more
+ * than S3 takes gets no larger parts for it.
+ */
 export function firstPartBytes(partBytes: number, size: number | undefined): number {
-  return Math.max(partBytes, Math.ceil((size ?? 0) / MAX_PARTS));
+  return Math.max(partBytes, Math.ceil(Math.min(size ?? 0, MAX_OBJECT_BYTES) / MAX_PARTS));
 }
 
 /** The size of part `number` (from 1) of an upload whose first part has `firstBytes`. */

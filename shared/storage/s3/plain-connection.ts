@@ -79,6 +79,16 @@ export class PlainConnection {
     return this.#socket.connecting;
   }
 
+  /** It has more to send than it has sent. */
+  get isSending(): boolean {
+    return this.#asked?.isRead === false || this.#socket.writableLength > 0;
+  }
+
+  /** Of all that was sent over it, in bytes; what the system still holds counts as sent. */
+  get sentBytes(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
   get isUsable(): boolean {
     return !this.#asked && !this.#socket.destroyed && this.#socket.writable;
   }
@@ -180,7 +190,7 @@ export class PlainConnection {
     // More than was announced: the body is right, but nothing that follows can be trusted.
     if (bytes.length > head.length - asked.bodyBytes) asked.isReusable = false;
     // Answered before it was read to its end: the rest is neither sent nor kept waiting for.
-    if (!asked.isRead || this.#socket.writableLength > 0) asked.isReusable = false;
+    if (this.isSending) asked.isReusable = false;
     asked.bodyBytes += bytes.copy(body, asked.bodyBytes);
     if (asked.bodyBytes < head.length) return;
     this.#asked = undefined;

@@ -176,7 +176,14 @@ export class PlainRequests {
       isOver = true;
       connection.destroy();
     };
-    const timer = setTimeout(end, this.#deadlines.firstByteMs + bodyAllowanceMs(body?.length ?? 0));
+    const { firstByteMs, idleMs } = this.#deadlines;
+    const timer = setTimeout(end, firstByteMs + bodyAllowanceMs(body?.length ?? 0));
+    let sentBytes = -1;
+    // A store that takes nothing more is not waited for as long as one that is slow.
+    const stall = setInterval(() => {
+      if (connection.isSending && connection.sentBytes === sentBytes) end();
+      sentBytes = connection.sentBytes;
+    }, idleMs);
     signal.addEventListener('abort', end, { once: true });
     try {
       return await connection.ask(question, limit).catch(async (error: unknown) => {
@@ -186,6 +193,7 @@ export class PlainRequests {
       });
     } finally {
       clearTimeout(timer);
+      clearInterval(stall);
       signal.removeEventListener('abort', end);
     }
   }

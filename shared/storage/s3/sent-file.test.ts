@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { RawServer } from '../../plain-http/testing/raw-server.ts';
 import { patternBytes, unending } from '../testing/contract-support.ts';
 import { PlainRequests } from './plain-requests.ts';
-import { defaultDeadlines } from './s3-deadlines.ts';
+import { defaultDeadlines, type S3Deadlines } from './s3-deadlines.ts';
 import { sentFile } from './sent-file.ts';
 
 interface Received {
@@ -17,7 +17,7 @@ interface Received {
   body: Buffer;
 }
 /** What the server does as soon as it has the head of a request, or else all of it. */
-type Script = 'ok' | 'refuse at the head' | 'close at the head';
+type Script = 'ok' | 'refuse at the head' | 'close at the head' | 'stop reading at the head';
 
 const BYTES = patternBytes(3_000_000, 1);
 const OK = 'HTTP/1.1 200 OK\r\nETag: "tag"\r\nContent-Length: 0\r\n\r\n';
@@ -45,6 +45,7 @@ const serve = (socket: Socket): void => {
       const script = scripts.shift() ?? 'ok';
       if (script === 'refuse at the head') socket.write(TOO_LARGE);
       if (script === 'close at the head') socket.destroy();
+      if (script === 'stop reading at the head') socket.pause();
     }
     const length = Number(/content-length: (\d+)/i.exec(request.head)?.[1]);
     request.body = bytes;
@@ -60,6 +61,9 @@ const put = (size = BYTES.length): Promise<unknown> =>
     { bytes: sentFile({ path, size }, unending), sha256: 'f'.repeat(64), signal: unending },
   );
 
+const requestsWithin = (deadlines: S3Deadlines): PlainRequests =>
+  new PlainRequests(client, deadlines, () => undefined);
+
 describe('A file that is sent to the store', () => {
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'twinport-sent-'));
@@ -74,7 +78,7 @@ describe('A file that is sent to the store', () => {
       forcePathStyle: true,
       credentials: { accessKeyId: 'key', secretAccessKey: 'secret' },
     });
-    plain = new PlainRequests(client, defaultDeadlines, () => undefined);
+    plain = requestsWithin(defaultDeadlines);
   });
   afterEach(async () => {
     plain.destroy();
@@ -112,6 +116,16 @@ describe('A file that is sent to the store', () => {
     expect(await put()).toBeUndefined();
     expect(await put()).toEqual({ etag: '"tag"' });
     expect(server.connections).toBe(2);
+  });
+
+  test('is given up when the store takes nothing more of it, long before a slow one would be', async () => {
+    // More than the system takes off the hands of a sender.
+    const size = 64 * 1024 * 1024;
+    await truncate(path, size);
+    scripts = ['stop reading at the head'];
+    plain.destroy();
+    plain = requestsWithin({ ...defaultDeadlines, idleMs: 50 });
+    expect(await put(size)).toBeUndefined();
   });
 
   test('is sent again from its beginning when the store has closed the connection meanwhile', async () => {
