@@ -270,6 +270,13 @@ export const TOOLS = {
     isPinned: true,
     isForFullRun: true,
   },
+  // Takes half a minute to install.
+  chromium: {
+    name: 'chromium',
+    version: 'debian',
+    debianPackage: 'chromium',
+    isForFullRun: true,
+  },
   wrk: { name: 'wrk', version: 'debian', debianPackage: 'wrk', isForBench: true },
   hey: { name: 'hey', version: 'debian', debianPackage: 'hey', isForBench: true },
 } as const satisfies Record<string, Tool>;
