@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { distrustStoredKeys, rotateStoredKeys } from '../../shared/auth/tokens/stored-keys.ts';
-import { systemClock } from '../../shared/lifecycle/clock.ts';
+import { type Clock, systemClock } from '../../shared/lifecycle/clock.ts';
 import {
   type CommandContext,
   CommandError,
@@ -9,6 +11,14 @@ import {
 } from './command.ts';
 import { commandOptions } from './command-options.ts';
 import { requireRegistryStore } from './require-registry-store.ts';
+
+/** Nothing but its waiting keeps the command alive. */
+const patientClock: Clock = {
+  ...systemClock,
+  sleep: async (ms, signal) => {
+    await delay(ms, undefined, { signal });
+  },
+};
 
 export const tokenRotateKey: StoreCommand = {
   name: 'token rotate-key',
@@ -31,7 +41,7 @@ Exit code: 0 done, 2 not.`,
     const options = commandOptions(context.args, { words: [0, 0] }, { distrust: 'flag' });
     await requireRegistryStore(context);
     const change = options.isSet('distrust') ? distrustStoredKeys : rotateStoredKeys;
-    const kid = await change(context.stores.records, systemClock, context.signal);
+    const kid = await change(context.stores.records, patientClock, context.signal);
     context.print(`Tokens are signed with the new key ${kid}.`);
     return EXIT.fine;
   },

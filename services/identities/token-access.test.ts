@@ -130,7 +130,7 @@ describe('the token service', () => {
     expect(access).toHaveLength(10);
     expect(access).toContainEqual({ type: 'repository', name: 'team/app-0', actions: ['pull'] });
     const told = toldBy(await getToken(encodeURI(query), ALICE));
-    expect(claimsOf(told.token)['access']).toHaveLength(100);
+    expect(claimsOf(told.token).access).toHaveLength(100);
   });
 
   test('refuses credentials that are not right, all alike, and tokens for others', async () => {

@@ -49,10 +49,9 @@ export async function answerEndpoint(
   const body = new RequestBody(http, () => {
     if (http.headers.expect !== undefined) response.writeContinue();
   });
-  const [path = '', search = ''] = http.url?.split('?', 2) ?? [];
+  const { path, search } = targetOf(http);
   // Until the request is understood, which it is not for somebody who may not ask: what it was for.
-  const wanted = `${http.method ?? ''} ${path}`;
-  const trail: Trail = { actor: undefined, about: { subject: wanted } };
+  const trail: Trail = { actor: undefined, about: { subject: `${endpoint.method} ${path}` } };
   const note = (status: number): void =>
     record(audit, endpoint, trail, { status, address: origins.of(http).address });
   try {
@@ -97,6 +96,14 @@ export async function answerEndpoint(
 /** Faults of ours are left to what puts them down. */
 const isForPeople = ({ isPage }: Endpoint, error: unknown): error is RegistryError =>
   isPage === true && error instanceof RegistryError && error.status < 500;
+
+function targetOf({ url = '' }: IncomingMessage): {
+  readonly path: string;
+  readonly search: string;
+} {
+  const [path = '', search = ''] = url.split('?', 2);
+  return { path, search };
+}
 
 /** What becomes known of a call on its way. */
 interface Trail {

@@ -13,9 +13,11 @@ function bench(turns: FairTurns) {
       begun.push(group);
       return new Promise((resolve) => void ends.push(resolve));
     });
-  const endNext = async (): Promise<void> => {
-    ends.shift()?.();
-    await settled();
+  const endNext = async (count = 1): Promise<void> => {
+    for (let ended = 0; ended < count; ended += 1) {
+      ends.shift()?.();
+      await settled();
+    }
   };
   return { begun, run, endNext };
 }
@@ -29,7 +31,7 @@ test('a group with many in line holds up no other: groups take turns', async () 
   const { begun, run, endNext } = bench(new FairTurns({ running: 1, waiting: 10, waitingEach: 5 }));
   const all = ['many', 'many', 'many', 'many', 'one', 'other'].map((group) => run(group));
   await settled();
-  for (let index = 0; index < all.length; index += 1) await endNext();
+  await endNext(all.length);
   await Promise.all(all);
   expect(begun).toEqual(['many', 'many', 'one', 'other', 'many', 'many']);
 });
@@ -40,7 +42,7 @@ test('no group has more than its share at once, while others run', async () => {
   const all = ['many', 'many', 'one'].map((group) => run(group));
   await settled();
   expect(begun).toEqual(['many', 'one']);
-  for (let index = 0; index < all.length; index += 1) await endNext();
+  await endNext(all.length);
   await Promise.all(all);
   expect(begun).toEqual(['many', 'one', 'many']);
 });
@@ -53,7 +55,7 @@ test('whoever comes when the line is full is turned away, of one group or of all
   all.push(run('b'));
   await settled();
   await expect(run('c')).rejects.toThrow(NoTurnError);
-  for (let index = 0; index < all.length; index += 1) await endNext();
+  await endNext(all.length);
   await Promise.all(all);
 });
 
