@@ -1,9 +1,9 @@
-import type { PushConfig } from '../../../shared/config/config.ts';
 import type { ManagedIdentities } from '../../../shared/api/management-api.ts';
 import { BasicAuthenticator } from '../../../shared/auth/basic-authenticator.ts';
 import { PasswordComparisons } from '../../../shared/auth/password-hash.ts';
 import { SignIn } from '../../../shared/auth/sign-in.ts';
 import { OPEN_GATE } from '../../../shared/auth/sign-in-gate.ts';
+import type { PushConfig } from '../../../shared/config/config.ts';
 import { markStore } from '../../../shared/content/store-probe.ts';
 import type { TempStore } from '../../../shared/content/testing/temp-store.ts';
 import { ClientOrigins } from '../../../shared/http/client-origin.ts';
