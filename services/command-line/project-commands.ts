@@ -53,6 +53,9 @@ Exit code: 0 made, 2 not.`,
       context.print(`The project ${name} is made, ${visibility}.`);
       if (made.upstream) {
         context.print(`Pull images of ${made.upstream.url} as <mirror>/${name}/<repository>.`);
+        if (passThrough) {
+          context.print("Private ones need an account for that address in the mirror's UPSTREAMS.");
+        }
         return EXIT.fine;
       }
       context.print(`Push to <push service>/${name}/<repository>;`);

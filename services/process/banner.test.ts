@@ -28,7 +28,9 @@ describe('the banner', () => {
   });
 
   test('begins with a login at each port where somebody has to log in', () => {
-    expect(show({ AUTH_MODE: 'token' })).toMatch(
+    const text = show({ AUTH_MODE: 'token' });
+    expect(text).toContain('docker pull localhost:6001/local/demo/hello:1');
+    expect(text).toMatch(
       /Try it:\n\n {2}docker login localhost:6000\n {2}docker login localhost:6001\n {2}docker pull/,
     );
   });

@@ -17,6 +17,8 @@ export function banner(version: string, push: ListeningRole, mirror: ListeningRo
   const { storage, redisUrl, defaultUpstream } = push.config;
   const pushHost = `${host}:${push.port}`;
   const mirrorHost = `${host}:${mirror.port}`;
+  // Where people make projects by pushing, the bare name stays Docker Hub's.
+  const atMirror = push.config.auth.mode === 'token' ? 'local/demo' : 'demo';
   // A login is for one host.
   const logins = [pushHost, mirrorHost].map((login) => `  docker login ${login}\n`).join('');
   return `
@@ -33,7 +35,7 @@ ${push.config.auth.mode === 'none' ? '' : logins}  docker pull ${mirrorHost}/hel
   docker tag ${mirrorHost}/hello-world ${pushHost}/demo/hello:1
   docker push ${pushHost}/demo/hello:1
   docker pull ${pushHost}/demo/hello:1
-  docker pull ${mirrorHost}/demo/hello:1
+  docker pull ${mirrorHost}/${atMirror}/hello:1
 
 To let a docker daemon pull everything of the upstream through the mirror, put this into
 /etc/docker/daemon.json and restart it:

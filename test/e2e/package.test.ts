@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { VERSION } from '../../services/version.ts';
+import { MEDIA_TYPES } from '../support/oci-fixtures.ts';
 import { OwnedServers } from '../support/owned-servers.ts';
 import { installPackage, packPackage } from '../support/packed-package.ts';
 import {
@@ -13,6 +14,7 @@ import {
 import { runSuccessfully } from '../support/run-command.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 
+const INDEX = { schemaVersion: 2, mediaType: MEDIA_TYPES.oci.index, manifests: [] };
 /** Of the archive; the entry points have to be there, whatever else is compiled. */
 const EXPECTED =
   /^package\/(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/(?:services|shared)\/.+\.js)$/;
@@ -78,6 +80,22 @@ describe('the packed package, installed elsewhere', () => {
     expect((await fetch(project)).status).toBe(401);
     expect((await fetch(project, { headers: { authorization } })).status).toBe(200);
     expect((await fetch(`${mirror.url}/v2/`)).status).toBe(401);
+
+    const put = await fetch(`${push.url}/v2/team/app/manifests/1`, {
+      method: 'PUT',
+      headers: { authorization, 'content-type': INDEX.mediaType },
+      body: JSON.stringify(INDEX),
+    });
+    expect(put.status).toBe(201);
+    // To rotate keys takes half a minute; that the command is there is enough here.
+    const [robot, rotating, rebuilt] = await Promise.all([
+      twinport('robot add team ci --rights pull,push'),
+      twinport('help token rotate-key'),
+      twinport('index rebuild'),
+    ]);
+    expect(robot).toMatch(/^User name: robot\$team\+ci$/m);
+    expect(rotating).toContain('twinport token rotate-key');
+    expect(rebuilt).toMatch(/^ {2}manifests {5}1, 0 of them/m);
   });
 
   test('ends in order, from several processes and from one', async () => {

@@ -1,4 +1,12 @@
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomUUID,
+  sign,
+} from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   createServer,
@@ -18,6 +26,8 @@ export interface TokenServiceOptions {
   /** Without it, plain HTTP. */
   readonly tls?: CertificatePair;
   readonly issuer: string;
+  /** Signs as docker_auth does: with the key (P-256) of a certificate, whose id libtrust has made. */
+  readonly signsWith?: CertificatePair;
   /** Passwords by user. */
   readonly users: Readonly<Record<string, string>>;
   /** Asked at each request, for each action; the user is empty for anybody. */
@@ -40,7 +50,6 @@ interface Access {
   readonly actions: readonly string[];
 }
 
-const KEY_ID = 'test-key';
 const LIFE_SECONDS = 300;
 
 /**
@@ -48,7 +57,7 @@ const LIFE_SECONDS = 300;
  * less, as Docker Hub does.
  */
 export async function startTokenService(options: TokenServiceOptions): Promise<TokenService> {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey, publicKey, keyId } = signingKey(options.signsWith);
   const toToken = (user: string, audience: string, access: readonly Access[]): string => {
     const now = Math.floor(Date.now() / 1000);
     const claims = {
@@ -61,7 +70,7 @@ export async function startTokenService(options: TokenServiceOptions): Promise<T
       jti: randomUUID(),
       access,
     };
-    const unsigned = [{ typ: 'JWT', alg: 'ES256', kid: KEY_ID }, claims]
+    const unsigned = [{ typ: 'JWT', alg: 'ES256', kid: keyId }, claims]
       .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
       .join('.');
     const signature = sign('sha256', Buffer.from(unsigned), {
@@ -71,7 +80,7 @@ export async function startTokenService(options: TokenServiceOptions): Promise<T
     return `${unsigned}.${signature.toString('base64url')}`;
   };
 
-  const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: KEY_ID, alg: 'ES256' }] };
+  const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: keyId, alg: 'ES256' }] };
   const claimedUsers: string[] = [];
   const issue = ({ parameters, login }: Question, answer: Answer): void => {
     if (login) claimedUsers.push(login.user);
@@ -105,6 +114,30 @@ export async function startTokenService(options: TokenServiceOptions): Promise<T
       });
     },
   };
+}
+
+interface SigningKey {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+  readonly keyId: string;
+}
+
+function signingKey(pair: CertificatePair | undefined): SigningKey {
+  if (!pair) return { ...generateKeyPairSync('ec', { namedCurve: 'P-256' }), keyId: 'test-key' };
+  const privateKey = createPrivateKey(readFileSync(pair.keyFile));
+  const publicKey = createPublicKey(privateKey);
+  return { privateKey, publicKey, keyId: libtrustId(publicKey) };
+}
+
+/** The first 240 bits of the key's SHA-256 in base32, in groups of four. */
+function libtrustId(key: KeyObject): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  const hash = createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest();
+  const bits = [...hash.subarray(0, 30)].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  const letters = (bits.match(/.{5}/g) ?? []).map((five) => alphabet[parseInt(five, 2)]).join('');
+  return (letters.match(/.{4}/g) ?? []).join(':');
 }
 
 type Answer = (status: number, body: object) => void;

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { htpasswdLines } from '../../../shared/auth/testing/htpasswd-lines.ts';
 import { makeCertificateAuthority } from '../../support/certificate-authority.ts';
 import { describeWithTools } from '../../support/describe-with-tools.ts';
+import { freePort } from '../../support/free-port.ts';
 import { writeLayer } from '../../support/docker-archive.ts';
 import { type Account, type LoginLab, startLoginLab } from '../../support/login-lab.ts';
 import { OwnedServers } from '../../support/owned-servers.ts';
@@ -14,6 +15,7 @@ import { startTwinport, type TwinportProcess } from '../../support/registry-proc
 import { type DockerDaemon, DOCKER_TOOLS, startDockerd } from '../../support/start-dockerd.ts';
 import { DIRECTORY, startSlapd } from '../../support/start-slapd.ts';
 import { makeTempFolder } from '../../support/temp-folder.ts';
+import { startTokenService } from '../../support/token-service.ts';
 
 const DORA: Account = { username: 'dora', password: 'the explorer' };
 const HARRY: Account = { username: 'harry', password: 'of the file' };
@@ -43,6 +45,7 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
   const servers = new OwnedServers();
   let lab: LoginLab;
   let withFile: TwinportProcess;
+  let withIssuer: TwinportProcess;
 
   beforeAll(async () => {
     const authority = await makeCertificateAuthority();
@@ -52,7 +55,17 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
     const [users, bindPassword] = [path.join(secrets, 'users'), path.join(secrets, 'ldap')];
     writeFileSync(bindPassword, DIRECTORY.account.password);
     writeFileSync(users, await htpasswdLines({ [HARRY.username]: HARRY.password }));
-    [lab, withFile] = await Promise.all([
+    const tokenService = await servers.own(
+      startTokenService({
+        host: '127.0.0.1',
+        port: await freePort(),
+        issuer: 'Acme auth server',
+        signsWith: certificate,
+        users: { [HARRY.username]: HARRY.password },
+        mayDo: (user, repository) => user === HARRY.username && repository.startsWith('harry/'),
+      }),
+    );
+    [lab, withFile, withIssuer] = await Promise.all([
       startLoginLab(servers, {
         env: {
           AUTH_LDAP_URL: `ldaps://localhost:${slapd.tlsPort}`,
@@ -68,6 +81,20 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
           role: 'push',
           storage: { dataDir: makeTempFolder('data') },
           env: { AUTH_MODE: 'htpasswd', AUTH_HTPASSWD_FILE: users },
+        }),
+      ),
+      servers.own(
+        startTwinport({
+          role: 'push',
+          storage: { dataDir: makeTempFolder('data') },
+          // As the environment of a registry:2 has it.
+          env: {
+            REGISTRY_AUTH: 'token',
+            REGISTRY_AUTH_TOKEN_REALM: `${tokenService.url}/token`,
+            REGISTRY_AUTH_TOKEN_SERVICE: 'Docker registry',
+            REGISTRY_AUTH_TOKEN_ISSUER: 'Acme auth server',
+            REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: certificate.certificateFile,
+          },
         }),
       ),
     ]);
@@ -86,9 +113,9 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
       afterAll(() => daemons.stopAll());
 
       /** An image of its own under this name. */
-      const makeImage = async (name: string): Promise<void> => {
+      const makeImage = async (name: string, bytes = 1_000): Promise<void> => {
         const content = makeTempFolder('content');
-        writeFileSync(path.join(content, 'file'), randomBytes(1_000));
+        writeFileSync(path.join(content, 'file'), randomBytes(bytes));
         const layer = path.join(makeTempFolder('layer'), 'layer.tar');
         await writeLayer(content, layer);
         await daemon.succeed('import', layer, name);
@@ -202,6 +229,45 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
         await harry.succeeds('logout', withFile.host);
         await daemon.succeed('rmi', image);
         expect(await harry.fails('pull', image)).toMatch(NO_CREDENTIALS);
+      });
+
+      test('at another token server, for a registry with the settings of registry:2', async () => {
+        const { host } = withIssuer;
+        const [own, other] = [`${host}/harry/app-${engine}:1`, `${host}/alices/app-${engine}:1`];
+        const harry = new Somebody(daemon);
+        await makeImage(own);
+        await daemon.succeed('tag', own, other);
+        expect(await harry.fails('push', own)).toMatch(PUSH_DENIED[engine]);
+        await harry.logsIn(HARRY, host);
+        await harry.succeeds('push', own);
+        await daemon.succeed('rmi', own);
+        await harry.succeeds('pull', own);
+        expect(await harry.fails('push', other)).toMatch(PUSH_DENIED[engine]);
+        await harry.succeeds('logout', host);
+        expect(await harry.fails('pull', own)).toMatch(PULL_DENIED);
+      });
+
+      test('and a push that does not fit into a project shows its quota and what it takes', async () => {
+        const { push, accounts, twinport } = lab;
+        const project = `small-${engine}`;
+        await twinport(`project create ${project} --owner alice`);
+        await twinport(`project set ${project} --quota 7000`);
+        const [first, second] = [1, 2].map((tag) => `${push.host}/${project}/app:${tag}`) as [
+          string,
+          string,
+        ];
+        const alice = new Somebody(daemon);
+        await alice.logsIn(accounts.alice, push.host);
+        await makeImage(first, 4_000);
+        await makeImage(second, 4_000);
+        await alice.succeeds('push', first);
+        expect(await alice.fails('push', second)).toMatch(
+          new RegExp(
+            `the project ${project} has a quota of 7000 bytes and takes [4-6]\\d{3} of them`,
+          ),
+        );
+        await daemon.succeed('rmi', first);
+        await alice.succeeds('pull', first);
       });
     });
   });
