@@ -126,8 +126,7 @@ export class BlobFills {
         ? (signal) => admission.client.headBlob(name, digest, signal)
         : undefined,
       isHeld: async (signal) => {
-        const { isHeldServable } = await verdicts.admitUnproved(repository, signal);
-        if (!isHeldServable) return false;
+        if (!(await verdicts.isHeldServable(repository, signal))) return false;
         return (await local.blobStat(repository.cached, digest, signal)) !== undefined;
       },
       isStored: async (signal) => (await blobs.stat(digest, signal)) !== undefined,

@@ -24,7 +24,7 @@ import { ObservedBlobs } from './observed-blobs.ts';
 import { servedFrom } from './served-from.ts';
 import { unavailable } from './upstream/outcome.ts';
 import { refuseUnlessAbsent } from './upstream-refusal.ts';
-import type { Verdicts } from './verdict.ts';
+import { isStorable, type Verdicts } from './verdict.ts';
 
 export interface BlobPullOptions {
   readonly local: ContentSource<RepositoryName>;
@@ -87,7 +87,7 @@ export class BlobPull {
     for (let attempt = 1; ; attempt += 1) {
       const request = await this.#admit(repository, digest, signal);
       if (!request) return undefined;
-      if (!request.admission.isStorable || attempt > TRIES) {
+      if (attempt > TRIES || !(await isStorable(request.admission))) {
         return this.#passThrough(request, options.range, signal);
       }
       const answer = await this.#openOnce(request, options, signal);
@@ -105,7 +105,7 @@ export class BlobPull {
       (await local.blobStat(repository.cached, digest, signal)) !== undefined;
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const request = await this.#admit({ ...repository, isBackground: true }, digest, signal);
-      if (!request?.admission.isStorable) return false;
+      if (!request || !(await isStorable(request.admission))) return false;
       if (request.admission.isHeldServable && (await isHeld())) return true;
       const whole = { range: undefined, mayRedirect: false };
       const body = await this.#openOnce(request, whole, signal);

@@ -7,7 +7,7 @@ import type { Log } from '../../shared/observability/observer.ts';
 import type { BackgroundTasks } from './background-tasks.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { found, type Outcome } from './upstream/outcome.ts';
-import type { Admission, Verdicts } from './verdict.ts';
+import { type Admission, isStorable, type Verdicts } from './verdict.ts';
 
 export interface ManifestFetchOptions {
   readonly manifests: ManifestStore;
@@ -64,15 +64,19 @@ export class ManifestFetch {
     admission: Admission,
     tag?: Tag,
   ): Promise<Outcome<PulledManifest>> {
-    const outcome = await admission.client.getManifest(
+    const asked = admission.client.getManifest(
       repository.upstreamRepository,
       reference,
       this.#options.lifetime,
     );
+    // Found out beside the question.
+    const storable = isStorable(admission);
+    storable.catch(() => undefined);
+    const outcome = await asked;
     if (outcome.kind !== 'found') return outcome;
     const { bytes, digest, parsed } = outcome.value;
     const content = { bytes, digest, mediaType: parsed.mediaType, size: bytes.length };
-    if (!admission.isStorable) {
+    if (!(await storable)) {
       return found({ content, cache: 'miss', isKept: false, stored: Promise.resolve(false) });
     }
     const stored = this.#store(repository, admission, outcome.value, tag);

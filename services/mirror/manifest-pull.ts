@@ -112,7 +112,7 @@ export class ManifestPull {
     const { verdicts, local, fetch } = this.#options;
     const arrived = fetch.arrived(repository, reference);
     if (arrived) return arrived.content;
-    const { isHeldServable } = await verdicts.admitUnproved(repository, signal);
+    const isHeldServable = await verdicts.isHeldServable(repository, signal);
     return isHeldServable ? local.manifest(repository.cached, reference, signal) : undefined;
   }
 

@@ -7,6 +7,7 @@ import { crashPoint } from '../../shared/lifecycle/crash-point.ts';
 import type { RepositoryName } from '../../shared/oci/reference.ts';
 import type { CachedRepository } from './cached-repository.ts';
 
+const FOREIGN: Promise<Ground> = Promise.resolve('foreign');
 /** How old this process's copy of a marker may be. */
 const MARKER_TTL_MS = 10_000;
 const MAX_REPOSITORIES = 10_000;
@@ -15,9 +16,13 @@ const MAX_REPOSITORIES = 10_000;
 export type Proof = 'public' | 'shared';
 
 /**
- * What the store says of a cached repository. `foreign`: it has content but no marker, so it was pushed (or adopted)
- * under an upstream's name and is never touched.
+ *   marked    a cached repository
+ *   new       nothing is there
+ *   foreign   it has content but no marker, so it was pushed (or adopted) under an upstream's name and is never touched
  */
+export type Ground = 'marked' | 'new' | 'foreign';
+
+/** What the store says of a cached repository. */
 export type Standing =
   | {
       readonly kind: 'marked';
@@ -25,8 +30,8 @@ export type Standing =
       /** The marker is on its way to the store: rejects when it does not get there. */
       readonly written?: Promise<void>;
     }
-  | { readonly kind: 'empty' }
-  | { readonly kind: 'foreign' };
+  /** Nothing there may be served. What it is, is looked for by who wants to store something. */
+  | { readonly kind: 'unmarked'; readonly ground: () => Promise<Ground> };
 
 export interface StandingsOptions {
   readonly origins: OriginIndex;
@@ -54,25 +59,33 @@ export class Standings {
   }
 
   async of(repository: CachedRepository, signal: AbortSignal): Promise<Standing> {
-    const { origins, catalog } = this.#options;
     const { cached } = repository;
     const known = this.#recent(cached) ?? this.#proving.get(cached);
     if (known) return known;
-    // Of what was marked before, nobody needs to know whether it has content.
-    const looksForContent = this.#read.has(cached) ? undefined : catalog.has(cached, signal);
-    looksForContent?.catch(() => undefined);
-    let marker = await origins.get(cached, signal);
-    let hasContent = false;
-    if (!marker) {
-      hasContent = await (looksForContent ?? catalog.has(cached, signal));
-      // Another replica may have marked and filled it between the two looks.
-      if (hasContent) marker = await origins.get(cached, signal);
-    }
-    const standing: Standing = marker
-      ? { kind: 'marked', marker }
-      : { kind: hasContent ? 'foreign' : 'empty' };
-    this.#remember(cached, standing);
-    return standing;
+    const marker = await this.#options.origins.get(cached, signal);
+    if (marker) return this.#rememberMarked(cached, marker);
+    let ground: Promise<Ground> | undefined;
+    return { kind: 'unmarked', ground: () => (ground ??= this.#groundOf(cached)) };
+  }
+
+  /** Of a repository that had no marker. Those who store something together share it, hence no request ends it. */
+  async #groundOf(cached: RepositoryName): Promise<Ground> {
+    const { origins, catalog, lifetime } = this.#options;
+    // What is empty now may be marked by another replica in a moment: it is looked at each time.
+    if (!(await catalog.has(cached, lifetime))) return 'new';
+    // Another replica may have marked and filled it between the two looks.
+    if (await origins.get(cached, lifetime)) return 'marked';
+    this.#remember(cached, { kind: 'unmarked', ground: () => FOREIGN });
+    return 'foreign';
+  }
+
+  /** As `isProved` of how the repository stands now. Its marker alone tells: without one nothing there is served. */
+  async isProvedNow(repository: CachedRepository, signal: AbortSignal): Promise<boolean> {
+    const { cached } = repository;
+    const known = this.#recent(cached) ?? this.#proving.get(cached);
+    if (known) return this.isProved(known, repository);
+    const marker = await this.#options.origins.get(cached, signal);
+    return marker !== undefined && this.isProved(this.#rememberMarked(cached, marker), repository);
   }
 
   /** A proof was given once, by this upstream, on terms that hold today: what is held may be served. */
@@ -172,9 +185,13 @@ export class Standings {
     return isRecent ? read.standing : undefined;
   }
 
+  #rememberMarked(cached: string, marker: OriginMarker): Standing {
+    const standing = { kind: 'marked', marker } as const;
+    this.#remember(cached, standing);
+    return standing;
+  }
+
   #remember(cached: string, standing: Standing): void {
-    // What is empty now may be marked by another replica in a moment: it is looked at each time.
-    if (standing.kind === 'empty') return;
     this.#read.set(cached, { standing, readAtMs: this.#options.clock.monotonicMs() });
   }
 }

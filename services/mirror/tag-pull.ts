@@ -71,9 +71,11 @@ export class TagPull {
   ): Promise<TagAnswered> {
     const { freshness, clock } = this.#options;
     const key = `${repository.cached}:${tag}`;
-    const isJoined = this.#flights.isRunning(key);
-    const flight = (): Promise<Outcome<PulledManifest>> =>
-      this.#flights.run(key, () => this.#revalidate(repository, tag, admission));
+    let isJoined = false;
+    const flight = (): Promise<Outcome<PulledManifest>> => {
+      isJoined = this.#flights.isRunning(key);
+      return this.#flights.run(key, () => this.#revalidate(repository, tag, admission));
+    };
     const settle = async (
       held: ManifestContent | undefined,
       outcome: Outcome<PulledManifest>,
@@ -82,7 +84,8 @@ export class TagPull {
         ? { kind: 'pulled', manifest: outcome.value, isJoined }
         : this.#withoutAnswer(repository, tag, held, outcome);
 
-    const held = (await this.#held(repository, { kind: 'tag', tag }, admission, signal))?.content;
+    const byTag = { kind: 'tag', tag } as const;
+    const held = (await this.#held(repository, byTag, admission.isHeldServable, signal))?.content;
     if (!held) return settle(held, await waitFor(flight(), signal));
     const state = await freshness.state(repository, tag);
     if (state !== 'due') {
@@ -233,7 +236,7 @@ export class TagPull {
     if (!digest) return this.#fetch.fetch(repository, byTag, admission, tag);
 
     const byDigest = { kind: 'digest', digest } as const;
-    const other = await this.#held(repository, byDigest, admission, lifetime);
+    const other = await this.#held(repository, byDigest, admission.isHeldServable, lifetime);
     if (other) {
       // A tag is never to name what the store does not have, and to end at what came last.
       await held.stored;
@@ -256,12 +259,12 @@ export class TagPull {
   async #held(
     repository: CachedRepository,
     reference: ManifestReference,
-    admission: Admission,
+    isHeldServable: boolean,
     signal: AbortSignal,
   ): Promise<PulledManifest | undefined> {
     const arrived = this.#fetch.arrived(repository, reference);
     if (arrived) return arrived;
-    if (!admission.isHeldServable) return undefined;
+    if (!isHeldServable) return undefined;
     const content = await this.#options.local.manifest(repository.cached, reference, signal);
     return content && heldManifest(content);
   }
@@ -272,7 +275,7 @@ export class TagPull {
     reference: ManifestReference,
   ): Promise<PulledManifest | undefined> {
     const { verdicts, lifetime } = this.#options;
-    const admission = await verdicts.admitUnproved(repository, lifetime);
-    return this.#held(repository, reference, admission, lifetime);
+    const isHeldServable = await verdicts.isHeldServable(repository, lifetime);
+    return this.#held(repository, reference, isHeldServable, lifetime);
   }
 }

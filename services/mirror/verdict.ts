@@ -6,7 +6,7 @@ import { StorageError } from '../../shared/storage/errors.ts';
 import type { BackgroundTasks } from './background-tasks.ts';
 import type { CachedRepository } from './cached-repository.ts';
 import { type Probe, probeName, tryRepository, tryToRead } from './repository-proof.ts';
-import type { Proof, Standings } from './standings.ts';
+import type { Ground, Proof, Standings } from './standings.ts';
 import { type Failure, found, type Outcome } from './upstream/outcome.ts';
 import type { Upstream } from './upstream/routed-upstream.ts';
 import type { UpstreamConnections } from './upstream/upstream-connections.ts';
@@ -25,13 +25,22 @@ export interface Admission {
   readonly proves: Proof | undefined;
   /** Held content may be served. */
   readonly isHeldServable: boolean;
-  /** What the client gets may be stored, after `beforeStore`. */
-  readonly isStorable: boolean;
-  /** Nothing was known of the repository. */
-  readonly isNew: boolean;
+  /** Where what the client gets may be stored, after `beforeStore`: not at all in what is `foreign`, or `undefined`. */
+  readonly ground: () => Promise<Ground | undefined>;
+  /** No proof holds any more: what is new is asked for as the witness. */
+  readonly isProofDue: boolean;
   /** Of a proof that was given and is on its way to the store. */
   readonly written: Promise<void> | undefined;
 }
+
+/** Whether what the admission's client gets may be stored. Throws StorageError when the store cannot tell. */
+export async function isStorable({ ground }: Admission): Promise<boolean> {
+  const found = await ground();
+  return found === 'new' || found === 'marked';
+}
+
+const MARKED: Promise<Ground> = Promise.resolve('marked');
+const NOWHERE = Promise.resolve(undefined);
 
 export type AdmissionOutcome =
   | { readonly kind: 'admitted'; readonly admission: Admission }
@@ -85,7 +94,7 @@ export class Verdicts {
   ): Promise<AdmissionOutcome> {
     const admission = await this.admitUnproved(repository, signal);
     if (admission.isHeldServable) {
-      await this.#proveAgainIfDue(repository, probe, signal);
+      if (admission.isProofDue) this.#proveAgainSoon(repository, probe);
       return { kind: 'admitted', admission };
     }
     const { configured } = this.#options.connections.to(repository.upstream);
@@ -107,7 +116,7 @@ export class Verdicts {
       kind: 'admitted',
       admission: judgement.value.isWritten
         ? { ...admission, client: configured, proves: undefined, isHeldServable: true }
-        : { ...admission, isStorable: false },
+        : { ...admission, ground: () => NOWHERE },
     };
   }
 
@@ -117,14 +126,20 @@ export class Verdicts {
     const standing = await standings.of(repository, signal);
     const witness = this.#witness(repository);
     const isHeldServable = standings.isProved(standing, repository);
-    const isStorable = standing.kind !== 'foreign';
+    const ground = standing.kind === 'marked' ? () => MARKED : standing.ground;
     const written = standing.kind === 'marked' ? standing.written : undefined;
-    const terms = { isHeldServable, isStorable, isNew: standing.kind === 'empty', written };
+    const isProofDue = standings.isDue(standing, repository);
+    const terms = { isHeldServable, ground, isProofDue, written };
     const { configured } = connections.to(repository.upstream);
-    const isWitnessNeeded = witness.proof === 'shared' || standings.isDue(standing, repository);
+    const isWitnessNeeded = witness.proof === 'shared' || isProofDue;
     return isWitnessNeeded || !configured
       ? { ...terms, client: witness.client, proves: witness.proof }
       : { ...terms, client: configured, proves: undefined };
+  }
+
+  /** As of an admission now, for whoever has one from before. */
+  isHeldServable(repository: CachedRepository, signal: AbortSignal): Promise<boolean> {
+    return this.#options.standings.isProvedNow(repository, signal);
   }
 
   /** The terms on which a repository's tags are listed: nothing of a list is stored. */
@@ -137,10 +152,10 @@ export class Verdicts {
 
   /** Marks the repository before its first link is written. To be called after the admission's client delivered. */
   async beforeStore(repository: CachedRepository, admission: Admission): Promise<void> {
-    const { proves, isNew, written } = admission;
+    const { proves, ground, written } = admission;
     // Where it proves nothing itself, the proof that admitted it stands in the store, or is to stand there first.
     await written;
-    if (proves) await this.#prove(repository, proves, isNew);
+    if (proves) await this.#prove(repository, proves, (await ground()) === 'new');
   }
 
   #witness({ upstream }: CachedRepository): Witness {
@@ -171,7 +186,7 @@ export class Verdicts {
     if (outcome.kind === 'found') {
       this.#deniedAtMs.delete(cached);
       return found({
-        isWritten: admission.isStorable && (await this.#writeProof(repository, admission)),
+        isWritten: (await isStorable(admission)) && (await this.#writeProof(repository, admission)),
       });
     }
     if (outcome.kind === 'denied' && outcome.isRegistryAnswer) {
@@ -181,9 +196,9 @@ export class Verdicts {
   }
 
   /** A store that cannot be written costs the cache its gain, not the client its answer. */
-  async #writeProof(repository: CachedRepository, { isNew }: Admission): Promise<boolean> {
+  async #writeProof(repository: CachedRepository, { ground }: Admission): Promise<boolean> {
     try {
-      await this.#prove(repository, 'public', isNew);
+      await this.#prove(repository, 'public', (await ground()) === 'new');
       return true;
     } catch (error) {
       if (error instanceof StorageError) return false;
@@ -191,14 +206,9 @@ export class Verdicts {
     }
   }
 
-  async #proveAgainIfDue(
-    repository: CachedRepository,
-    probe: Probe,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { background, clock, standings } = this.#options;
+  #proveAgainSoon(repository: CachedRepository, probe: Probe): void {
+    const { background, clock } = this.#options;
     const { cached } = repository;
-    if (!standings.isDue(await standings.of(repository, signal), repository)) return;
     const triedAtMs = this.#triedAtMs.get(cached);
     const nowMs = clock.monotonicMs();
     if (triedAtMs !== undefined && nowMs - triedAtMs < PROOF_INTERVAL_MS) return;
@@ -232,8 +242,8 @@ const passing = (configured: Upstream): Admission => ({
   client: configured,
   proves: undefined,
   isHeldServable: false,
-  isStorable: false,
-  isNew: false,
+  ground: () => NOWHERE,
+  isProofDue: false,
   written: undefined,
 });
 

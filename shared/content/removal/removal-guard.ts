@@ -47,10 +47,19 @@ export class RemovalGuard {
     const { blobs } = this.#options;
     return {
       stat: async (digest, signal) => {
-        const isMarked = await this.#isMarked(digest, signal);
-        if (isMarked === true && !(await this.#keptNow(digest, signal))) return undefined;
-        const atMs = this.#options.clock.monotonicMs();
-        const found = await blobs.stat(digest, signal);
+        const marking = this.#isMarked(digest, signal);
+        marking.catch(() => undefined);
+        let atMs = this.#options.clock.monotonicMs();
+        let found = await blobs.stat(digest, signal);
+        // What is not there need not wait for the marks.
+        if (!found) return undefined;
+        const isMarked = await marking;
+        if (isMarked === true) {
+          if (!(await this.#keptNow(digest, signal))) return undefined;
+          // It may have gone before it was kept.
+          atMs = this.#options.clock.monotonicMs();
+          found = await blobs.stat(digest, signal);
+        }
         if (found && isMarked !== undefined) this.#foundAtMs.set(digest, atMs);
         return found;
       },

@@ -132,6 +132,25 @@ describe('removing blobs that nobody links', () => {
     expect((await removal).removed).toEqual([blob]);
   });
 
+  test('what is not there is found out without waiting for the marks', async () => {
+    const { blobs } = user();
+    const marks = records.gate('before', 'list', deletingFolder);
+    expect(await blobs.stat(digestOf(Buffer.from('never stored')), signal)).toBeUndefined();
+    await marks.reached;
+    marks.release();
+  });
+
+  test('a blob that went while its mark was read is not there', async () => {
+    const { blobs, marks } = user();
+    await marks.put({ digest: blob, owner: randomUUID(), phase: 'waiting' }, signal);
+    const keep = records.gate('before', 'put', deletingFolder);
+    const asked = blobs.stat(blob, signal);
+    await keep.reached;
+    await store.blobs.delete(blob, signal);
+    keep.release();
+    expect(await asked).toBeUndefined();
+  });
+
   test('who asks often for a blob that waits to go leaves one mark for it', async () => {
     const removal = remover();
     await until(() => clock.sleepers >= 1);

@@ -112,7 +112,8 @@ export class CoherentCache {
     // Asked again: this process may have been stopped, or have learnt of an entry, while Redis answered.
     if (probe?.kind === 'hit' && this.#believes(key)) return probe.known.value as T | undefined;
     const value = await load(signal);
-    if (probe?.kind === 'miss') await this.#fill(key, probe, value);
+    // Nobody waits for it: whatever is asked of Redis later comes after it, and one that comes too late is refused.
+    if (probe?.kind === 'miss') void this.#fill(key, probe, value);
     return value;
   }
 
