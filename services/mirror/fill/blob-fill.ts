@@ -143,7 +143,10 @@ export class BlobFill {
 
   async #makeRoom(bytes: number): Promise<SpoolFile | undefined> {
     const { spool, onFault } = this.#options;
-    const onDiskFault = (error: unknown): undefined => void onFault(error, 'fill');
+    const onDiskFault = (error: unknown): undefined => {
+      onFault(error, 'fill');
+      return undefined;
+    };
     const whole = await spool.create(bytes).catch(onDiskFault);
     return whole ?? (await spool.createWindow(bytes, onDiskFault));
   }

@@ -12,6 +12,7 @@ const UNWRITTEN_BYTES = 512 * 1024;
  * where they are read by whoever keeps up, without waiting for the disk.
  */
 export class WholeBody extends SpooledBody {
+  readonly firstByte = 0;
   #claimed = 0;
   #written = 0;
   readonly #recent = new RecentBytes();
@@ -20,10 +21,6 @@ export class WholeBody extends SpooledBody {
 
   get path(): string | undefined {
     return this.file.path;
-  }
-
-  get firstByte(): number {
-    return 0;
   }
 
   protected get received(): number {
