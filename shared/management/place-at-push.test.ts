@@ -74,6 +74,10 @@ describe('a name on the path of the push service', () => {
     ['mirror/library/redis', 'everybody'],
     ['docker.io/library/redis', 'everybody'],
     ['partner/app', 'members of partner'],
+    // As the management API asks for a project.
+    ['partner', 'members of partner'],
+    ['mirror', 'nobody'],
+    ['registry.partner.example', 'nobody'],
     ['registry.partner.example/app', 'members of partner'],
   ])('%s is for %s', async (name, whose) => {
     const rules = { isDottedReserved: true };

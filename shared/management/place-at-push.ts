@@ -21,7 +21,11 @@ export function placeAtPush({ projects, upstreams, rules }: PlaceAtPushDependenc
   return async (name, signal) => {
     const table = await upstreams.entries(signal);
     const meaning = await meaningAtPush(name, table, projects, signal);
-    if (!meaning) return { kind: 'project', project: undefined, isFree: false };
+    if (!meaning) {
+      // The bare name of a project that caches an upstream: no repository, but who may see the project goes by its record.
+      const project = await projects.find(firstSegment(name), signal);
+      return { kind: 'project', project, isFree: false };
+    }
     if (meaning.kind === 'cached') {
       const project = await projects.find(meaning.upstream.project, signal);
       // Who may pull what a project caches is what its record says.
