@@ -24,7 +24,7 @@ import type { StoreUsageLedger } from './store-usage-ledger.ts';
 const RECOUNT_MS = 60 * 60 * 1000;
 /** How soon after a delete. */
 const DUE_MS = 5_000;
-/** Nobody is refused by a count that is older, unless by a newer one as well. */
+/** Nobody is refused by a count that is older, unless by one that began for him. */
 const FRESH_MS = 60_000;
 const COUNT_WAIT_MS = 30_000;
 const NOTE_MS = 5_000;
@@ -142,16 +142,18 @@ export class ProjectQuotas {
     request: RoomRequest,
     signal: AbortSignal,
   ): Promise<UsageLedger> {
-    const { storeLedger, sharedLedger } = this.#deps;
+    const { storeLedger, sharedLedger, clock } = this.#deps;
+    const sinceMs = clock.monotonicMs();
     for (let attempt = 0; attempt < COLD_TRIES; attempt += 1) {
-      const shared = await this.#shared(project, request, signal);
+      const shared = await this.#shared(project, request, sinceMs, signal);
       if (sharedLedger && shared.kind !== 'unreachable') {
         if (shared.kind === 'held') return sharedLedger;
         if (shared.kind === 'over') throw overQuota(project, request, shared.usedBytes);
         continue;
       }
       if (!storeLedger) break;
-      const stored = this.#believed(project, await storeLedger.reserve(project, request, signal));
+      const answer = await storeLedger.reserve(project, request, signal);
+      const stored = this.#believed(project, answer, sinceMs);
       if (stored.kind === 'over') throw overQuota(project, request, stored.usedBytes);
       if (stored.kind === 'held') {
         if (sharedLedger) this.#beside.add(project.name);
@@ -166,12 +168,17 @@ export class ProjectQuotas {
   }
 
   /** The room in Redis; 'cold' when it has just been counted there, so that it is asked again. */
-  async #shared(project: CountedProject, request: RoomRequest, signal: AbortSignal): Promise<Room> {
+  async #shared(
+    project: CountedProject,
+    request: RoomRequest,
+    sinceMs: number,
+    signal: AbortSignal,
+  ): Promise<Room> {
     const { sharedLedger, storeLedger } = this.#deps;
     if (!sharedLedger) return UNREACHABLE;
     const isBeside = this.#beside.has(project.name);
     const answer = isBeside ? COLD : await sharedLedger.reserve(project, request, signal);
-    const room = this.#believed(project, answer);
+    const room = this.#believed(project, answer, sinceMs);
     if (room.kind === 'cold') {
       if (!(await waitFor(this.#count(project, sharedLedger), signal))) return UNREACHABLE;
       this.#beside.delete(project.name);
@@ -180,11 +187,16 @@ export class ProjectQuotas {
     return room;
   }
 
-  /** Nobody is refused by an old count: it is made again first. */
-  #believed(project: CountedProject, room: Room): Room {
-    const countedAtMs = this.#countedAtMs.get(project.name) ?? -Infinity;
+  /**
+   * Nobody is refused by an old count: it is made again first. One that began after he asked is good for him, however
+   * long it took and whatever was deleted meanwhile: else nobody would get an answer in a large or busy project.
+   */
+  #believed({ name }: CountedProject, room: Room, sinceMs: number): Room {
+    if (room.kind !== 'over') return room;
+    const countedAtMs = this.#countedAtMs.get(name) ?? -Infinity;
+    if (countedAtMs >= sinceMs) return room;
     const isFresh = this.#deps.clock.monotonicMs() - countedAtMs < FRESH_MS;
-    return room.kind === 'over' && (!isFresh || this.#due.has(project.name)) ? COLD : room;
+    return isFresh && !this.#due.has(name) ? room : COLD;
   }
 
   /** Calls at the same time share one count. False: the ledger could not be reached. */
