@@ -188,8 +188,9 @@ Exit code: 0 deleted, 2 not.`,
     const [name = ''] = commandOptions(context.args, { words: [1, 1] }).words;
     return withManagement(context, async ({ projects, redis }) => {
       context.printError('Waiting half a minute until every process has seen it.');
+      const { upstream } = await projects.require(name, context.signal);
       await projects.delete(name, context.signal);
-      if (redis && !(await redis.forgetAll())) {
+      if (upstream && redis && !(await redis.forgetAll())) {
         throw new CommandError(
           'the project is deleted, but Redis does not answer: run `twinport index rebuild` when it does',
         );

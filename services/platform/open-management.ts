@@ -41,6 +41,6 @@ export function openManagement(
     creation: projectRights?.creation ?? 'everyone',
     identities:
       managed ?? (identities && { isByProjects: false, onAccountChange: () => undefined }),
-    afterDeletion: redis && (() => redis.forgetAll()),
+    afterCacheDeletion: redis && (() => redis.forgetAll()),
   };
 }

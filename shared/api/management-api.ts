@@ -73,8 +73,8 @@ export interface ManagementParts {
   readonly creation: 'everyone' | 'admins';
   /** Undefined: everybody may do everything. */
   readonly identities: ManagedIdentities | undefined;
-  /** After a project was deleted: what an index remembers of it is forgotten. */
-  readonly afterDeletion?: (() => Promise<unknown>) | undefined;
+  /** After a project that caches an upstream was deleted: what an index remembers of it is forgotten. */
+  readonly afterCacheDeletion?: (() => Promise<unknown>) | undefined;
 }
 
 export interface ManagementApiDependencies

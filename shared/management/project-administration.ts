@@ -13,6 +13,7 @@ import { firstSegment, parseTag } from '../oci/reference.ts';
 import { repositoryFolder, upstreamKey } from '../storage/object-keys.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
+import { emptyRepository } from './move-repository.ts';
 import { countProject } from './quotas/count-project.ts';
 import type { Robots } from './robots.ts';
 import { type RoleHolder, withRole } from './role-holder.ts';
@@ -26,7 +27,7 @@ const SETTLE_MS = BELIEVED_MS + 2_000;
 const MAX_RULES = 100;
 
 export interface ProjectAdministrationDependencies extends VersionedRecordsDependencies {
-  readonly index: Pick<RegistryIndex, 'projects' | 'catalog' | 'tags' | 'origins'>;
+  readonly index: RegistryIndex;
   readonly blobs: Pick<BlobStore, 'stat'>;
   readonly robots: Robots;
   readonly clock: Clock;
@@ -176,6 +177,9 @@ export class ProjectAdministration {
     for (const robot of await this.#deps.robots.list(name, signal)) {
       await this.#deps.robots.remove(robot, signal);
     }
+    // Link by link, so that the index forgets them. Of a cache there may be too many: its callers make all of it cold.
+    const repositories = isCache ? [] : await repositoriesBelow(this.#deps.records, name, signal);
+    for (const repository of repositories) await emptyRepository(repository, this.#deps, signal);
     await this.#deps.records.deleteTree(repositoryFolder(name), signal);
     await this.#versions.change(name, () => undefined, signal);
   }

@@ -32,8 +32,8 @@ export interface ProjectEndpointsDependencies {
   readonly administration: Pick<ProjectAdministration, 'list' | 'create' | 'set' | 'delete'>;
   /** Who may make projects. */
   readonly creation: 'everyone' | 'admins';
-  /** What the index remembers of repositories that are gone is forgotten. */
-  readonly afterDeletion?: (() => Promise<unknown>) | undefined;
+  /** What the index remembers of a cache's repositories that are gone is forgotten. */
+  readonly afterCacheDeletion?: (() => Promise<unknown>) | undefined;
 }
 
 /** `/api/v1/projects` */
@@ -174,9 +174,10 @@ function oneProject(deps: ProjectEndpointsDependencies): Endpoint[] {
         about: ({ parameters }) => ({ subject: `project ${parameters.project}: deleted` }),
       },
       answer: async ({ caller, parameters, signal }) => {
-        await gate.projectFor(caller, parameters.project, 'decide', signal);
-        await administration.delete(parameters.project, signal);
-        await deps.afterDeletion?.();
+        const { project: name } = parameters;
+        const { upstream } = await gate.projectFor(caller, name, 'decide', signal);
+        await administration.delete(name, signal);
+        if (upstream) await deps.afterCacheDeletion?.();
         return {};
       },
     }),
