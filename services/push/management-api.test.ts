@@ -405,6 +405,34 @@ describe('a cache of another registry', () => {
     expect(await pushImage('root', 'partner/app')).toBe(403);
   });
 
+  test('is there for its members, who decide about it, and for everybody when it is public', async () => {
+    const path = '/api/v1/projects/mirror';
+    await push.store.index.projects.put(
+      {
+        ...{ schemaVersion: 1, name: 'mirror', createdAt: '2026-01-01T00:00:00.000Z' },
+        ...{ visibility: 'private', upstream: { url: 'https://registry-1.docker.io' } },
+        members: [{ id: 'local:alice', role: 'maintainer' }],
+      },
+      unending,
+    );
+    const seen = async (who: string): Promise<unknown> => {
+      const { json } = await push.call(who, 'GET', '/api/v1/projects');
+      const isListed = (json as { projects: { name: string }[] }).projects.some(
+        ({ name }) => name === 'mirror',
+      );
+      return [(await push.call(who, 'GET', path)).status, isListed];
+    };
+    expect(await seen('alice')).toEqual([200, true]);
+    expect(await seen('bob')).toEqual([404, false]);
+    expect(await seen('nobody')).toEqual([401, false]);
+    const role = { role: 'guest' };
+    expect((await push.call('alice', 'PUT', `${path}/members/local:bob`, role)).status).toBe(204);
+    expect(await seen('bob')).toEqual([200, true]);
+    const everybody = { visibility: 'public' };
+    expect((await push.call('alice', 'PATCH', path, everybody)).status).toBe(200);
+    expect(await seen('nobody')).toEqual([200, true]);
+  });
+
   test('passes private images on when administrators say so, and not those who run the project', async () => {
     const path = '/api/v1/projects/lab';
     const cache = { name: 'lab', upstream: 'https://registry.firm.example', passThrough: true };
