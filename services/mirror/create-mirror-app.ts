@@ -75,7 +75,8 @@ export function createMirrorApp(
   const fills = new FillRegistry();
   const spool = new Spool(config.spoolDir, spoolRoom, clock);
   const replicas = joinReplicas(platform, config, { fills, programLeases, lifetime });
-  const projects = new Projects({ ...index, records, clock });
+  const adoptsAtStartAlone = platform.projectRights !== undefined;
+  const projects = new Projects({ ...index, records, clock, adoptsAtStartAlone });
   const created = createMirroredContent(platform, config, {
     projects,
     connections,

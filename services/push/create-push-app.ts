@@ -51,8 +51,8 @@ export function createPushApp(
   const stop = new AbortController();
   const lifetime = AbortSignal.any([platform.shutdown, stop.signal]);
   const quotas = new ProjectQuotas({ ...platform, ...platform.ledgers, lifetime });
-  const writes = createWrites({ ...read, quotas }, uploads, config);
-  const removal = { manifests, index, projects, quotas };
+  const writes = createWrites({ ...read, quotas }, uploads, { ...platform, ...config });
+  const removal = { manifests, index, projects, names, quotas };
   const remove = config.isDeleteEnabled ? manifestRemoval(removal) : undefined;
   const health = new Health({
     clock,
@@ -107,8 +107,14 @@ function openContent(platform: Platform, config: PushConfig) {
   const blocks = new BlockList(records, clock, platform.shutdown);
   const blobs = blocks.guarding(platform.blobs);
   const upstreams = new UpstreamTable(records, config.upstreams, clock);
-  const projects = new Projects({ ...index, records, clock });
-  const names = new PushNames(projects, upstreams, config);
+  const { projectRights, management } = platform;
+  const projects = new Projects({
+    ...{ ...index, records, clock, adoptsAtStartAlone: projectRights !== undefined },
+    ...(management && {
+      makeOne: (record, signal) => management.administration.makeAtPush(record, signal),
+    }),
+  });
+  const names = new PushNames(projects, upstreams, config, clock);
   const onDamage = damageReporter(platform);
   const manifests = new ManifestStore(blobs, index, onDamage, config.memoryCacheBytes / 2);
   const lastUse = new LastUse({ ...platform, origins: index.origins });
@@ -128,7 +134,10 @@ type WriteParts = ReturnType<typeof openContent> & { readonly quotas: ProjectQuo
 function createWrites(
   { index, links, blobs, names, quotas, manifests, content }: WriteParts,
   uploads: UploadStore,
-  { manifestReferences }: PushConfig,
+  {
+    manifestReferences,
+    projectRights,
+  }: Pick<PushConfig & Platform, 'manifestReferences' | 'projectRights'>,
 ) {
   const uploadService = new UploadService({
     uploads,
@@ -141,6 +150,11 @@ function createWrites(
   });
   const manifestPush = new ManifestPushService({
     ...{ manifests, members: index.members, links, blobs, names, quotas, manifestReferences },
+    // Where projects belong to people, only who begins a push makes one (ownProjects).
+    projectOf: (repository, signal) =>
+      projectRights
+        ? names.requireOpen(repository, signal)
+        : names.requirePushable(repository, signal),
   });
   return {
     ...createUploadHandlers(uploadService),

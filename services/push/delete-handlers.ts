@@ -1,5 +1,6 @@
 import { immutableTagsOf } from '../../shared/content/immutable-tags.ts';
 import { immutable, type ManifestStore } from '../../shared/content/manifest-store.ts';
+import type { PushNames } from '../../shared/content/push-names.ts';
 import type { Projects } from '../../shared/content/projects.ts';
 import type { ProjectQuotas } from '../../shared/management/quotas/project-quotas.ts';
 import type { V2Handlers } from '../../shared/http/v2-exchange.ts';
@@ -16,6 +17,7 @@ export interface DeleteDependencies {
   readonly manifests: ManifestStore;
   readonly index: Pick<RegistryIndex, 'members' | 'tags' | 'origins'>;
   readonly projects: Pick<Projects, 'find'>;
+  readonly names: Pick<PushNames, 'requireNotRenamed'>;
   readonly quotas: Pick<ProjectQuotas, 'changed'>;
 }
 
@@ -31,10 +33,12 @@ export function manifestRemoval({
   manifests,
   index,
   projects,
+  names,
   quotas,
 }: DeleteDependencies): RemoveManifest {
   return async (name, reference, signal) => {
     await requirePushed(index, name, signal);
+    await names.requireNotRenamed(name, signal);
     const project = await projects.find(firstSegment(name), signal);
     if ((project?.immutableTags ?? []).length > 0) {
       const isImmutable = immutableTagsOf(project);
@@ -60,7 +64,7 @@ export function manifestRemoval({
  */
 export function createDeleteHandlers(
   removeManifest: RemoveManifest,
-  { index, projects, quotas }: DeleteDependencies,
+  { index, projects, names, quotas }: DeleteDependencies,
 ): Pick<V2Handlers, 'manifestDelete' | 'blobDelete'> {
   return {
     manifestDelete: async (exchange) => {
@@ -72,6 +76,7 @@ export function createDeleteHandlers(
       const { request, signal } = exchange;
       const { name, digest } = request;
       await requirePushed(index, name, signal);
+      await names.requireNotRenamed(name, signal);
       if (!(await index.members.remove(name, 'blob', digest, signal))) {
         throw registryError('BLOB_UNKNOWN', { detail: { name, digest } });
       }

@@ -4,6 +4,10 @@ import type { Clock } from '../lifecycle/clock.ts';
 
 /** How long a record may be believed after it was changed elsewhere: the bound on every revocation. */
 export const BELIEVED_MS = 30_000;
+/** What goes by what was read of a record may take so long without reading it again. */
+export const ACTED_ON_MS = 2_000;
+/** Until everything has ended that went by a record from before it was changed. */
+export const SETTLED_MS = BELIEVED_MS + ACTED_ON_MS;
 const MAX_ENTRIES = 10_000;
 
 interface Entry<Value> {

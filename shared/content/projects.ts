@@ -5,6 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { OriginIndex, ProjectIndex, ProjectRecord } from '../index/ports.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import { crashPoint } from '../lifecycle/crash-point.ts';
+import { registryError } from '../oci/errors.ts';
 import { parseRepositoryName } from '../oci/reference.ts';
 import { repositoriesFolder, repositoryFolder } from '../storage/object-keys.ts';
 import type { RecordStore } from '../storage/record-store.ts';
@@ -27,6 +28,19 @@ export interface ProjectsDependencies {
   readonly origins: OriginIndex;
   readonly records: RecordStore;
   readonly clock: Clock;
+  /**
+   * True where rights follow from projects: repositories without a project are nobody's then, unless they were there
+   * before this process started. What is written late to a project that was deleted opens it to nobody.
+   */
+  readonly adoptsAtStartAlone?: boolean;
+  /**
+   * Makes a record of which there is one, whoever else makes it at the same time, and resolves with the one that is
+   * kept; undefined where the store cannot tell.
+   */
+  readonly makeOne?: (
+    record: ProjectRecord,
+    signal: AbortSignal,
+  ) => Promise<ProjectRecord | undefined>;
 }
 
 /**
@@ -39,12 +53,17 @@ export class Projects {
   readonly #origins: OriginIndex;
   readonly #records: RecordStore;
   readonly #clock: Clock;
+  readonly #adoptsAtStartAlone: boolean;
+  readonly #makeOne: ProjectsDependencies['makeOne'];
   readonly #found: BriefCache<ProjectRecord>;
   readonly #searched = new LRUCache<string, true>({ max: 10_000, ttl: SEARCHED_MS });
   /** First segments that hold an upstream's repositories alone: pushes to them are refused, so that stays so. */
   readonly #cachesOnly = new Set<string>();
 
-  constructor({ projects, origins, records, clock }: ProjectsDependencies) {
+  constructor(deps: ProjectsDependencies) {
+    const { projects, origins, records, clock } = deps;
+    this.#adoptsAtStartAlone = deps.adoptsAtStartAlone ?? false;
+    this.#makeOne = deps.makeOne;
     this.#index = projects;
     this.#found = new BriefCache(clock, (name, signal) => projects.get(name, signal));
     this.#origins = origins;
@@ -53,12 +72,20 @@ export class Projects {
   }
 
   /** The project, adopting it when another registry's repositories are found under the name. */
-  async find(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined> {
+  find(name: string, signal: AbortSignal): Promise<ProjectRecord | undefined> {
+    return this.#look(name, !this.#adoptsAtStartAlone, signal);
+  }
+
+  async #look(
+    name: string,
+    mayAdopt: boolean,
+    signal: AbortSignal,
+  ): Promise<ProjectRecord | undefined> {
     const known = await this.#found.get(name, signal);
     if (known) return known;
     if (this.#searched.has(name) || this.#cachesOnly.has(name)) return undefined;
     const holds = await this.#search(name, signal);
-    if (holds === 'unmarked') return this.#create(name, true, signal);
+    if (holds === 'unmarked' && mayAdopt) return this.#create(name, true, signal);
     if (holds === 'marked') this.#cachesOnly.add(name);
     this.#searched.set(name, true);
     return undefined;
@@ -74,7 +101,10 @@ export class Projects {
     return await this.#found.anew(name, signal);
   }
 
-  /** The project, made if it does not exist. Idempotent; safe under concurrent callers. */
+  /**
+   * The project, made if it does not exist. Idempotent; safe under concurrent callers. Throws DENIED when somebody else
+   * has just made it: what the caller may do there is to be asked anew.
+   */
   async ensure(name: string, signal: AbortSignal, maker?: ProjectMaker): Promise<ProjectRecord> {
     return (await this.find(name, signal)) ?? this.#create(name, false, signal, maker);
   }
@@ -86,7 +116,8 @@ export class Projects {
   async adoptAll(published: readonly string[], signal: AbortSignal): Promise<ProjectRecord[]> {
     for (const project of published) this.#cachesOnly.add(project);
     for (const child of await this.#records.list(repositoriesFolder, {}, signal)) {
-      if (child.isFolder && parseRepositoryName(child.name)) await this.find(child.name, signal);
+      if (!child.isFolder || !parseRepositoryName(child.name)) continue;
+      await this.#look(child.name, true, signal);
     }
     return this.#index.list(signal);
   }
@@ -112,11 +143,18 @@ export class Projects {
         members: [{ id: maker.id, role: 'maintainer' as const }],
       }),
     };
-    await this.#index.create(record, signal);
+    const made = maker && (await this.#makeOne?.(record, signal));
+    if (!made) await this.#index.create(record, signal);
     crashPoint('project.created');
     // Of two that make it at once one is kept.
-    const kept = maker ? ((await this.#index.get(name, signal)) ?? record) : record;
+    const kept = made ?? (maker ? ((await this.#index.get(name, signal)) ?? record) : record);
     this.#found.put(name, kept);
+    if (maker && kept.createdBy !== record.createdBy) {
+      throw registryError('DENIED', {
+        message: `somebody else has just made the project ${name}`,
+        detail: { name },
+      });
+    }
     return kept;
   }
 

@@ -27,7 +27,7 @@ afterEach(async () => {
 function pushNames(isDottedReserved = true): PushNames {
   const projects = new Projects({ ...store.index, records: store.records, clock: systemClock });
   const upstreams = new UpstreamTable(store.records, [hub], systemClock);
-  return new PushNames(projects, upstreams, { isDottedReserved });
+  return new PushNames(projects, upstreams, { isDottedReserved }, systemClock);
 }
 
 const push = (name: string, names = pushNames()): Promise<unknown> =>

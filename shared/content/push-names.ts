@@ -1,6 +1,8 @@
 import type { ProjectRecord } from '../index/ports.ts';
+import type { Clock } from '../lifecycle/clock.ts';
 import { registryError } from '../oci/errors.ts';
 import { firstSegment, type RepositoryName } from '../oci/reference.ts';
+import { ACTED_ON_MS } from './brief-cache.ts';
 import type { ProjectMaker, Projects } from './projects.ts';
 import { type ReservedNameRules, whyReserved } from './reserved-names.ts';
 import type { UpstreamTable } from './upstream-table.ts';
@@ -13,8 +15,15 @@ export class PushNames {
   readonly #projects: Projects;
   readonly #upstreams: UpstreamTable;
   readonly #rules: ReservedNameRules;
+  readonly #clock: Clock;
 
-  constructor(projects: Projects, upstreams: UpstreamTable, rules: ReservedNameRules) {
+  constructor(
+    projects: Projects,
+    upstreams: UpstreamTable,
+    rules: ReservedNameRules,
+    clock: Clock,
+  ) {
+    this.#clock = clock;
     this.#projects = projects;
     this.#upstreams = upstreams;
     this.#rules = rules;
@@ -54,6 +63,35 @@ export class PushNames {
     if (!project) throw registryError('NAME_UNKNOWN', { detail: { name } });
     requireOpen(project, name);
     return project;
+  }
+
+  /**
+   * Runs what makes content belong to the repository: resolves only when the project took it, so that whoever closes
+   * the project finds it there. Throws as `requireOpen` does, before the work or after it.
+   */
+  async whileOpen<Value>(
+    name: RepositoryName,
+    signal: AbortSignal,
+    work: () => Promise<Value>,
+  ): Promise<Value> {
+    const { id } = await this.requireOpen(name, signal);
+    const checkedAtMs = this.#clock.monotonicMs();
+    const value = await work();
+    if (this.#clock.monotonicMs() - checkedAtMs < ACTED_ON_MS) return value;
+    // What was closed since that was read may have been looked through by now.
+    const project = await this.#projects.anew(firstSegment(name), signal);
+    if (!project || project.id !== id) throw registryError('NAME_UNKNOWN', { detail: { name } });
+    requireOpen(project, name);
+    return value;
+  }
+
+  /** Throws DENIED while the project is being given another name: what is taken away there might have been copied. */
+  async requireNotRenamed(name: RepositoryName, signal: AbortSignal): Promise<void> {
+    const project = await this.#projects.find(firstSegment(name), signal);
+    if (project?.closed !== true) return;
+    if (project.renamedTo !== undefined || project.renamedFrom !== undefined) {
+      requireOpen(project, name);
+    }
   }
 }
 

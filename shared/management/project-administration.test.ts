@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { createStoreIndex } from '../index/store/create-store-index.ts';
 import { projectIdOf, type RegistryIndex } from '../index/ports.ts';
 import { unending } from '../storage/testing/contract-support.ts';
+import { Projects } from '../content/projects.ts';
 import { publishUpstreams, UpstreamTable } from '../content/upstream-table.ts';
 import { ProjectAdministration } from './project-administration.ts';
 import { Robots } from './robots.ts';
@@ -68,6 +69,21 @@ describe('projects', () => {
     expect((await projects.require('team', unending)).members).toHaveLength(1);
   });
 
+  test('one of several that first push to a name makes its project; the others are told so', async () => {
+    const { projects, index, records, clock } = newBench();
+    const pushers = ['local:a', 'local:b', 'local:c'].map(
+      (id) => async (): Promise<unknown> =>
+        await new Projects({
+          ...{ ...index, records, clock },
+          makeOne: (record, signal) => projects.makeAtPush(record, signal),
+        }).ensure('team', unending, { id, visibility: 'private' }),
+    );
+    const results = await Promise.allSettled(pushers.map((push) => push()));
+    const { members } = await projects.require('team', unending);
+    const made = results.filter(({ status }) => status === 'fulfilled');
+    expect(made).toEqual([{ status: 'fulfilled', value: expect.objectContaining({ members }) }]);
+  });
+
   test('a deleted one takes nothing while every process learns it, and goes with its robots', async () => {
     const { projects, robots, index, clock, records } = newBench();
     const before = await projects.create(team, unending);
@@ -100,6 +116,22 @@ describe('projects', () => {
     clock.advance(40_000);
     await expect(deleting).rejects.toMatchObject({ code: 'DENIED' });
     expect(await index.projects.get('team', unending)).not.toHaveProperty('closed');
+  });
+
+  test('one that caches a registry is served on when its deletion is given up', async () => {
+    const { projects, records, clock } = newBench();
+    const upstream = 'https://partner.example';
+    await projects.create({ ...team, upstream }, unending);
+    const table = () => new UpstreamTable(records, [], clock).entries(unending);
+    const before = await table();
+    const leaving = new AbortController();
+    const deleting = projects.delete('team', leaving.signal);
+    await turns(() => clock.sleepers === 1);
+    expect(await table()).toEqual([]);
+    leaving.abort(new Error('left'));
+    await expect(deleting).rejects.toThrow('left');
+    expect(await table()).toEqual(before);
+    expect((await projects.require('team', unending)).closed).toBeUndefined();
   });
 
   test('one that a mirror made of its configuration shows where that leads today, and goes when no mirror has it', async () => {

@@ -8,11 +8,11 @@ import { isServedUpstream, publishUpstream } from '../content/upstream-table.ts'
 import { repositoriesBelow } from '../index/store/store-catalog.ts';
 import { projectRecordSchema } from '../index/store/json-record.ts';
 import type { Clock } from '../lifecycle/clock.ts';
-import { registryError } from '../oci/errors.ts';
+import { RegistryError, registryError } from '../oci/errors.ts';
 import { firstSegment, parseTag } from '../oci/reference.ts';
 import { repositoryFolder, upstreamKey } from '../storage/object-keys.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
-import { BELIEVED_MS } from '../content/brief-cache.ts';
+import { SETTLED_MS } from '../content/brief-cache.ts';
 import { emptyRepository } from './move-repository.ts';
 import { countProject } from './quotas/count-project.ts';
 import type { Robots } from './robots.ts';
@@ -22,8 +22,6 @@ import { versionedProjects } from './project-records.ts';
 import type { VersionedRecords, VersionedRecordsDependencies } from './versioned-records.ts';
 import { withoutField } from './without-field.ts';
 
-/** Until every process has seen that a project takes nothing any more, with some room. */
-const SETTLE_MS = BELIEVED_MS + 2_000;
 const MAX_RULES = 100;
 
 export interface ProjectAdministrationDependencies extends VersionedRecordsDependencies {
@@ -134,6 +132,19 @@ export class ProjectAdministration {
     return record;
   }
 
+  /**
+   * The project of a first push, which others may make at the same time: resolves with the one that is kept. Undefined
+   * where the store cannot tell who was first.
+   */
+  async makeAtPush(record: ProjectRecord, signal: AbortSignal): Promise<ProjectRecord | undefined> {
+    try {
+      return await this.#versions.change(record.name, (current) => current ?? record, signal);
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === 'UNAVAILABLE') return undefined;
+      throw error;
+    }
+  }
+
   /** Changes what is named. Throws NAME_UNKNOWN, and DENIED for what is not to be said of such a project. */
   async set(name: string, settings: SettingsToSet, signal: AbortSignal): Promise<void> {
     requireRules(settings.immutableTags ?? []);
@@ -167,15 +178,20 @@ export class ProjectAdministration {
     if (isCache) await this.#deps.records.delete(upstreamKey(name), signal);
     await this.#change(name, (project) => ({ ...project, closed: true }), signal);
     try {
-      await this.#deps.clock.sleep(SETTLE_MS, signal);
+      await this.#deps.clock.sleep(SETTLED_MS, signal);
       await requireUnused();
     } catch (error) {
       const reopened = AbortSignal.timeout(5_000);
+      // Mirrors had been told to serve it no more.
+      if (isCache) {
+        const { url, hosts = [] } = upstream;
+        await publishUpstream(this.#deps.records, { project: name, url, hosts }, reopened);
+      }
       await this.#change(name, (project) => withoutField(project, 'closed'), reopened);
       throw error;
     }
     for (const robot of await this.#deps.robots.list(name, signal)) {
-      await this.#deps.robots.remove(robot, signal);
+      await this.#deps.robots.drop(robot, signal);
     }
     // Link by link, so that the index forgets them. Of a cache there may be too many: its callers make all of it cold.
     const repositories = isCache ? [] : await repositoriesBelow(this.#deps.records, name, signal);

@@ -223,6 +223,17 @@ describe('a project that is renamed', () => {
     expect(await index.origins.get(name('mirror/library/x'), unending)).toMatchObject(origin);
   });
 
+  test('stays what it was when a repository of it would get a name that is too long', async () => {
+    const bench = newBench();
+    await fill(bench);
+    const { index } = bench;
+    await index.members.add(name(`library/${'x'.repeat(240)}`), 'manifest', manifest, unending);
+    const to = 'a-name-of-many-letters';
+    await expect(bench.rename({ from: 'library', to })).rejects.toMatchObject({ code: 'DENIED' });
+    expect(await index.projects.get('library', unending)).not.toHaveProperty('closed');
+    expect(await index.projects.get(to, unending)).toBeUndefined();
+  });
+
   test('gets no name that is in use or means something else, and stays what it was', async () => {
     const bench = newBench();
     await fill(bench);

@@ -1,4 +1,4 @@
-import { BELIEVED_MS } from '../content/brief-cache.ts';
+import { SETTLED_MS } from '../content/brief-cache.ts';
 import type { ReservedNameRules } from '../content/reserved-names.ts';
 import { findUpstream, type UpstreamEntry } from '../content/upstream-entry.ts';
 import type { ProjectRecord, RegistryIndex } from '../index/ports.ts';
@@ -14,9 +14,6 @@ import { versionedProjects } from './project-records.ts';
 import type { Robots } from './robots.ts';
 import type { VersionedRecords, VersionedRecordsDependencies } from './versioned-records.ts';
 import { withoutField } from './without-field.ts';
-
-/** Until every process has seen that a project takes nothing any more, with some room. */
-const SETTLE_MS = BELIEVED_MS + 2_000;
 
 export interface ProjectRenameDependencies extends VersionedRecordsDependencies {
   readonly index: RegistryIndex;
@@ -56,6 +53,8 @@ export class ProjectRename {
     const { from, to } = names;
     const table = await this.#deps.upstreams(signal);
     requireNewName(to, table, this.#deps.rules);
+    // What cannot be done is refused before anything is closed.
+    await this.#moves(names, signal);
     if (!(await this.#begin(names, signal))) {
       await this.#finish(names, signal);
       return [];
@@ -63,7 +62,7 @@ export class ProjectRename {
     const moves = await this.#moves(names, signal);
     const isOpen = (await this.#versions.read(to, signal)).value?.closed !== true;
     if (!isOpen) {
-      await this.#deps.clock.sleep(SETTLE_MS, signal);
+      await this.#deps.clock.sleep(SETTLED_MS, signal);
       for (const move of moves) await copyRepository(move, this.#deps, signal);
       await this.#copyRobots(names, signal);
       await this.#versions.change(to, (record) => record && withoutField(record, 'closed'), signal);
@@ -160,7 +159,7 @@ export class ProjectRename {
       await uploads.reap(move.from, clock.now(), signal);
       await emptyRepository(move.from, this.#deps, signal);
     }
-    for (const robot of await robots.list(from, signal)) await robots.remove(robot, signal);
+    for (const robot of await robots.list(from, signal)) await robots.drop(robot, signal);
   }
 
   async #finish({ from, to }: Names, signal: AbortSignal): Promise<void> {

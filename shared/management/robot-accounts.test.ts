@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 
 import type { ProjectRecord } from '../index/ports.ts';
+import { StoreProjectIndex } from '../index/store/store-project-index.ts';
 import { unending } from '../storage/testing/contract-support.ts';
 import { BELIEVED_MS } from '../content/brief-cache.ts';
 import { RobotAccounts } from './robot-accounts.ts';
@@ -42,6 +43,22 @@ const add = (robots: Robots, more = {}): Promise<string> =>
   );
 
 describe('robots', () => {
+  test('stay as they are while their project gets another name: what was copied would be as before', async () => {
+    const { robots, records } = newBench();
+    await add(robots);
+    const projects = new StoreProjectIndex(records);
+    await projects.put({ ...team, closed: true, renamedTo: 'ours' }, unending);
+    for (const change of [
+      () => robots.rotate(CI, unending),
+      () => robots.setDisabled(CI, true, unending),
+      () => robots.remove(CI, unending),
+      () => add(robots, { name: 'other' }),
+    ]) {
+      await expect(change()).rejects.toMatchObject({ code: 'DENIED' });
+    }
+    expect(await robots.drop(CI, unending)).toBe(true);
+  });
+
   test('sign in by the secret that was shown once, which is kept nowhere', async () => {
     const { robots, records, check, accounts } = newBench();
     const secret = await add(robots);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { hashSecret, makeSecret } from '../auth/random-secret.ts';
 import { type ProjectRecord, projectIdOf } from '../index/ports.ts';
+import { StoreProjectIndex } from '../index/store/store-project-index.ts';
 import { mapBounded } from '../index/store/map-bounded.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import { registryError } from '../oci/errors.ts';
@@ -58,10 +59,12 @@ export const formatRobotName = ({ project, name }: RobotName): string => `robot$
 export class Robots {
   readonly #deps: VersionedRecordsDependencies & { readonly clock: Clock };
   readonly #place: RecordPlace<RobotRecord>;
+  readonly #projects: StoreProjectIndex;
   readonly #versions: VersionedRecords<RobotRecord>;
 
   constructor(deps: VersionedRecordsDependencies & { readonly clock: Clock }) {
     this.#deps = deps;
+    this.#projects = new StoreProjectIndex(deps.records);
     this.#place = recordPlace<RobotRecord>(deps.records, {
       kind: 'robots',
       schema,
@@ -117,6 +120,7 @@ export class Robots {
       );
     }
     if (actions.length === 0) throw refused('a robot needs a right: pull, push or delete');
+    await this.#requireNotRenamed(project.name, signal);
     const secret = makeSecret();
     await this.#versions.change(
       path,
@@ -167,12 +171,27 @@ export class Robots {
     );
   }
 
-  /** False when there was none. */
+  /** False when there was none. Throws DENIED while the project is being renamed, as every change does. */
   async remove(robot: RobotName, signal: AbortSignal): Promise<boolean> {
+    await this.#requireNotRenamed(robot.project, signal);
+    return await this.drop(robot, signal);
+  }
+
+  /** Removes it, whatever is done to its project. False when there was none. */
+  async drop(robot: RobotName, signal: AbortSignal): Promise<boolean> {
     if (!(await this.find(robot, signal))) return false;
     await this.#versions.change(pathOf(robot), () => undefined, signal);
     await this.#deps.records.delete(robotUseKey(robot.project, robot.name), signal);
     return true;
+  }
+
+  /** What is changed there might have been copied to the new name already, and would be as before. */
+  async #requireNotRenamed(project: string, signal: AbortSignal): Promise<void> {
+    const { closed, renamedTo, renamedFrom } = (await this.#projects.get(project, signal)) ?? {};
+    if (closed !== true || (renamedTo ?? renamedFrom) === undefined) return;
+    throw registryError('DENIED', {
+      message: `the project ${project} is being renamed: finish that first`,
+    });
   }
 
   async #change(
@@ -181,6 +200,7 @@ export class Robots {
     signal: AbortSignal,
   ): Promise<void> {
     if (!isRobot(robot)) throw unknownRobot(robot);
+    await this.#requireNotRenamed(robot.project, signal);
     await this.#versions.change(
       pathOf(robot),
       (now) => {

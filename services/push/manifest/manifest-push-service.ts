@@ -4,7 +4,7 @@ import type { ManifestStore, VerifiedManifest } from '../../../shared/content/ma
 import { immutableTagsOf } from '../../../shared/content/immutable-tags.ts';
 import type { LinkRefresh } from '../../../shared/content/removal/link-refresh.ts';
 import type { PushNames } from '../../../shared/content/push-names.ts';
-import type { MembershipIndex, MemberKind } from '../../../shared/index/ports.ts';
+import type { MembershipIndex, MemberKind, ProjectRecord } from '../../../shared/index/ports.ts';
 import type { Descriptor } from '../../../shared/oci/descriptor.ts';
 import type { ProjectQuotas } from '../../../shared/management/quotas/project-quotas.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../../../shared/oci/digest.ts';
@@ -31,7 +31,9 @@ export interface ManifestPushDependencies {
   readonly members: MembershipIndex;
   readonly links: LinkRefresh;
   readonly blobs: BlobStore;
-  readonly names: PushNames;
+  readonly names: Pick<PushNames, 'whileOpen'>;
+  /** The project of a repository that may be pushed to. Throws DENIED, NAME_UNKNOWN. */
+  readonly projectOf: (repository: RepositoryName, signal: AbortSignal) => Promise<ProjectRecord>;
   readonly quotas: Pick<ProjectQuotas, 'during'>;
   readonly manifestReferences: 'require' | 'allow-missing';
 }
@@ -55,15 +57,17 @@ export class ManifestPushService {
   ): Promise<VerifiedManifest> {
     const digest = requireDigest(bytes, reference);
     const parsed = parseManifest(bytes, contentType);
-    const project = await this.#deps.names.requirePushable(repository, signal);
+    const project = await this.#deps.projectOf(repository, signal);
     if (this.#deps.manifestReferences === 'require') {
       await this.#requireReferences(repository, parsed, signal);
     }
     const manifest = { bytes, parsed, digest };
     const all = reference.kind === 'tag' ? [reference.tag] : [...new Set(tags)];
-    const { manifests, quotas } = this.#deps;
+    const { manifests, names, quotas } = this.#deps;
     await quotas.during(project, { digest, size: bytes.length }, signal, () =>
-      manifests.put(repository, manifest, all, signal, immutableTagsOf(project)),
+      names.whileOpen(repository, signal, () =>
+        manifests.put(repository, manifest, all, signal, immutableTagsOf(project)),
+      ),
     );
     return manifest;
   }

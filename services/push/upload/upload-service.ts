@@ -79,11 +79,7 @@ export class UploadService {
     const { names, blobs, quotas } = this.#deps;
     const project = await names.requirePushable(repository, signal);
     const { stream, size } = body;
-    const link = async (): Promise<void> => {
-      // The body may have taken long, and the project may take nothing any more.
-      await names.requireOpen(repository, signal);
-      await this.#link(repository, digest, signal);
-    };
+    const link = (): Promise<void> => this.#link(repository, digest, signal);
     if (size === undefined) {
       const stat = await blobs.put(digest, stream, size, signal);
       await quotas.during(project, { digest, size: stat.size }, signal, link);
@@ -107,7 +103,9 @@ export class UploadService {
     const found = await findBlob(from, digest, signal);
     if (!found) return false;
     await quotas.during(project, { digest, size: found.size }, signal, () =>
-      index.members.add(repository, 'blob', digest, signal),
+      names.whileOpen(repository, signal, () =>
+        index.members.add(repository, 'blob', digest, signal),
+      ),
     );
     crashPoint('blob.linked');
     return true;
@@ -200,9 +198,13 @@ export class UploadService {
     return appended;
   }
 
+  /** Its bytes may have taken long, and the project may take nothing any more. */
   async #link(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<void> {
     crashPoint('upload.published');
-    await this.#deps.index.members.add(repository, 'blob', digest, signal);
+    const { names, index } = this.#deps;
+    await names.whileOpen(repository, signal, () =>
+      index.members.add(repository, 'blob', digest, signal),
+    );
     crashPoint('blob.linked');
   }
 
