@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
 import type { ProjectRecord } from '../index/ports.ts';
 import { ManualClock } from '../index/testing/manual-clock.ts';
@@ -59,16 +59,11 @@ describe('A project that is closed', () => {
   });
 
   test('is looked at once for what takes no time', async () => {
-    let reads = 0;
-    const { get } = store.index.projects;
-    store.index.projects.get = (...asked) => {
-      reads += 1;
-      return get.apply(store.index.projects, asked);
-    };
+    const reads = jest.spyOn(store.index.projects, 'get');
     for (let round = 0; round < 10; round += 1) {
       await names.whileOpen(APP, unending, () => Promise.resolve());
     }
-    expect(reads).toBe(0);
+    expect(reads).not.toHaveBeenCalled();
   });
 
   test.each<[Partial<ProjectRecord>, boolean]>([

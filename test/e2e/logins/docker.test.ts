@@ -248,10 +248,10 @@ describeWithTools(['docker', 'slapd', 'openssl'], 'docker login', () => {
       });
 
       test('and a push that does not fit into a project shows its quota and what it takes', async () => {
-        const { push, accounts, twinport } = lab;
+        const { push, accounts } = lab;
         const project = `small-${engine}`;
-        await twinport(`project create ${project} --owner alice`);
-        await twinport(`project set ${project} --quota 7000`);
+        await lab.twinport(`project create ${project} --owner alice`);
+        await lab.twinport(`project set ${project} --quota 7000`);
         const [first, second] = [1, 2].map((tag) => `${push.host}/${project}/app:${tag}`) as [
           string,
           string,
