@@ -1,3 +1,6 @@
+import { type IncomingMessage, request } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { errorCode, type TestAnswer } from '../../shared/http/testing/http-client.ts';
@@ -128,6 +131,30 @@ describe('a project with a quota', () => {
     const huge = await push.send(location, { method: 'PATCH', body: blobOf('huge', 2_000) });
     expect(huge.status).toBe(403);
     expect(huge.body.toString()).toContain('quota of 1500 bytes: a blob of 2000 does not fit');
+    expect((await push.send(location)).status).toBe(404);
+  });
+
+  test('ends one of unknown length as soon as no more can fit, and keeps nothing of it', async () => {
+    await project('endless', 1.5 * BLOB_BYTES);
+    const location = await startUpload('endless/app');
+    const chunk = blobOf('endless', 64 * 1024);
+    let sent = 0;
+    async function* endless(): AsyncGenerator<Buffer> {
+      for (; sent < 100_000; sent += 1) {
+        yield chunk;
+        await new Promise((resolve) => {
+          setImmediate(resolve);
+        });
+      }
+    }
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const patch = request({ port: push.port, path: location, method: 'PATCH' }, resolve);
+      patch.once('error', reject);
+      pipeline(endless(), patch).catch(() => undefined);
+    });
+    expect(answer.statusCode).toBe(403);
+    answer.destroy();
+    expect(sent).toBeLessThan(100_000);
     expect((await push.send(location)).status).toBe(404);
   });
 

@@ -10,6 +10,7 @@ import type { RepositoryName, UploadId } from '../../../shared/oci/reference.ts'
 import type { BlobStat, BlobStore } from '../../../shared/storage/blob-store.ts';
 import { UploadOffsetError } from '../../../shared/storage/errors.ts';
 import type { UploadSession, UploadStore } from '../../../shared/storage/upload-store.ts';
+import { upTo } from './up-to.ts';
 
 /** How long a request waits for another one on the same session: a broken connection is noticed later than retried. */
 const SESSION_WAIT_MS = 10_000;
@@ -188,14 +189,26 @@ export class UploadService {
       throw new UploadOffsetError(session.offset);
     }
     const { uploads } = this.#deps;
-    const refused = tooLarge(project, session.offset + (length ?? 0));
-    if (refused) {
+    const { quotaBytes } = project;
+    let refused = tooLarge(project, session.offset + (length ?? 0));
+    // Nobody has said how much will come.
+    const isUntold = quotaBytes !== undefined && length === undefined;
+    const sent = isUntold
+      ? upTo(body, quotaBytes - session.offset, (bytes) => {
+          refused = tooLarge(project, session.offset + bytes);
+          return new Error('the project has no room for more');
+        })
+      : body;
+    try {
+      if (refused) throw refused;
+      const appended = await uploads.append(session, session.offset, sent, signal);
+      crashPoint('upload.appended');
+      return appended;
+    } catch (error) {
+      if (!refused) throw error;
       await uploads.cancel(session, signal);
       throw refused;
     }
-    const appended = await uploads.append(session, session.offset, body, signal);
-    crashPoint('upload.appended');
-    return appended;
   }
 
   /** Its bytes may have taken long, and the project may take nothing any more. */

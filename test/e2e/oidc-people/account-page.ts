@@ -6,15 +6,14 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { BrowserContext, Page } from 'puppeteer-core';
 
-import { describeWithTools } from '../support/describe-with-tools.ts';
-import { freePort } from '../support/free-port.ts';
-import { OwnedServers } from '../support/owned-servers.ts';
-import { startTwinport, type TwinportProcess } from '../support/registry-process.ts';
-import { isFullRun } from '../support/sizes.ts';
-import { startBrowser, type TestBrowser } from '../support/start-browser.ts';
-import { type OidcProvider, startOidcProvider } from '../support/start-oidc-provider.ts';
-import { makeTempFolder } from '../support/temp-folder.ts';
-import { twinport } from '../support/twinport-command.ts';
+import { describeWithTools } from '../../support/describe-with-tools.ts';
+import { freePort } from '../../support/free-port.ts';
+import { OwnedServers } from '../../support/owned-servers.ts';
+import { startTwinport, type TwinportProcess } from '../../support/registry-process.ts';
+import { startBrowser, type TestBrowser } from '../../support/start-browser.ts';
+import { type OidcProvider, startOidcProvider } from '../../support/start-oidc-provider.ts';
+import { makeTempFolder } from '../../support/temp-folder.ts';
+import { twinport } from '../../support/twinport-command.ts';
 
 const NASTY = '<img src=x onerror="alert(1)"><b>Mallory</b>';
 const PASSWORD = 'correct horse battery';
@@ -41,8 +40,8 @@ const INTRUSION = `(async () => {
 })()`;
 const OUTLINE = 'getComputedStyle(document.activeElement).outlineStyle';
 
-/** The browser takes half a minute to install. */
-if (isFullRun()) {
+/** What people meet who come to the page with a browser. */
+export function testAccountPage(): void {
   describeWithTools(['chromium'], 'the page for people, in Chromium', () => {
     const servers = new OwnedServers();
     let provider: OidcProvider;
