@@ -47,6 +47,7 @@ test('a layer that is here through another repository is proved once and linked 
   const pulls = Array.from({ length: NODES }, () => mirror.send(path));
   // Each of them has found it in the store.
   await until(() => stat.mock.calls.length >= NODES && upstream.seen.length > 0);
+  await Promise.all(stat.mock.results.map(({ value }) => value as Promise<unknown>));
   released.resolve(undefined);
   for (const { body } of await Promise.all(pulls)) expect(body.equals(layer.bytes)).toBe(true);
   expect(upstream.seen.map(({ method }) => method)).toEqual(['HEAD']);

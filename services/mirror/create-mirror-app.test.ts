@@ -301,21 +301,6 @@ describe('a blob on its way', () => {
     expect(await isLinked(mirror, layer.digest, 'mirror/library/other')).toBe(true);
   });
 
-  test('that is here through another repository is asked for once, however many want it', async () => {
-    await pullAll();
-    upstream.addBlob('library/other', layer.digest, layer.bytes);
-    upstream.forget();
-    const held = Promise.withResolvers<undefined>();
-    upstream.behaviour.hold = held.promise;
-    const wanted = Array.from({ length: 20 }, () => mirror.send(blobPath(layer.digest, 'other')));
-    await until(() => upstream.seen.length > 0);
-    held.resolve(undefined);
-    for (const { body } of await Promise.all(wanted)) {
-      expect(body.equals(layer.bytes)).toBe(true);
-    }
-    expect(upstream.seen.map(({ method }) => method)).toEqual(['HEAD']);
-  });
-
   test('that is here through another repository is not readable where the upstream lacks it', async () => {
     await pullAll();
     const answer = await mirror.send(blobPath(layer.digest, 'stranger'));
