@@ -23,7 +23,8 @@ import { createMirrorApp } from '../create-mirror-app.ts';
 /** The system's time at its start, moved forward at will: nothing grows old because a machine is slow. */
 class TravellingClock implements Clock {
   readonly #startMs = systemClock.now().getTime();
-  #monotonicMs = systemClock.monotonicMs();
+  /** Whole, so that what is added can be told again to the millisecond. */
+  #monotonicMs = Math.round(systemClock.monotonicMs());
   #aheadMs = 0;
 
   advance(ms: number): void {
